@@ -1,0 +1,227 @@
+"""What a model is: one frozen, validated dataclass, and the presets of its two families."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from llm_explainer.errors import ConfigError
+
+Family = Literal["gpt2", "llama"]
+Norm = Literal["layernorm", "rmsnorm"]
+Position = Literal["learned", "sinusoidal", "rope"]
+Activation = Literal["relu", "gelu", "silu", "swiglu"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The architecture of a decoder-only transformer.
+
+    The defaults are GPT-2's choices (Radford et al. 2019). ``n_kv_heads`` and ``d_ff`` may be left
+    at 0: they become ``n_heads`` and the family's usual width.
+
+    Raises:
+        ConfigError: a value, or a combination of values, that cannot work.
+    """
+
+    vocab_size: int
+    context_length: int  # most tokens that attention sees at once
+    d_model: int  # width of the residual stream
+    n_layers: int
+    n_heads: int
+    n_kv_heads: int = 0  # fewer than n_heads: grouped-query attention (Ainslie et al. 2023)
+    d_ff: int = 0  # hidden width of the feed-forward network
+    norm: Norm = "layernorm"
+    position: Position = "learned"
+    activation: Activation = "gelu"
+    bias: bool = True  # in every linear layer and in LayerNorm
+    tie_embeddings: bool = True  # the output head is the token embedding, transposed
+    dropout: float = 0.0
+    rope_theta: float = 10_000.0
+    norm_eps: float = 1e-5
+
+    def __post_init__(self) -> None:
+        """Fill in the two derived sizes, then check everything."""
+        for field in ("vocab_size", "context_length", "d_model", "n_layers", "n_heads"):
+            _require_int(field, getattr(self, field), at_least=1)
+        for field in ("n_kv_heads", "d_ff"):
+            _require_int(field, getattr(self, field), at_least=0)
+        if self.n_kv_heads == 0:
+            object.__setattr__(self, "n_kv_heads", self.n_heads)
+        if self.d_ff == 0:
+            object.__setattr__(self, "d_ff", default_d_ff(self.d_model, self.activation))
+        for field, choices in _CHOICES.items():
+            value = getattr(self, field)
+            if value not in choices:
+                raise ConfigError(f"{field} is {value!r}; choose one of {', '.join(choices)}")
+        for field in ("bias", "tie_embeddings"):
+            if not isinstance(getattr(self, field), bool):
+                raise ConfigError(f"{field} is {getattr(self, field)!r}; it takes true or false")
+        self._check_heads()
+        _require_float("dropout", self.dropout, low=0.0, below=1.0)
+        _require_float("rope_theta", self.rope_theta, low=1.0)
+        _require_float("norm_eps", self.norm_eps, low=1e-12, below=1.0)
+
+    def _check_heads(self) -> None:
+        if self.d_model % self.n_heads:
+            fits = [n for n in range(1, self.d_model + 1) if self.d_model % n == 0]
+            nearest = min(fits, key=lambda n: abs(n - self.n_heads))
+            raise ConfigError(
+                f"d_model {self.d_model} is not divisible by n_heads {self.n_heads}; "
+                f"n_heads {nearest} would do"
+            )
+        if self.n_heads % self.n_kv_heads:
+            raise ConfigError(
+                f"n_heads {self.n_heads} is not divisible by n_kv_heads {self.n_kv_heads}; "
+                f"every key-value head serves the same number of query heads"
+            )
+        if self.position == "rope" and self.head_dim % 2:
+            raise ConfigError(
+                f"position 'rope' turns pairs of channels, so the width of a head must be even; "
+                f"d_model {self.d_model} / n_heads {self.n_heads} = {self.head_dim}"
+            )
+        if self.position == "sinusoidal" and self.d_model % 2:
+            raise ConfigError(
+                f"position 'sinusoidal' fills pairs of channels, so d_model must be even; "
+                f"received {self.d_model}"
+            )
+
+    @property
+    def head_dim(self) -> int:
+        """Width of one attention head."""
+        return self.d_model // self.n_heads
+
+    @property
+    def family(self) -> Family | None:
+        """The Hugging Face family that can express this model exactly, or None."""
+        gpt2 = (self.norm, self.position, self.activation, self.tie_embeddings)
+        if (
+            gpt2 == ("layernorm", "learned", "gelu", True)
+            and self.n_kv_heads == self.n_heads
+            and self.d_ff == 4 * self.d_model
+        ):
+            return "gpt2"
+        llama = (self.norm, self.position, self.activation, self.bias)
+        if llama == ("rmsnorm", "rope", "swiglu", False):
+            return "llama"
+        return None
+
+    @classmethod
+    def preset(
+        cls, size: str, *, family: str = "gpt2", vocab_size: int = 0, **changes: Any
+    ) -> ModelConfig:
+        """Return a named size of a family; ``changes`` override single fields.
+
+        ``vocab_size`` 0 takes the preset's own.
+
+        Raises:
+            ConfigError: unknown size, family or field.
+        """
+        if size not in SIZES:
+            raise ConfigError(f"unknown model size {size!r}; choose one of {', '.join(SIZES)}")
+        if family not in _FAMILIES:
+            raise ConfigError(f"unknown family {family!r}; choose one of {', '.join(_FAMILIES)}")
+        known = {field.name for field in dataclasses.fields(cls)}
+        for name in changes:
+            if name not in known:
+                raise ConfigError(f"unknown model setting {name!r}; known: {', '.join(known)}")
+        fields: dict[str, Any] = {**_FAMILIES[family], **SIZES[size]}
+        if vocab_size:
+            fields["vocab_size"] = vocab_size
+        return cls(**{**fields, **changes})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain JSON values."""
+        return dataclasses.asdict(self)
+
+    def count_parameters(self) -> int:
+        """Return the number of trainable numbers, computed from the shapes."""
+        linear_bias = norm_bias = int(self.bias)
+        if self.norm == "rmsnorm":
+            norm_bias = 0
+
+        def linear(inputs: int, outputs: int) -> int:
+            return inputs * outputs + linear_bias * outputs
+
+        norm = self.d_model * (1 + norm_bias)
+        kv_width = self.n_kv_heads * self.head_dim
+        attention = linear(self.d_model, self.d_model + 2 * kv_width)
+        attention += linear(self.d_model, self.d_model)
+        n_in = 2 if self.activation == "swiglu" else 1
+        feed_forward = n_in * linear(self.d_model, self.d_ff) + linear(self.d_ff, self.d_model)
+        blocks = self.n_layers * (attention + feed_forward + 2 * norm)
+        embeddings = self.vocab_size * self.d_model * (1 if self.tie_embeddings else 2)
+        positions = self.context_length * self.d_model if self.position == "learned" else 0
+        return embeddings + positions + blocks + norm
+
+    def training_flops_per_token(self) -> int:
+        """Return the floating-point operations of one training step, per token.
+
+        6 for every weight of a matrix product, plus attention's 12 · layers · width · context
+        (Chowdhery et al. 2022, PaLM, appendix B). Position tables and, where it is not tied, the
+        token embedding are looked up, not multiplied.
+        """
+        looked_up = self.context_length * self.d_model if self.position == "learned" else 0
+        if not self.tie_embeddings:
+            looked_up += self.vocab_size * self.d_model
+        weights = self.count_parameters() - looked_up
+        return 6 * weights + 12 * self.n_layers * self.d_model * self.context_length
+
+
+def default_d_ff(d_model: int, activation: str) -> int:
+    """Return 4 · d_model, or for SwiGLU 8/3 · d_model rounded up to a multiple of 32.
+
+    SwiGLU has three matrices instead of two, so 2/3 of the width costs the same
+    (Shazeer 2020, section 3).
+    """
+    if activation != "swiglu":
+        return 4 * d_model
+    return 32 * math.ceil(8 * d_model / 3 / 32)
+
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "norm": get_args(Norm),
+    "position": get_args(Position),
+    "activation": get_args(Activation),
+}
+
+_FAMILIES: dict[str, dict[str, Any]] = {
+    "gpt2": {},
+    "llama": {"norm": "rmsnorm", "position": "rope", "activation": "swiglu", "bias": False},
+}
+
+
+def _size(d_model: int, n_heads: int, n_layers: int, context: int, vocab: int) -> dict[str, int]:
+    return {
+        "d_model": d_model,
+        "n_heads": n_heads,
+        "n_layers": n_layers,
+        "context_length": context,
+        "vocab_size": vocab,
+    }
+
+
+SIZES: dict[str, dict[str, int]] = {
+    "tiny": _size(64, 2, 2, 64, 512),
+    "small": _size(128, 4, 4, 128, 1024),
+    "medium": _size(256, 8, 6, 256, 4096),
+    "large": _size(512, 8, 8, 256, 8192),
+    "50m": _size(512, 8, 8, 512, 32_000),
+    "gpt2-small": _size(768, 12, 12, 1024, 50_257),
+    "gpt2-medium": _size(1024, 16, 24, 1024, 50_257),
+}
+"""Every preset's width, heads, layers, context and vocabulary, smallest first."""
+
+
+def _require_int(field: str, value: object, *, at_least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < at_least:
+        raise ConfigError(f"{field} is {value!r}; it takes a whole number of {at_least} or more")
+
+
+def _require_float(field: str, value: object, *, low: float, below: float = math.inf) -> None:
+    ok = isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value < below
+    if not ok:
+        upper = "" if below == math.inf else f" and under {below:g}"
+        raise ConfigError(f"{field} is {value!r}; it takes a number of {low:g} or more{upper}")

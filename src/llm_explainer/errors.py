@@ -1,0 +1,33 @@
+"""Errors that a user can act on: what was wrong, the value received, what would do."""
+
+
+class LLMExplainerError(Exception):
+    """Base of every error that the commands print in one line, without a traceback."""
+
+
+class ConfigError(LLMExplainerError):
+    """A model or training setting that cannot work."""
+
+
+class CheckpointError(LLMExplainerError):
+    """A checkpoint or run folder that is missing, damaged, foreign, or in the way."""
+
+
+class TokenizerError(LLMExplainerError):
+    """Text, ids or a tokenizer file that a tokenizer cannot take."""
+
+
+class CorpusError(LLMExplainerError):
+    """Training text or token files that are missing, unreadable, or too short."""
+
+
+class GenerationError(LLMExplainerError):
+    """A prompt or a sampling setting that cannot work."""
+
+
+class TrainingError(LLMExplainerError):
+    """Training that cannot go on, such as a loss that is no longer finite."""
+
+
+class BackendUnavailable(LLMExplainerError):  # noqa: N818 - a name that others build on
+    """A backend that this machine lacks."""

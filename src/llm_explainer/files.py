@@ -1,0 +1,43 @@
+"""Writing files so that whoever reads them sees the old content or the new, never half of it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+
+def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
+    """Replace the file at ``path`` with ``data``, all at once.
+
+    The bytes go to a temporary sibling, reach the disk, and only then take the name: a crash or a
+    full disk at any moment leaves the file that was there before.
+
+    Raises:
+        OSError: the folder is missing or not writable, or the disk is full.
+    """
+    path = Path(path)
+    # A sibling, because a rename is atomic only within one file system; a random name, because
+    # two processes may write the same file.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename inside ``folder`` survive a power cut, where the system has a way to."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,123 @@
+"""Causal self-attention with grouped-query heads: queries look up values by their keys.
+
+Letters: B batch, T tokens, D = d_model, H width of a head, K key-value heads, G query heads for
+each of them (K · G = n_heads; G = 1 is plain multi-head attention). Vaswani et al. 2017, section
+3.2; Ainslie et al. 2023 for groups.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from llm_explainer.config import ModelConfig
+from llm_explainer.init import Init
+from llm_explainer.numpy_backend.cache import LayerCache
+from llm_explainer.numpy_backend.causal import causal_attention
+from llm_explainer.numpy_backend.layers import Dropout, Linear
+from llm_explainer.numpy_backend.module import Array, Backward, Module, gradients_like
+from llm_explainer.numpy_backend.positions import RotaryEmbedding
+from llm_explainer.tree import Tree
+
+
+class CausalSelfAttention(Module):
+    """y = softmax(mask(Q Kᵀ / sqrt(H))) V, for every head, between two linear layers.
+
+    Queries, keys and values come from one product with ``qkv_proj``, whose rows are all query
+    heads, then all key heads, then all value heads.
+    """
+
+    def __init__(self, config: ModelConfig, *, init: Init) -> None:
+        self._heads = (config.n_kv_heads, config.n_heads // config.n_kv_heads, config.head_dim)
+        n_qkv = (config.n_heads + 2 * config.n_kv_heads) * config.head_dim
+        residual_scale = 1 / math.sqrt(2 * config.n_layers)
+        self.qkv_proj = Linear(config.d_model, n_qkv, config.bias, init=init)
+        self.out_proj = Linear(
+            config.d_model, config.d_model, config.bias, init=init, scale=residual_scale
+        )
+        self._rotary = (
+            RotaryEmbedding(config.head_dim, config.context_length, config.rope_theta)
+            if config.position == "rope"
+            else None
+        )
+        self._dropout = Dropout(config.dropout)
+
+    def __call__(self, x: Array, cache: LayerCache | None = None) -> Array:
+        """Map (B, T, D) to (B, T, D), after the tokens that ``cache`` holds; adds these to it."""
+        positions = np.arange(x.shape[1]) if cache is None else cache.positions(x.shape[1])
+        q, k, v = self._split(self._turn(self.qkv_proj(x), positions))
+        if cache is None:
+            attended, _ = causal_attention(q, k, v)  # (B, T, D)
+        else:
+            attended = attend(q, *cache.append(k[:, :, 0], v[:, :, 0]), positions)
+        return self.out_proj(attended)
+
+    def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Backward]:
+        """Map (B, T, D) to (B, T, D); ``rng`` draws the dropout of the attention weights."""
+        positions = np.arange(x.shape[1])
+        qkv, qkv_backward = self.qkv_proj.forward(x)
+        q, k, v = self._split(self._turn(qkv, positions))
+        mask_shape = (*q.shape[:4], x.shape[1])  # (B, K, G, T, T)
+        dropped = self._dropout.mask(mask_shape, x.dtype, rng)
+        attended, attention_backward = causal_attention(q, k, v, dropped)
+        y, out_backward = self.out_proj.forward(attended)
+
+        def backward(dy: Array, out: Tree | None = None) -> tuple[Array, Tree]:
+            grads = gradients_like(self, out)
+            dattended, _ = out_backward(dy, grads["out_proj"])  # (B, T, D)
+            # The three gradients are written side by side, as qkv_proj made q, k and v.
+            dqkv = np.empty((*x.shape[:2], len(self.qkv_proj.weight)), x.dtype)
+            attention_backward(dattended, *self._split(dqkv))
+            self._turn(dqkv, positions, inverse=True)
+            dx, _ = qkv_backward(dqkv, grads["qkv_proj"])
+            return dx, grads
+
+        return y, backward
+
+    def _turn(self, qkv: Array, positions: Array, inverse: bool = False) -> Array:
+        """Turn the queries and keys of (B, T, (K·G + 2K)·H) to their positions, in place."""
+        if self._rotary is not None:
+            n_kv, group, width = self._heads
+            n_turned = n_kv * group + n_kv
+            turned = qkv[..., : n_turned * width].reshape(*qkv.shape[:2], n_turned, width)
+            self._rotary.rotate(turned, positions, inverse)
+        return qkv
+
+    def _split(self, qkv: Array) -> tuple[Array, Array, Array]:
+        """View (B, T, (K·G + 2K)·H) as q (B, K, G, T, H), k and v (B, K, 1, T, H); no copies.
+
+        The axis of length 1 lets ``matmul`` serve one key-value head to a whole group.
+        """
+        n_kv, group, width = self._heads
+        ends = np.cumsum([n_kv * group * width, n_kv * width])
+        q, k, v = np.split(qkv, ends, axis=-1)
+        heads_first = (0, 2, 3, 1, 4)
+        rows = qkv.shape[:2]
+        return (
+            q.reshape(*rows, n_kv, group, width).transpose(heads_first),
+            k.reshape(*rows, n_kv, 1, width).transpose(heads_first),
+            v.reshape(*rows, n_kv, 1, width).transpose(heads_first),
+        )
+
+
+def attend(q: Array, k: Array, v: Array, positions: Array) -> Array:
+    """Attend from q (B, K, G, T, H) to the S cached keys and values (B, K, S, H).
+
+    Query t of row b stands at ``positions`` (T,) or (B, T) and sees the keys up to there.
+    Returns (B, T, K·G·H).
+    """
+    b, n_kv, group, t, width = q.shape
+    seen = np.arange(k.shape[2]) <= positions[..., None]  # (T, S) or (B, T, S)
+    # The queries of a group are rows of one product with their shared keys.
+    rows = q.reshape(b, n_kv, group * t, width) * (1 / math.sqrt(width))
+    scores = (rows @ k.swapaxes(-1, -2)).reshape(b, n_kv, group, t, -1)  # (B, K, G, T, S)
+    if not seen.all():
+        seen = seen.reshape(-1, 1, 1, t, k.shape[2])
+        scores = np.where(seen, scores, -np.inf)
+    scores -= scores.max(-1, keepdims=True)
+    weights = np.exp(scores, out=scores)
+    weights /= weights.sum(-1, keepdims=True)
+    attended = weights.reshape(b, n_kv, group * t, -1) @ v  # (B, K, G·T, H)
+    attended = attended.reshape(b, n_kv, group, t, width).transpose(0, 3, 1, 2, 4)
+    return attended.reshape(b, t, -1)

@@ -1,0 +1,69 @@
+"""A transformer block: attention, then the feed-forward network, each read and added back."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from llm_explainer.config import ModelConfig
+from llm_explainer.init import Init
+from llm_explainer.numpy_backend.attention import CausalSelfAttention
+from llm_explainer.numpy_backend.cache import LayerCache
+from llm_explainer.numpy_backend.feed_forward import FeedForward
+from llm_explainer.numpy_backend.layers import Dropout, LayerNorm, RMSNorm
+from llm_explainer.numpy_backend.module import Array, Backward, Module, gradients_like
+from llm_explainer.tree import Tree
+
+
+def make_norm(config: ModelConfig) -> LayerNorm | RMSNorm:
+    """Return the normalisation that the config names."""
+    if config.norm == "rmsnorm":
+        return RMSNorm(config.d_model, config.norm_eps)
+    return LayerNorm(config.d_model, config.norm_eps, config.bias)
+
+
+class Block(Module):
+    """h = x + attention(norm(x)); y = h + feed_forward(norm(h)).
+
+    The norms stand before the layers ("pre-norm"), so the residual stream x runs through every
+    block untouched but for what is added to it (Xiong et al. 2020).
+    """
+
+    def __init__(self, config: ModelConfig, *, init: Init) -> None:
+        self.attention_norm = make_norm(config)
+        self.attention = CausalSelfAttention(config, init=init)
+        self.feed_forward_norm = make_norm(config)
+        self.feed_forward = FeedForward(config, init=init)
+        self._dropout = Dropout(config.dropout)
+
+    def __call__(self, x: Array, cache: LayerCache | None = None) -> Array:
+        """Map (B, T, D) to (B, T, D)."""
+        h = self.attention(self.attention_norm(x), cache)
+        h += x
+        y = self.feed_forward(self.feed_forward_norm(h))
+        y += h
+        return y
+
+    def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Backward]:
+        """Map (B, T, D) to (B, T, D)."""
+        normed, norm1_backward = self.attention_norm.forward(x)
+        attended, attention_backward = self.attention.forward(normed, rng)
+        h, dropout1_backward = self._dropout.forward(attended, rng)
+        h += x  # h is this call's own array, so the sum needs no new one
+        normed, norm2_backward = self.feed_forward_norm.forward(h)
+        widened, feed_forward_backward = self.feed_forward.forward(normed)
+        y, dropout2_backward = self._dropout.forward(widened, rng)
+        y += h
+
+        def backward(dy: Array, out: Tree | None = None) -> tuple[Array, Tree]:
+            grads = gradients_like(self, out)
+            dbranch, _ = dropout2_backward(dy)
+            dbranch, _ = feed_forward_backward(dbranch, grads["feed_forward"])
+            dh, _ = norm2_backward(dbranch, grads["feed_forward_norm"])
+            dh += dy  # h reached y directly too
+            dbranch, _ = dropout1_backward(dh)
+            dbranch, _ = attention_backward(dbranch, grads["attention"])
+            dx, _ = norm1_backward(dbranch, grads["attention_norm"])
+            dx += dh
+            return dx, grads
+
+        return y, backward

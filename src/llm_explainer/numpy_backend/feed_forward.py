@@ -1,0 +1,84 @@
+"""The feed-forward network: widen, bend, narrow; the same for every token."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from llm_explainer.config import ModelConfig
+from llm_explainer.init import Init
+from llm_explainer.numpy_backend.activations import GELU, Activation, ReLU, SiLU
+from llm_explainer.numpy_backend.layers import Linear
+from llm_explainer.numpy_backend.module import Array, Backward, Module, gradients_like
+from llm_explainer.tree import Tree
+
+ACTIVATIONS: dict[str, type[Activation]] = {
+    "relu": ReLU,
+    "gelu": GELU,
+    "silu": SiLU,
+    "swiglu": SiLU,
+}
+
+
+class FeedForward(Module):
+    """y = down(f(up(x))), or gated: y = down(silu(gate(x)) ∘ up(x)), which is SwiGLU.
+
+    Vaswani et al. 2017, section 3.3; Shazeer 2020 for the gate. D = d_model, F = d_ff.
+    """
+
+    def __init__(self, config: ModelConfig, *, init: Init) -> None:
+        d_model, d_ff, bias = config.d_model, config.d_ff, config.bias
+        gated = config.activation == "swiglu"
+        self._activation = ACTIVATIONS[config.activation]()
+        self.gate_proj = Linear(d_model, d_ff, bias, init=init) if gated else None
+        self.up_proj = Linear(d_model, d_ff, bias, init=init)
+        residual_scale = 1 / math.sqrt(2 * config.n_layers)
+        self.down_proj = Linear(d_ff, d_model, bias, init=init, scale=residual_scale)
+
+    def __call__(self, x: Array) -> Array:
+        """Map (..., D) to (..., D)."""
+        if self.gate_proj is None:
+            hidden = self._activation(self.up_proj(x))  # (..., F)
+        else:
+            hidden = self._activation(self.gate_proj(x))
+            hidden *= self.up_proj(x)
+        return self.down_proj(hidden)
+
+    def forward(self, x: Array) -> tuple[Array, Backward]:
+        """Map (..., D) to (..., D)."""
+        return self._forward_plain(x) if self.gate_proj is None else self._forward_gated(x)
+
+    def _forward_plain(self, x: Array) -> tuple[Array, Backward]:
+        up, up_backward = self.up_proj.forward(x)  # (..., F)
+        # Nothing else needs ``up``, so its slope takes its place.
+        hidden, slope = self._activation.value_and_slope(up, slope=up)
+        y, down_backward = self.down_proj.forward(hidden)
+
+        def backward(dy: Array, out: Tree | None = None) -> tuple[Array, Tree]:
+            grads = gradients_like(self, out)
+            dup, _ = down_backward(dy, grads["down_proj"])  # dhidden, (..., F)
+            dup *= slope
+            dx, _ = up_backward(dup, grads["up_proj"])
+            return dx, grads
+
+        return y, backward
+
+    def _forward_gated(self, x: Array) -> tuple[Array, Backward]:
+        assert self.gate_proj is not None
+        gate, gate_backward = self.gate_proj.forward(x)  # (..., F)
+        up, up_backward = self.up_proj.forward(x)  # (..., F)
+        value, slope = self._activation.value_and_slope(gate, slope=gate)
+        y, down_backward = self.down_proj.forward(value * up)
+
+        def backward(dy: Array, out: Tree | None = None) -> tuple[Array, Tree]:
+            grads = gradients_like(self, out)
+            dhidden, _ = down_backward(dy, grads["down_proj"])  # (..., F)
+            dx, _ = up_backward(np.multiply(dhidden, value), grads["up_proj"])
+            dhidden *= up
+            dhidden *= slope  # dgate
+            dx_gate, _ = gate_backward(dhidden, grads["gate_proj"])
+            dx += dx_gate
+            return dx, grads
+
+        return y, backward

@@ -1,0 +1,82 @@
+"""Where a token stands: fixed sinusoids that are added, and rotations of queries and keys.
+
+(Learned positions are an ``Embedding``.)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from llm_explainer.numpy_backend.module import Array, Backward, Module
+from llm_explainer.tree import Tree
+
+
+class SinusoidalPositions(Module):
+    """Sines and cosines of many wavelengths, added to the embeddings.
+
+    Vaswani et al. 2017, section 3.5: channel 2i holds sin(t / 10000^(2i/D)), channel 2i+1 the
+    cosine.
+    """
+
+    def __init__(self, context_length: int, dims: int) -> None:
+        frequencies = 10_000.0 ** (-np.arange(0, dims, 2) / dims)  # (D/2,)
+        angles = np.outer(np.arange(context_length), frequencies)  # (T, D/2)
+        table = np.stack([np.sin(angles), np.cos(angles)], axis=-1)  # (T, D/2, 2)
+        self._table = table.reshape(context_length, dims).astype(np.float32)  # (T, D)
+
+    def __call__(self, positions: Array) -> Array:
+        """Look up positions of any shape: (...) -> (..., D)."""
+        return self._table[positions]
+
+
+class RotaryEmbedding(Module):
+    """Rotary position embedding: at position t, turn channel pair i by the angle t · θ^(-2i/H).
+
+    Su et al. 2021 (RoFormer), section 3.4. The dot product of a turned query and a turned key then
+    depends on their distance alone. "Half-split" as in Hugging Face's Llama: channel i pairs with
+    channel i + H/2, where H is the head's width.
+    """
+
+    def __init__(self, head_dim: int, context_length: int, theta: float = 10_000.0) -> None:
+        frequencies = theta ** (-np.arange(0, head_dim, 2) / head_dim)  # (H/2,)
+        angles = np.outer(np.arange(context_length), frequencies)  # (T, H/2)
+        cos, sin = np.cos(angles), np.sin(angles)
+        # As wide as a head and with the sign in the table, a rotation is two products and a sum:
+        # y = x · cos + swap(x) · sin, where swap exchanges the halves.
+        self._cos = np.concatenate([cos, cos], axis=1).astype(np.float32)  # (T, H)
+        self._sin = np.concatenate([-sin, sin], axis=1).astype(np.float32)  # (T, H)
+
+    def __call__(self, x: Array, positions: Array) -> Array:
+        """Turn x (B, T, heads, H) to positions, (T,) for all rows or (B, T) for each."""
+        y = x.copy()
+        self.rotate(y, positions)
+        return y
+
+    def forward(self, x: Array, positions: Array) -> tuple[Array, Backward]:
+        """Turn x (B, T, heads, H); the backward pass turns dy the other way."""
+
+        def backward(dy: Array, out: Tree | None = None) -> tuple[Array, Tree]:
+            dx = dy.copy()
+            self.rotate(dx, positions, inverse=True)
+            return dx, {} if out is None else out
+
+        return self(x, positions), backward
+
+    def rotate(self, x: Array, positions: Array, inverse: bool = False) -> None:
+        """Turn x (B, T, heads, H) in place."""
+        half = x.shape[-1] // 2
+        swapped = np.empty(x.shape, x.dtype)
+        swapped[..., :half] = x[..., half:]
+        swapped[..., half:] = x[..., :half]
+        swapped *= self._for_heads(self._sin, positions, x)
+        x *= self._for_heads(self._cos, positions, x)
+        if inverse:
+            x -= swapped  # sin(-a) = -sin(a)
+        else:
+            x += swapped
+
+    @staticmethod
+    def _for_heads(table: Array, positions: Array, x: Array) -> Array:
+        """Look up (..., T, heads, H), spelled out for every head: NumPy is fast on long rows."""
+        rows = table[positions][..., None, :]  # (..., T, 1, H)
+        return np.broadcast_to(rows, (*rows.shape[:-2], *x.shape[-2:])).astype(x.dtype)
