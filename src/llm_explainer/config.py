@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from llm_explainer.errors import ConfigError
+from llm_explainer.settings import REQUIRED, setting
 
 Family = Literal["gpt2", "llama"]
 Norm = Literal["layernorm", "rmsnorm"]
@@ -26,21 +27,21 @@ class ModelConfig:
         ConfigError: a value, or a combination of values, that cannot work.
     """
 
-    vocab_size: int
-    context_length: int  # most tokens that attention sees at once
-    d_model: int  # width of the residual stream
-    n_layers: int
-    n_heads: int
-    n_kv_heads: int = 0  # fewer than n_heads: grouped-query attention (Ainslie et al. 2023)
-    d_ff: int = 0  # hidden width of the feed-forward network
-    norm: Norm = "layernorm"
-    position: Position = "learned"
-    activation: Activation = "gelu"
-    bias: bool = True  # in every linear layer and in LayerNorm
-    tie_embeddings: bool = True  # the output head is the token embedding, transposed
-    dropout: float = 0.0
-    rope_theta: float = 10_000.0
-    norm_eps: float = 1e-5
+    vocab_size: int = setting(REQUIRED, "tokens that the model knows")
+    context_length: int = setting(REQUIRED, "most tokens that attention sees at once")
+    d_model: int = setting(REQUIRED, "width of the residual stream")
+    n_layers: int = setting(REQUIRED, "blocks")
+    n_heads: int = setting(REQUIRED, "attention (query) heads")
+    n_kv_heads: int = setting(0, "key-value heads; fewer than n_heads is grouped-query attention")
+    d_ff: int = setting(0, "hidden width of the feed-forward network")
+    norm: Norm = setting("layernorm", "layernorm or rmsnorm")
+    position: Position = setting("learned", "learned, sinusoidal or rope")
+    activation: Activation = setting("gelu", "relu, gelu, silu or swiglu")
+    bias: bool = setting(True, "biases in linear layers and LayerNorm")
+    tie_embeddings: bool = setting(True, "the output head is the token embedding, transposed")
+    dropout: float = setting(0.0, "share of activations dropped while training")
+    rope_theta: float = setting(10_000.0, "base of RoPE's wavelengths")
+    norm_eps: float = setting(1e-5, "added to the variance in a norm, against division by zero")
 
     def __post_init__(self) -> None:
         """Fill in the two derived sizes, then check everything."""

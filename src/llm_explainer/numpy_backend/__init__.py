@@ -8,11 +8,12 @@ from llm_explainer.numpy_backend.cache import KVCache
 from llm_explainer.numpy_backend.feed_forward import FeedForward
 from llm_explainer.numpy_backend.layers import Dropout, Embedding, LayerNorm, Linear, RMSNorm
 from llm_explainer.numpy_backend.loss import cross_entropy
+from llm_explainer.numpy_backend.memory import training_bytes
 from llm_explainer.numpy_backend.model import GPT
 from llm_explainer.numpy_backend.module import Module
 from llm_explainer.numpy_backend.optimizer import SGD, AdamW
 from llm_explainer.numpy_backend.positions import RotaryEmbedding, SinusoidalPositions
-from llm_explainer.numpy_backend.train_step import StepResult, TrainStep
+from llm_explainer.numpy_backend.train_step import StepResult, TrainStep, available_cores
 
 __all__ = [
     "GELU",
@@ -35,7 +36,9 @@ __all__ = [
     "SinusoidalPositions",
     "StepResult",
     "TrainStep",
+    "available_cores",
     "cross_entropy",
+    "training_bytes",
 ]
 
 keep_freed_memory()

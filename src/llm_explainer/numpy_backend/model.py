@@ -90,12 +90,11 @@ class GPT(Module):
         any id, and the cache forgets the padding.
         """
         ends = np.full(len(tokens), tokens.shape[1]) if lengths is None else lengths
-        for name, x in self.hidden_states(tokens, cache):
-            if name == "final_norm":
-                break
+        stages = self.hidden_states(tokens, cache)
+        hidden = next(x for name, x in stages if name == "final_norm")  # (B, T, D)
         if cache is not None:
             cache.trim(cache.lengths - tokens.shape[1] + ends)
-        return self._logits(x[np.arange(len(tokens)), ends - 1])
+        return self._logits(hidden[np.arange(len(tokens)), ends - 1])
 
     def make_cache(self, batch_size: int = 1, capacity: int | None = None) -> KVCache:
         """Return an empty key-value cache for ``capacity`` tokens, by default the whole context."""

@@ -54,6 +54,23 @@ class Optimizer(ABC):
         """Return the state arrays themselves under dotted names, such as ``m.blocks.0...``."""
         return flatten({name: tree for name, (_, tree) in self._state.items()})
 
+    def load_state(self, steps: int, state: dict[str, Array]) -> None:
+        """Take over what ``steps`` and ``state()`` were, copied in.
+
+        Raises:
+            KeyError: an array is missing.
+            ValueError: a shape differs.
+        """
+        for name, array in self.state().items():
+            if name not in state:
+                raise KeyError(f"optimizer state {name} is missing")
+            if state[name].shape != array.shape:
+                raise ValueError(
+                    f"optimizer state {name}: {state[name].shape} does not fit {array.shape}"
+                )
+            array[...] = state[name]
+        self.steps = steps
+
     def _decay(self, part: slice, learning_rate: float) -> None:
         """Shrink the matrices in ``part``: p -= lr · weight_decay · p."""
         matrices = self.flat.values[part.start : min(part.stop, self.flat.n_decayed)]

@@ -1,0 +1,1 @@
+"""Speed, measured beside peers on the same work in the same run."""

@@ -1,0 +1,23 @@
+"""Contestant: our training step on the NumPy backend."""
+
+from __future__ import annotations
+
+import sys
+
+from benchmarks.interleaved import serve
+from benchmarks.shapes import BETAS, CLIP_NORM, EPS, LEARNING_RATE, WEIGHT_DECAY, random_batch
+from llm_explainer import load_backend
+
+
+def main() -> None:
+    """Serve steps of the size named on the command line."""
+    nn = load_backend("numpy")
+    config, tokens, targets = random_batch(sys.argv[1])
+    model = nn.GPT(config)
+    optimizer = nn.AdamW(model, betas=BETAS, eps=EPS, weight_decay=WEIGHT_DECAY)
+    train_step = nn.TrainStep(model, optimizer, clip_norm=CLIP_NORM)
+    serve(lambda: train_step([(tokens, targets, None)], LEARNING_RATE))
+
+
+if __name__ == "__main__":
+    main()

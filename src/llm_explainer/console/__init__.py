@@ -1,0 +1,1 @@
+"""What people see: progress, live views and tables on a terminal."""

@@ -1,0 +1,234 @@
+"""Corpora by name or path: where training and validation text comes from.
+
+``stories`` is made on the fly and needs nothing; ``shakespeare`` and ``tinystories`` come by
+verified download; anything else is the path of a text file or of a folder of them. Texts are
+streamed: a corpus is never held in memory.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from llm_explainer.data import download as downloads
+from llm_explainer.data.stories import stories_text
+from llm_explainer.data.text_files import Piece, find_text_files, read_pieces
+from llm_explainer.errors import CorpusError
+
+NAMES = ("auto", "stories", "shakespeare", "tinystories")
+STORY_BYTES = 4_000_000
+"""How much of the endless stories is taken when nobody says how much."""
+
+TRAIN_FRACTION = 0.9
+VALIDATION_EVERY = 10  # of a corpus of documents, every tenth is for validation
+VALIDATION_SEED_OFFSET = 1 << 32  # stories for validation come from seeds that nobody types
+AUTO_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True)
+class Text:
+    """One split of a corpus. Iterating gives strings, and may be done as often as wanted.
+
+    A string is a document, or, of a long one, a stretch of it; ``pieces()`` tells which.
+    """
+
+    pieces: Callable[[], Iterator[Piece]]
+    size_bytes: int  # of UTF-8; for stories and cut corpora about that
+
+    def __iter__(self) -> Iterator[str]:
+        for piece in self.pieces():
+            yield piece.text
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Text to train on and text to validate on."""
+
+    name: str  # "stories", "shakespeare", "tinystories", or the path
+    description: str  # one line for people: which text, how much of it
+    train: Text
+    validation: Text
+
+
+def load_corpus(
+    name: str | Path,
+    *,
+    seed: int = 0,
+    max_bytes: int | None = None,
+    progress: downloads.Progress | None = None,
+) -> Corpus:
+    """Return the corpus of that name or path.
+
+    A tenth is for validation. Of one continuous text, such as Shakespeare, the last tenth of the
+    characters (as in nanoGPT); of ten documents or more, every tenth; of the stories, stories from
+    another seed; of TinyStories, its own validation file.
+
+    Args:
+        name: one of ``NAMES``, or the path of a text file or folder. ``auto`` is Shakespeare when
+            cached or reachable, otherwise the stories; ``description`` says which and why.
+        seed: which stories; the other corpora do not depend on it.
+        max_bytes: take about this much text, of both splits together; None is all of it.
+        progress: called during a download with (bytes that we have, bytes in all).
+
+    Raises:
+        CorpusError: no such name or path, no text, not UTF-8, unreadable, or a failed download.
+    """
+    if max_bytes is not None and max_bytes < 1:
+        raise CorpusError(f"max_bytes is {max_bytes}; it takes 1 or more, or none for everything")
+    match str(name):
+        case "auto":
+            return _auto(seed, max_bytes, progress)
+        case "stories":
+            return _stories(seed, max_bytes or STORY_BYTES)
+        case "shakespeare":
+            path = downloads.download(downloads.SHAKESPEARE, progress=progress)
+            return _from_files("shakespeare", [path], max_bytes)
+        case "tinystories":
+            return _tinystories(max_bytes, progress)
+    if paths := _text_files(name):
+        return _from_files(str(name), paths, max_bytes)
+    raise CorpusError(
+        f"no corpus or file {str(name)!r}; choose one of {', '.join(NAMES)}, or the path of a "
+        f"text file or folder"
+    )
+
+
+def _auto(seed: int, max_bytes: int | None, progress: downloads.Progress | None) -> Corpus:
+    try:
+        path = downloads.download(
+            downloads.SHAKESPEARE, progress=progress, timeout_s=AUTO_TIMEOUT_S
+        )
+    except CorpusError:
+        stories = _stories(seed, max_bytes or STORY_BYTES)
+        why = "Shakespeare is neither cached nor reachable"
+        return Corpus("stories", f"{stories.description}; {why}", stories.train, stories.validation)
+    return _from_files("shakespeare", [path], max_bytes)
+
+
+def _stories(seed: int, size: int) -> Corpus:
+    def text(seed: int, size: int) -> Text:
+        return Text(lambda: (Piece(story, True) for story in stories_text(size, seed)), size)
+
+    n_train = max(1, int(TRAIN_FRACTION * size))
+    return Corpus(
+        name="stories",
+        description=f"stories: {_amount(size)} of built-in stories, seed {seed}",
+        train=text(seed, n_train),
+        validation=text(seed + VALIDATION_SEED_OFFSET, max(1, size - n_train)),
+    )
+
+
+def _tinystories(max_bytes: int | None, progress: downloads.Progress | None) -> Corpus:
+    def text(file: downloads.RemoteFile, fraction: float) -> Text:
+        path = downloads.download(file, progress=progress)
+        limit = None if max_bytes is None else max(1, int(fraction * max_bytes))
+        return Text(lambda: _limit(read_pieces(path), limit), min(limit or file.size, file.size))
+
+    validation = text(downloads.TINYSTORIES_VALID, 1 - TRAIN_FRACTION)
+    train = text(downloads.TINYSTORIES_TRAIN, TRAIN_FRACTION)
+    amount = _amount(train.size_bytes + validation.size_bytes)
+    return Corpus("tinystories", f"tinystories: {amount}", train, validation)
+
+
+def _text_files(name: str | Path) -> list[Path]:
+    """Return the files that a path stands for; none if there is nothing of that name."""
+    path = Path(name)
+    try:
+        if path.is_dir() and str(name):  # an empty name would be the current folder
+            return find_text_files(path)
+        return [path] if path.is_file() else []
+    except OSError as error:
+        raise CorpusError(f"cannot read {str(name)!r}: {error.strerror or error}") from error
+
+
+def _from_files(name: str, paths: list[Path], max_bytes: int | None) -> Corpus:
+    """Split the text of files; one pass over it counts, and finds what is not UTF-8."""
+
+    def pieces() -> Iterator[Piece]:
+        every = itertools.chain.from_iterable(read_pieces(path) for path in paths)
+        return _limit(every, max_bytes)
+
+    n_bytes, n_characters, n_documents = _count(pieces())
+    if not n_characters:
+        raise CorpusError(f"corpus {name} is empty; it takes a file with some UTF-8 text")
+    if n_documents >= VALIDATION_EVERY:
+        train, validation = _split_documents(pieces)
+    else:
+        train, validation = _split_characters(pieces, int(TRAIN_FRACTION * n_characters))
+    n_train = int(TRAIN_FRACTION * n_bytes)
+    documents = f" in {n_documents:,} documents" if n_documents > 1 else ""
+    return Corpus(
+        name=name,
+        description=f"{name}: {_amount(n_bytes)}{documents}",
+        train=Text(train, n_train),
+        validation=Text(validation, n_bytes - n_train),
+    )
+
+
+Pieces = Callable[[], Iterator[Piece]]
+
+
+def _split_documents(pieces: Pieces) -> tuple[Pieces, Pieces]:
+    """Give every tenth document to validation."""
+
+    def select(validation: bool) -> Iterator[Piece]:
+        document = 0
+        for piece in pieces():
+            if validation == (document % VALIDATION_EVERY == VALIDATION_EVERY - 1):
+                yield piece
+            document += piece.ends_document
+
+    return lambda: select(False), lambda: select(True)
+
+
+def _split_characters(pieces: Pieces, n_train: int) -> tuple[Pieces, Pieces]:
+    """Give the characters after the first ``n_train`` to validation."""
+
+    def train() -> Iterator[Piece]:
+        left = n_train
+        for text, ends_document in pieces():
+            if len(text) > left:
+                yield Piece(text[:left], ends_document=False)
+                return
+            yield Piece(text, ends_document)
+            left -= len(text)
+
+    def validation() -> Iterator[Piece]:
+        to_skip = n_train
+        for text, ends_document in pieces():
+            if len(text) > to_skip:
+                yield Piece(text[to_skip:], ends_document)
+            to_skip = max(0, to_skip - len(text))
+
+    return train, validation
+
+
+def _limit(pieces: Iterable[Piece], max_bytes: int | None) -> Iterator[Piece]:
+    """Yield pieces up to a number of bytes; the last one may be cut, never inside a character."""
+    if max_bytes is None:
+        yield from pieces
+        return
+    left = max_bytes
+    for text, ends_document in pieces:
+        encoded = text.encode()
+        if len(encoded) >= left:
+            yield Piece(encoded[:left].decode(errors="ignore"), ends_document=True)
+            return
+        yield Piece(text, ends_document)
+        left -= len(encoded)
+
+
+def _count(pieces: Iterable[Piece]) -> tuple[int, int, int]:
+    """Return how many bytes, characters and documents there are."""
+    n_bytes = n_characters = n_documents = 0
+    for text, ends_document in pieces:
+        n_bytes += len(text.encode())
+        n_characters += len(text)
+        n_documents += ends_document
+    return n_bytes, n_characters, n_documents
+
+
+def _amount(n_bytes: int) -> str:
+    return f"{n_bytes:,} bytes"

@@ -1,0 +1,57 @@
+"""A cart is stuck, and strength alone does not move it."""
+
+from llm_explainer.data.stories.grammar import ask, maybe, say
+from llm_explainer.data.stories.plots.common import plot
+from llm_explainer.data.stories.world import LOADS
+
+HELPING = plot(
+    "helping",
+    say(
+        "There {he} saw {friend} the {friend_kind} with a [big|heavy|little] cart full of {thing}.",
+        "{friend} the {friend_kind} came by with a [big|heavy|little] cart full of {thing}.",
+    ),
+    ask("what", "What was in the cart?", "{thing}"),
+    say(
+        "The cart was stuck in the mud.",
+        "But one wheel was [stuck in a hole|deep in the mud].",
+        "But it was too heavy for {friend} alone.",
+    ),
+    ask("why", "Why did {friend} need help?", "the cart was stuck"),
+    maybe(
+        '"I am so tired," said {friend}.',
+        "{friend} had pulled all day and was so tired.",
+        '"It is too heavy," said {friend} and sat down.',
+    ),
+    say(
+        '"Let me help," said {hero}.',
+        "{hero} did not think twice and came to help.",
+        '"Two are stronger than one," said {hero}.',
+    ),
+    ask("who", "Who helped {friend}?", "{hero}"),
+    maybe(
+        "{He} pushed, and {friend} pulled, but the cart did not move.",
+        "One, two, three! They pushed and pulled, but nothing happened.",
+        "They pushed so hard that the {thing} danced, but nothing happened.",
+    ),
+    say(
+        "Then {hero} had an idea. {He} put [a branch|a flat stone] under the wheel.",
+        '"Wait," said {hero}. {He} ran and got [a branch|a rope].',
+        '"Wait," said {hero}. "We must take out the {thing} first."',
+    ),
+    say(
+        "They pushed together, and slowly the cart rolled on to the {place}.",
+        "And look, the cart began to roll, all the way past the {place}!",
+        "Now the wheels turned, and everyone around the {place} could hear them cheer.",
+    ),
+    maybe(
+        "{hero} had mud on {his} nose, and {friend} had to laugh.",
+        "They sang all the way.",
+    ),
+    say(
+        '"These {thing} are for you," said {friend} and gave {hero} the best ones.',
+        "Now, when {friend} goes out with {thing}, {hero} comes along, just in case.",
+        '"Thank you, {hero}," said {friend}, and side by side they ate some of the {thing}.',
+        "That night, {hero} dreamed of {thing}, and {friend} dreamed of {hero}.",
+    ),
+    thing=LOADS,
+)

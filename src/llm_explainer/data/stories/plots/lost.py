@@ -1,0 +1,72 @@
+"""Something dear is lost, and two friends look for it."""
+
+from llm_explainer.data.stories.grammar import ask, either, maybe, say, then
+from llm_explainer.data.stories.plots.common import plot
+from llm_explainer.data.stories.world import COLORS, EMPTY_SPOTS, SPOTS, TOYS
+
+LOST = plot(
+    "lost and found",
+    say(
+        "{He} had {his} {color} {thing} with {him}.",
+        "{He} loved {his} {color} {thing} and took it everywhere.",
+        "{He} wanted to {use} {his} new {color} {thing}.",
+        "With {him} was the best thing that {he} had, a {color} {thing}.",
+    ),
+    say(
+        "But when {he} looked [around|again|back], the {thing} was gone.",
+        "{He} put it down to [pick some flowers|watch the birds], and then the {thing} was gone.",
+        "{He} fell asleep in the [shade|sun], and when {he} woke up, the {thing} was gone.",
+        "{He} played and played, and then the {thing} was gone.",
+    ),
+    ask("what", "What did {hero} lose?", "a {color} {thing}"),
+    ask("why", "Why was {hero} sad?", "the {thing} was gone"),
+    maybe(
+        '"Oh no!" cried {hero}. "Where is my {thing}?"',
+        "A tear rolled down {his} nose.",
+        "{hero} was so [sad|worried] that {he} could not even [eat|sing].",
+    ),
+    say(
+        '{friend} the {friend_kind} heard {him}. "[Do not cry|I will help you]," said {friend}.',
+        'Just then, {friend} the {friend_kind} came by. "[I will help you|Let us look together]," '
+        "said {friend}.",
+        '{He} told {friend} the {friend_kind} about it. "[We will find it|Let us look together]," '
+        "said {friend}.",
+    ),
+    say(
+        "The two friends looked all around the {place}.",
+        "They looked high and low around the {place}.",
+        "Together they walked slowly around the {place}.",
+    ),
+    maybe(
+        "They looked {spot2}, but [found only a snail|found only an old shoe|it was not there].",
+        '"Is it {spot2}?" asked {friend}. It was not.',
+    ),
+    either(
+        then(
+            say(
+                'Then {friend} looked {spot}. "[Here it is|I found it]!" [called|cried] {friend}.',
+                "And what did {friend} find {spot}? The {thing}!",
+            ),
+            ask("who", "Who found the {thing}?", "{friend}"),
+        ),
+        then(
+            say(
+                "Then {hero} looked {spot}, and there was the {thing}!",
+                'At last {hero} looked {spot}. "My {thing}!" {he} cried.',
+            ),
+            ask("who", "Who found the {thing}?", "{hero}"),
+        ),
+    ),
+    ask("where", "Where was the {thing}?", "{spot}"),
+    say(
+        "{hero} hugged {friend} and held the {thing} close all the way home.",
+        "That evening, {hero} and {friend} walked home side by side, and the {thing} went too.",
+        '"Thank you, {friend}," said {hero}, and all day long they shared the {thing}.',
+        "That night, {hero} slept well, with the {thing} beside {his} bed.",
+        "It is good to find a {thing}, thought {hero}, but a friend like {friend} is better.",
+    ),
+    thing=TOYS,
+    color=COLORS,
+    spot=SPOTS,
+    spot2=EMPTY_SPOTS,
+)

@@ -1,0 +1,56 @@
+"""A borrowed thing breaks; telling the truth is hard, mending it is easier."""
+
+from llm_explainer.data.stories.grammar import ask, maybe, say
+from llm_explainer.data.stories.plots.common import plot
+from llm_explainer.data.stories.world import BREAKABLE, COLORS, FIXES
+
+MENDED = plot(
+    "broken and mended",
+    say(
+        "{friend} the {friend_kind} had lent {him} a {color} {thing}.",
+        "{He} had a {color} {thing} that belonged to {friend} the {friend_kind}.",
+        '"You may {use} my {color} {thing}," {friend} the {friend_kind} had told {him}.',
+    ),
+    ask("who", "Who did the {thing} belong to?", "{friend}"),
+    say(
+        "But {hero} ran too fast and fell, and the {thing} broke.",
+        "{hero} fell over a [root|stone]. Crack! The {thing} was broken.",
+        "But {hero} dropped it, and the {thing} broke in two.",
+    ),
+    ask("what", "What broke?", "the {thing}"),
+    ask("why", "Why was {hero} worried?", "the {thing} was broken"),
+    maybe(
+        "What would {friend} say?",
+        '"Oh no," {he} whispered.',
+    ),
+    say(
+        "{He} wanted to hide the {thing} by the {place}, but that did not feel right.",
+        "First {he} wanted to run away from the {place} and never come back.",
+        "For a long time {he} walked up and down around the {place}.",
+    ),
+    say(
+        "Then {he} went to {friend} and told the truth.",
+        'Then {he} took a deep breath. "I broke your {thing}," {he} told {friend}.',
+        '"I broke it," {he} told {friend} at last.',
+    ),
+    maybe(
+        '"Thank you for telling me," said {friend}.',
+        '"It can be mended," said {friend} and was not angry at all.',
+        "{friend} was sad, but [not angry|glad that {hero} told the truth].",
+    ),
+    say(
+        "They found some {fix} and mended the {thing} together.",
+        "With a bit of {fix} they put the {thing} together again.",
+        "{hero} held the {thing}, and {friend} mended it with {fix}.",
+    ),
+    ask("what", "What did they mend it with?", "{fix}"),
+    say(
+        "When {friend} looks at the {thing} now, there is always a smile for {hero}.",
+        'Now the {thing} was as good as new. "Better," said {friend}, "for we made it, {hero}."',
+        "You can still see the crack, but {hero} and {friend} love the {thing} all the more.",
+        "That night, {hero} slept well. A {thing} can break, but a friend like {friend} stays.",
+    ),
+    thing=BREAKABLE,
+    color=COLORS,
+    fix=FIXES,
+)

@@ -1,0 +1,57 @@
+"""A seed takes its time, and waiting is easier in company."""
+
+from llm_explainer.data.stories.grammar import ask, maybe, say
+from llm_explainer.data.stories.plots.common import plot
+from llm_explainer.data.stories.world import PLANTS
+
+SEED = plot(
+    "a seed",
+    say(
+        "{He} found a {thing} seed and put it into the ground.",
+        "{He} had a {thing} seed, and {he} put it into the ground.",
+        "{He} made a little hole and put a {thing} seed into it.",
+    ),
+    ask("what", "What did {hero} plant?", "a {thing} seed"),
+    maybe(
+        "{He} waited all day, but nothing happened.",
+        "{He} gave it water and waited and waited.",
+        '"Grow!" {he} told it. But it did not grow.',
+    ),
+    say(
+        "{His} friend {friend} the {friend_kind} came to look.",
+        "{friend} the {friend_kind} came by and asked what was there.",
+        "Just then, {friend} the {friend_kind} came by.",
+    ),
+    say(
+        '"My {thing} will not grow," said {hero}. "[It is asleep|Give it time]," said {friend}.',
+        '"Where is my {thing}?" asked {hero}. "[It is asleep|Wait and see]," said {friend}.',
+    ),
+    ask("who", "Who told {hero} to wait?", "{friend}"),
+    say(
+        "So every day they met by the {place} and [told it stories|sang to it].",
+        "They went to the {place} each day with [some water|a song|a kind word].",
+        "The days went by, and the {place} saw rain and sun.",
+    ),
+    maybe(
+        "Once a [bird|snail] wanted to eat it, but {friend} chased it away.",
+        "{hero} dreamed of it every night.",
+    ),
+    say(
+        "Then one morning there was a small green leaf!",
+        'One morning {hero} gave a shout. "A leaf! A leaf!"',
+        "And then, one day, something green looked out.",
+    ),
+    ask("why", "Why did {hero} wait?", "a {thing} takes time to grow"),
+    maybe(
+        "It grew up to {his} knees, and then up to {his} nose.",
+        "It grew and grew, all summer long.",
+        "Soon it was as big as {friend}.",
+    ),
+    say(
+        "No {thing} was ever loved so much as the one that {hero} and {friend} had waited for.",
+        '"It was there all the time," said {hero} and danced around the {thing} with {friend}.',
+        "In the fall, {hero} gave {friend} a new {thing} seed, and it all began again.",
+        '{hero} and {friend} sat by the {thing}. "Good things are slow," said {friend}.',
+    ),
+    thing=PLANTS,
+)

@@ -1,0 +1,53 @@
+"""Something good to eat, someone hungry, and the best half."""
+
+from llm_explainer.data.stories.grammar import ask, maybe, say
+from llm_explainer.data.stories.plots.common import plot
+from llm_explainer.data.stories.world import FOODS
+
+SHARING = plot(
+    "sharing",
+    say(
+        "{He} had baked a [big|small|warm] {thing}.",
+        "In {his} basket was a [big|small|warm] {thing}.",
+        "{His} mother had given {him} a [big|small|warm] {thing}.",
+    ),
+    ask("what", "What did {hero} have to eat?", "a {thing}"),
+    maybe(
+        "It smelled so good that {his} nose danced.",
+        '"All for me," {he} thought, and {he} opened {his} mouth.',
+        "{He} wanted to eat it slowly, bite by bite.",
+    ),
+    say(
+        "Just then, {friend} the {friend_kind} came by.",
+        "Someone sighed. It was {friend} the {friend_kind}.",
+        "Then {he} saw {friend} the {friend_kind}, all alone.",
+    ),
+    say(
+        '"I have not eaten all day," said {friend}.',
+        '"My lunch fell into the [water|mud]," said {friend} in a small voice.',
+        "{friend} had nothing to eat, not even a crumb.",
+    ),
+    ask("who", "Who was hungry?", "{friend}"),
+    maybe(
+        "{hero} looked at the {thing}. Then {he} looked at {friend}.",
+        "It was not easy. The {thing} was so [warm|sweet].",
+    ),
+    say(
+        '{hero} cut the {thing} in two. "The bigger half is for you," {he} said.',
+        '"Sit with me," said {hero}, and {he} gave {friend} half of the {thing}.',
+        '{hero} broke the {thing} in half. "Here, {friend}," {he} said. "Eat!"',
+    ),
+    ask("why", "Why did {hero} share the {thing}?", "{friend} was hungry"),
+    say(
+        "They ate every crumb and looked out over the {place}.",
+        "Side by side they sat by the {place} and ate every crumb.",
+        "Soon everyone around the {place} could hear them laugh.",
+    ),
+    say(
+        "Half a {thing} with {friend}, thought {hero}, is more than a whole one alone.",
+        "The next day, {friend} came with a {thing}, and {hero} got the bigger half.",
+        '"That was the best {thing} in the world," said {friend}, and {hero} thought so too.',
+        'The birds got the last of the {thing}. "Good night, {hero}," said {friend}.',
+    ),
+    thing=FOODS,
+)

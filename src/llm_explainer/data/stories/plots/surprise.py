@@ -1,0 +1,55 @@
+"""A birthday that everyone seems to have forgotten."""
+
+from llm_explainer.data.stories.grammar import ask, maybe, say
+from llm_explainer.data.stories.plots.common import plot
+from llm_explainer.data.stories.world import COLORS, TOYS
+
+SURPRISE = plot(
+    "a surprise",
+    say(
+        "It was {his} birthday.",
+        '"Today is my birthday," {he} said to the [sun|birds|wind].',
+        "{He} had counted the days, for it was {his} birthday.",
+    ),
+    say(
+        "But nobody said a word.",
+        "But there was no cake and no song.",
+        "But everyone had forgotten it.",
+    ),
+    ask("why", "Why was {hero} sad?", "{he} thought that {his} birthday was forgotten"),
+    say(
+        "Even {his} friend {friend} the {friend_kind} [ran by|only waved].",
+        '{He} met {friend} the {friend_kind}. "I have no time today," said {friend}.',
+        "{friend} the {friend_kind} came by with a [big box|secret] and ran away.",
+    ),
+    maybe(
+        '"They forgot me," {hero} whispered.',
+        "{hero} sat down in the shade and sighed.",
+        "The sun went behind a cloud.",
+    ),
+    say(
+        'In the evening {friend} came back. "Come with me to the {place}," said {friend}.',
+        "Then {hero} found a note: come to the {place}. It was from {friend}.",
+        "When the sun went down, {friend} took {hero} to the {place}.",
+    ),
+    say(
+        "[Lamps|Stars] shone in the trees, and everyone sang.",
+        '"Surprise!" called everyone.',
+        "There was a big cake, and everyone sang.",
+    ),
+    say(
+        "{friend} gave {hero} a {color} {thing} with a bow on it.",
+        'Then {friend} opened a box. "A {color} {thing}!" cried {hero}.',
+        "And the best of it all was from {friend}: a {color} {thing}.",
+    ),
+    ask("what", "What present did {hero} get?", "a {color} {thing}"),
+    ask("who", "Who gave {hero} a present?", "{friend}"),
+    say(
+        '"You did not forget," said {hero} to {friend} and held the {thing} tight.',
+        "{hero} wanted to {use} the {thing} at once, and so did {friend}.",
+        "{hero} took the {thing} to bed that night and thought of {friend} and smiled.",
+        "They danced until the stars came out, {hero} and {friend} and the {thing}.",
+    ),
+    thing=TOYS,
+    color=COLORS,
+)

@@ -1,0 +1,55 @@
+"""A wish is spoken aloud, and a friend who heard it makes it come true."""
+
+from llm_explainer.data.stories.grammar import ask, maybe, say
+from llm_explainer.data.stories.plots.common import plot
+from llm_explainer.data.stories.world import COLORS, TOYS
+
+WISH = plot(
+    "a wish",
+    say(
+        "More than anything, {hero} wished for a {color} {thing}.",
+        "{He} had only one wish: a {color} {thing} of {his} own.",
+        "Every night {he} dreamed of a {color} {thing}.",
+        '"I wish I had a {color} {thing}," {he} [told the wind|said to the sky].',
+    ),
+    ask("what", "What did {hero} wish for?", "a {color} {thing}"),
+    maybe(
+        "But {he} had no money, only [a button|two acorns|a shiny stone].",
+        "{He} tried to make one out of [leaves|sticks|paper], but it fell apart.",
+    ),
+    say(
+        "{friend} the {friend_kind} heard {him} and [smiled|had an idea].",
+        "{His} friend {friend} the {friend_kind} heard about the wish and [smiled|had an idea].",
+        "Now {friend} the {friend_kind} was out for a walk and heard every word.",
+    ),
+    say(
+        "For three days {friend} worked [in secret|behind a closed door].",
+        "All week {friend} [cut and glued and painted|worked by the light of a lamp].",
+        "That night {friend} did not sleep, but [cut and glued and painted|worked and worked].",
+    ),
+    maybe(
+        '"What are you doing?" asked {hero}. "Wait and see," said {friend}.',
+        "{hero} asked and asked, but {friend} only [smiled|sang a song].",
+    ),
+    say(
+        "Then {friend} took {hero} to the {place}, and there was a {thing}!",
+        '"Come to the {place}," said {friend} at last, and there was a {thing}!',
+        "Then {hero} found a box by the {place}. In it was a {thing}, and a note from {friend}.",
+    ),
+    ask("who", "Who made the wish come true?", "{friend}"),
+    ask("why", "Why was {hero} happy?", "{friend} gave {him} a {thing}"),
+    maybe(
+        '"For me?" asked {hero}. "For you," said {friend}.',
+        "{hero} [could not say a word|laughed and cried at once|jumped for joy].",
+    ),
+    say(
+        "They went to {use} the {thing} together until the stars came out.",
+        "Since that day, {hero} has never gone anywhere without the {thing}.",
+        "A wish comes true sooner when a friend is listening, thought {hero}, and held the {thing} "
+        "tight.",
+        'That evening, {hero} let {friend} {use} the {thing} first. "You made it," {he} said.',
+        "And if you walk by the {place}, you may still see {hero} and {friend} with the {thing}.",
+    ),
+    thing=TOYS,
+    color=COLORS,
+)

@@ -1,0 +1,84 @@
+"""What every tokenizer can do, and how ids become text one by one."""
+
+from __future__ import annotations
+
+import codecs
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Protocol
+
+from llm_explainer.tokenizer.splitter import AllowedSpecial
+
+END_OF_TEXT = "<|endoftext|>"
+"""The special token between two documents."""
+
+UNKNOWN = "<|unk|>"
+"""The special token for what a vocabulary lacks; byte-level BPE has no need of it."""
+
+
+class StreamDecoder:
+    """Decodes ids as they come: all that ``push`` and ``finish`` returned, joined, is ``decode``.
+
+    The bytes of one character may be spread over several tokens; what is incomplete is kept back.
+
+    Args:
+        token_bytes: takes an id, and whether it is the first, and returns its UTF-8 bytes.
+    """
+
+    def __init__(self, token_bytes: Callable[[int, bool], bytes]) -> None:
+        self._token_bytes = token_bytes
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._at_start = True
+
+    def push(self, token_id: int) -> str:
+        """Take the next id; return the characters that are complete now, perhaps none.
+
+        Raises:
+            TokenizerError: an unknown id.
+        """
+        data = self._token_bytes(token_id, self._at_start)
+        self._at_start = False
+        return self._decoder.decode(data)
+
+    def finish(self) -> str:
+        """Return what is left (U+FFFD for half a character) and be ready for another text."""
+        self._at_start = True
+        return self._decoder.decode(b"", final=True)
+
+
+class Tokenizer(Protocol):
+    """The interface of ``BPETokenizer``, ``CharTokenizer`` and ``WordTokenizer``."""
+
+    @property
+    def vocab_size(self) -> int:
+        """How many ids there are: 0 to ``vocab_size - 1``."""
+
+    @property
+    def vocab(self) -> Mapping[int, bytes] | Mapping[int, str]:
+        """The token of every id."""
+
+    @property
+    def special_tokens(self) -> Mapping[str, int]:
+        """The id of every special token."""
+
+    @property
+    def end_of_text(self) -> int | None:
+        """The id of ``<|endoftext|>``, or None."""
+
+    def encode(self, text: str, *, allowed_special: AllowedSpecial = "all") -> list[int]:
+        """Return the ids of a text; allowed special tokens in it become their id."""
+
+    def encode_ordinary(self, text: str) -> list[int]:
+        """Return the ids of a text in which special tokens are text like any other."""
+
+    def encode_iterable(self, pieces: Iterable[str]) -> Iterator[int]:
+        """Yield the ids of the text that the pieces make together."""
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of the ids."""
+
+    def stream_decoder(self) -> StreamDecoder:
+        """Return a decoder that takes one id after the other."""
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a ``tokenizer.json``."""

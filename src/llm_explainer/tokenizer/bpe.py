@@ -1,0 +1,192 @@
+"""Byte-level byte-pair encoding: any text becomes ids and comes back exactly as it was."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Self, get_args
+
+from llm_explainer.errors import TokenizerError
+from llm_explainer.tokenizer.base import END_OF_TEXT
+from llm_explainer.tokenizer.bpe_files import (
+    BPEParts,
+    bpe_from_json,
+    bpe_to_json,
+    is_token_text,
+    read_gpt2_files,
+)
+from llm_explainer.tokenizer.bpe_merging import merge_word
+from llm_explainer.tokenizer.bpe_training import Progress, Ties, learn_merges
+from llm_explainer.tokenizer.checks import require_whole, shorten
+from llm_explainer.tokenizer.pattern_tokenizer import PatternTokenizer
+from llm_explainer.tokenizer.sources import Source, count_words
+from llm_explainer.tokenizer.splitter import Splitter
+from llm_explainer.tokenizer.tokenizer_json import Document, check_ids
+
+
+class BPETokenizer(PatternTokenizer):
+    """Byte-level BPE as GPT-2 has it (Radford et al. 2019, section 2.2).
+
+    Text is cut into words, a word is its UTF-8 bytes, and learned merges join neighbours into ever
+    longer tokens. Every byte is a token too, so there is nothing that it cannot encode.
+
+    Args:
+        vocab: the bytes of every ordinary id; all 256 single bytes must be among them.
+        merges: pairs of tokens in the order of learning.
+        special_tokens: names and ids beside those of ``vocab``.
+        pattern: "gpt2", "gpt4", or a regular expression that matches the words.
+
+    Raises:
+        TokenizerError: parts that do not fit together.
+    """
+
+    def __init__(
+        self,
+        vocab: Mapping[int, bytes],
+        merges: Sequence[tuple[bytes, bytes]],
+        special_tokens: Mapping[str, int],
+        pattern: str = "gpt2",
+    ) -> None:
+        super().__init__(Splitter(pattern, special_tokens), special_tokens)
+        self.pattern = pattern
+        self.merges = list(merges)
+        self.vocab: dict[int, bytes] = {
+            **vocab,
+            **{i: name.encode() for name, i in special_tokens.items()},
+        }
+        check_ids([*vocab, *special_tokens.values()])
+        self._ids = self._ids_of_tokens(vocab)
+        self._byte_ids = [self._ids[bytes([byte])] for byte in range(256)]
+        self._ranks: dict[tuple[int, int], int] = {}
+        self._merged: list[int] = []  # the id that each merge makes
+        for left, right in self.merges:
+            self._append_merge(left, right)
+
+    def _ids_of_tokens(self, vocab: Mapping[int, bytes]) -> dict[bytes, int]:
+        ids: dict[bytes, int] = {}
+        for token_id, token in vocab.items():
+            if token in ids or not token:
+                raise TokenizerError(f"token {shorten(token)} is empty or has two ids")
+            ids[token] = token_id
+        for byte in range(256):
+            if bytes([byte]) not in ids:
+                raise TokenizerError(f"byte 0x{byte:02x} has no id; all 256 bytes must have one")
+        for name in self.special_tokens:
+            if is_token_text(name, ids):
+                raise TokenizerError(f"special token {shorten(name)} is an ordinary token as well")
+        return ids
+
+    def _append_merge(self, left: bytes, right: bytes) -> None:
+        for token in (left, right, left + right):
+            if token not in self._ids:
+                raise TokenizerError(f"a merge has {shorten(token)}, which has no id")
+        pair = self._ids[left], self._ids[right]
+        if pair in self._ranks:
+            raise TokenizerError(
+                f"the merge of {shorten(left)} and {shorten(right)} is there twice"
+            )
+        self._ranks[pair] = len(self._merged)
+        self._merged.append(self._ids[left + right])
+
+    @classmethod
+    def train(
+        cls,
+        source: Source,
+        vocab_size: int,
+        *,
+        special_tokens: Sequence[str] = (END_OF_TEXT,),
+        pattern: str = "gpt2",
+        min_frequency: int = 2,
+        ties: Ties = "greatest-bytes",
+        workers: int = 1,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Learn a vocabulary of at most ``vocab_size`` tokens.
+
+        Ids: the 256 bytes in their order, then the merges, the special tokens last. There are fewer
+        tokens than asked for where the text has no more pairs to offer.
+
+        Args:
+            source: a path, a list of paths, or texts; each stands for itself.
+            vocab_size: with the 256 bytes and the special tokens in it.
+            special_tokens: names that are one token each, and that no merge reaches across.
+            pattern: "gpt2", "gpt4", or a regular expression that matches the words.
+            min_frequency: merge no pair that occurs less often than this.
+            ties: which of equally frequent pairs goes first; see ``learn_merges``.
+            workers: processes that count words.
+            progress: called with a stage, what is done and what there is (0 where not known).
+
+        Raises:
+            TokenizerError: a size too small, an empty text, or anything else that cannot work.
+        """
+        splitter = Splitter(pattern, special_tokens)
+        n_special = len(splitter.special_tokens)
+        require_whole("vocab_size", vocab_size, 256 + n_special, f"256 bytes + {n_special} special")
+        require_whole("min_frequency", min_frequency, 1)
+        require_whole("workers", workers, 1)
+        if ties not in get_args(Ties):
+            raise TokenizerError(f"ties is {ties!r}; choose one of {', '.join(get_args(Ties))}")
+        n_merges = vocab_size - 256 - n_special
+        words = count_words(source, splitter, progress)
+        word_counts = {word.encode(): count for word, count in words.items()}
+        pairs = learn_merges(
+            word_counts, n_merges, min_frequency=min_frequency, ties=ties, progress=progress
+        )
+        tokens = [bytes([byte]) for byte in range(256)]
+        for left, right in pairs:
+            tokens.append(tokens[left] + tokens[right])
+        return cls(
+            dict(enumerate(tokens)),
+            [(tokens[left], tokens[right]) for left, right in pairs],
+            {name: len(tokens) + i for i, name in enumerate(splitter.special_tokens)},
+            pattern,
+        )
+
+    @classmethod
+    def from_gpt2(
+        cls,
+        vocab_json: str | os.PathLike[str],
+        merges_txt: str | os.PathLike[str],
+        *,
+        special_tokens: Sequence[str] = (END_OF_TEXT,),
+    ) -> Self:
+        """Read GPT-2's two files.
+
+        Args:
+            vocab_json: ``vocab.json``, also known as ``encoder.json``.
+            merges_txt: ``merges.txt``, also known as ``vocab.bpe``.
+            special_tokens: which tokens of the vocabulary are special; the files do not say.
+
+        Raises:
+            TokenizerError: files that are missing or damaged, or do not belong together.
+        """
+        return cls._from_parts(read_gpt2_files(vocab_json, merges_txt, special_tokens))
+
+    @classmethod
+    def from_json(cls, document: Document) -> Self:
+        """Build the tokenizer from a ``tokenizer.json`` of the byte-level BPE kind.
+
+        Raises:
+            TokenizerError: another kind, settings that would change the ids, or damage.
+        """
+        return cls._from_parts(bpe_from_json(document))
+
+    @classmethod
+    def _from_parts(cls, parts: BPEParts) -> Self:
+        return cls(parts.vocab, parts.merges, parts.special_tokens, parts.pattern)
+
+    def to_json(self) -> bytes:
+        """Return the content of the ``tokenizer.json``."""
+        special_ids = set(self.special_tokens.values())
+        ordinary = {i: token for i, token in self.vocab.items() if i not in special_ids}
+        return bpe_to_json(BPEParts(ordinary, self.merges, self.special_tokens, self.pattern))
+
+    def _word_ids(self, word: str) -> list[int]:
+        byte_ids = self._byte_ids
+        return merge_word([byte_ids[byte] for byte in word.encode()], self._ranks, self._merged)
+
+    def _token_bytes(self, token_id: int, first: bool) -> bytes:
+        try:
+            return self.vocab[token_id]
+        except (KeyError, TypeError):
+            raise self._unknown_id(token_id) from None

@@ -1,0 +1,166 @@
+"""Byte-level BPE in the files of others: ``tokenizer.json``, and GPT-2's pair of files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from llm_explainer.errors import TokenizerError
+from llm_explainer.tokenizer import byte_alphabet
+from llm_explainer.tokenizer.checks import shorten
+from llm_explainer.tokenizer.patterns import PATTERNS
+from llm_explainer.tokenizer.tokenizer_json import (
+    Document,
+    expect,
+    pattern_of_split,
+    read_json,
+    read_special_tokens,
+    read_vocab,
+    require,
+    separate_special,
+    split_by,
+    to_bytes,
+)
+
+Merge = tuple[bytes, bytes]
+
+
+@dataclass(frozen=True)
+class BPEParts:
+    """What a byte-level BPE tokenizer consists of; see ``BPETokenizer``."""
+
+    vocab: dict[int, bytes]  # without the special tokens
+    merges: list[Merge]
+    special_tokens: dict[str, int]
+    pattern: str
+
+
+def bpe_to_json(parts: BPEParts) -> bytes:
+    """Return the content of a ``tokenizer.json``."""
+    texts = {byte_alphabet.to_text(token): token_id for token_id, token in parts.vocab.items()}
+    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
+    pre_tokenizer: Document = {**byte_level, "use_regex": True}  # GPT-2's pattern is built in
+    if parts.pattern != "gpt2":
+        split = split_by(PATTERNS.get(parts.pattern, parts.pattern), "Isolated", False)
+        steps = [split, {**byte_level, "use_regex": False}]
+        pre_tokenizer = {"type": "Sequence", "pretokenizers": steps}
+    model = {
+        "type": "BPE",
+        "dropout": None,
+        "unk_token": None,
+        "continuing_subword_prefix": None,
+        "end_of_word_suffix": None,
+        "fuse_unk": False,
+        "byte_fallback": False,
+        "ignore_merges": False,
+        "vocab": {**texts, **parts.special_tokens},
+        "merges": [[byte_alphabet.to_text(part) for part in merge] for merge in parts.merges],
+    }
+    return to_bytes(
+        model=model,
+        pre_tokenizer=pre_tokenizer,
+        decoder={**byte_level, "use_regex": True},
+        special_tokens=parts.special_tokens,
+    )
+
+
+def bpe_from_json(document: Document) -> BPEParts:
+    """Read a ``tokenizer.json`` of the byte-level BPE kind, of whatever origin.
+
+    Raises:
+        TokenizerError: another kind, settings that would change the ids, or damage.
+    """
+    model = expect(document.get("model"), dict, "model")
+    require(model.get("type", "BPE"), ("BPE",), "model.type")
+    require(document.get("normalizer"), (None,), "normalizer")
+    require(model.get("ignore_merges", False), (False,), "model.ignore_merges")
+    require(model.get("dropout"), (None, 0.0), "model.dropout")
+    for setting in ("continuing_subword_prefix", "end_of_word_suffix"):
+        require(model.get(setting), (None, ""), f"model.{setting}")
+    special_tokens = read_special_tokens(document)
+    vocab = separate_special(read_vocab(model), special_tokens)
+    return BPEParts(
+        {token_id: _token(text) for text, token_id in vocab.items()},
+        _read_merges(expect(model.get("merges"), list, "model.merges")),
+        special_tokens,
+        _read_pattern(expect(document.get("pre_tokenizer"), dict, "pre_tokenizer")),
+    )
+
+
+def read_gpt2_files(
+    vocab_json: str | os.PathLike[str],
+    merges_txt: str | os.PathLike[str],
+    special_tokens: Sequence[str],
+) -> BPEParts:
+    """Read GPT-2's ``vocab.json`` (or ``encoder.json``) and ``merges.txt`` (or ``vocab.bpe``).
+
+    Raises:
+        TokenizerError: missing or damaged files; a special token that the vocabulary lacks.
+    """
+    try:
+        ids = read_vocab({"vocab": read_json(vocab_json)})
+        for name in special_tokens:
+            if name not in ids:
+                raise TokenizerError(f"has no special token {shorten(name)}")
+        special = {name: ids[name] for name in special_tokens}
+        vocab = {i: _token(text) for text, i in separate_special(ids, special).items()}
+    except TokenizerError as error:
+        raise TokenizerError(f"{vocab_json}: {error}") from None
+    try:
+        lines = Path(merges_txt).read_text(encoding="utf-8").split("\n")
+        merges = _read_merges(line for line in lines if line and not line.startswith("#version"))
+    except (TokenizerError, OSError, UnicodeDecodeError) as error:
+        raise TokenizerError(f"{merges_txt}: {error}") from None
+    return BPEParts(vocab, merges, special, "gpt2")
+
+
+def _read_merges(entries: Iterable[object]) -> list[Merge]:
+    """Read ``["Ġ", "the"]``, or ``"Ġ the"`` as it was written before 2024."""
+    merges = []
+    for entry in entries:
+        parts = entry.split(" ") if isinstance(entry, str) else entry
+        if not isinstance(parts, list) or len(parts) != 2:
+            raise TokenizerError(f"merge {shorten(entry)} is not a pair of tokens")
+        left, right = (_token(expect(part, str, "a part of a merge")) for part in parts)
+        merges.append((left, right))
+    return merges
+
+
+def _read_pattern(pre_tokenizer: Document) -> str:
+    """Return the pattern of ``ByteLevel``, or of ``Split`` and then ``ByteLevel``."""
+    steps = [pre_tokenizer]
+    if pre_tokenizer.get("type") == "Sequence":
+        steps = expect(pre_tokenizer.get("pretokenizers"), list, "pre_tokenizer.pretokenizers")
+        steps = [expect(step, dict, "a step of pre_tokenizer") for step in steps]
+    kinds = [step.get("type") for step in steps]
+    if kinds not in (["ByteLevel"], ["Split", "ByteLevel"]):
+        raise TokenizerError(
+            f"pre_tokenizer is {shorten(kinds)}; ByteLevel, or Split and ByteLevel, are supported"
+        )
+    require(steps[-1].get("add_prefix_space"), (False,), "add_prefix_space")
+    require(steps[-1].get("use_regex", True), (len(steps) == 1,), "use_regex of ByteLevel")
+    if len(steps) == 1:
+        return "gpt2"
+    source = pattern_of_split(steps[0], "Isolated", False)
+    names = {text: name for name, text in PATTERNS.items()}
+    return names.get(source, source)
+
+
+def is_token_text(name: str, tokens: Container[bytes]) -> bool:
+    """Return whether files would write one of ``tokens`` exactly as ``name``."""
+    try:
+        return byte_alphabet.from_text(name) in tokens
+    except KeyError:
+        return False
+
+
+def _token(text: str) -> bytes:
+    try:
+        return byte_alphabet.from_text(text)
+    except KeyError as error:
+        raise TokenizerError(
+            f"token {shorten(text)} has {error.args[0]!r}, which stands for no byte; "
+            "only byte-level BPE is supported"
+        ) from None

@@ -1,0 +1,37 @@
+"""Opening a ``tokenizer.json`` without knowing which of the three kinds it holds."""
+
+from __future__ import annotations
+
+import os
+
+from llm_explainer.errors import TokenizerError
+from llm_explainer.tokenizer.bpe import BPETokenizer
+from llm_explainer.tokenizer.characters import CharTokenizer
+from llm_explainer.tokenizer.tokenizer_json import Document, read_json
+from llm_explainer.tokenizer.words import WordTokenizer
+
+
+def load_tokenizer(
+    path: str | os.PathLike[str],
+) -> BPETokenizer | CharTokenizer | WordTokenizer:
+    """Read a ``tokenizer.json`` of any of the three kinds.
+
+    Raises:
+        TokenizerError: a file that is missing, damaged, or of none of these kinds.
+    """
+    try:
+        document = read_json(path)
+        return _kind(document).from_json(document)
+    except TokenizerError as error:
+        raise TokenizerError(f"{path}: {error}") from None
+
+
+def _kind(document: Document) -> type[BPETokenizer | CharTokenizer | WordTokenizer]:
+    """Tell the kinds apart by what alone differs; what they read they check themselves."""
+    model, split = document.get("model"), document.get("pre_tokenizer")
+    if not isinstance(model, dict) or model.get("type") != "WordLevel":
+        return BPETokenizer
+    characters = {"Regex": CharTokenizer.pattern}
+    if isinstance(split, dict) and split.get("pattern") == characters:
+        return CharTokenizer
+    return WordTokenizer

@@ -1,0 +1,110 @@
+"""The simplest tokenizers: a list of everything that occurs, and an id for each entry."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar, Self
+
+from llm_explainer.errors import TokenizerError
+from llm_explainer.tokenizer.base import UNKNOWN
+from llm_explainer.tokenizer.checks import shorten
+from llm_explainer.tokenizer.pattern_tokenizer import PatternTokenizer
+from llm_explainer.tokenizer.splitter import Splitter
+from llm_explainer.tokenizer.tokenizer_json import (
+    Document,
+    check_ids,
+    expect,
+    pattern_of_split,
+    read_special_tokens,
+    read_vocab,
+    require,
+    separate_special,
+    split_by,
+    to_bytes,
+)
+
+
+class LookupTokenizer(PatternTokenizer):
+    """A vocabulary of whole characters or whole words.
+
+    What the vocabulary lacks becomes ``<|unk|>`` where that is a special token, and is refused by
+    name where it is not.
+
+    Args:
+        vocab: the text of every ordinary id.
+        special_tokens: names and ids beside those of ``vocab``.
+
+    Raises:
+        TokenizerError: parts that do not fit together.
+    """
+
+    unit: ClassVar[str]  # what a token is, for messages
+    pattern: ClassVar[str]  # matches one token
+    lossless: ClassVar[bool]  # whether the pattern matches all of every text
+    decoder: ClassVar[Document]  # how Hugging Face's software puts tokens together again
+
+    def __init__(self, vocab: Mapping[int, str], special_tokens: Mapping[str, int]) -> None:
+        splitter = Splitter(self.pattern, special_tokens, lossless=self.lossless)
+        super().__init__(splitter, special_tokens)
+        self.vocab: dict[int, str] = {**vocab, **{i: name for name, i in special_tokens.items()}}
+        check_ids([*vocab, *special_tokens.values()])
+        self._ids: dict[str, int] = {}
+        for token_id, token in vocab.items():
+            if splitter.words(token) != [token]:
+                raise TokenizerError(f"token {shorten(token)} is not one {self.unit}")
+            if token in self._ids or token in special_tokens:
+                raise TokenizerError(f"token {shorten(token)} has two ids")
+            self._ids[token] = token_id
+
+    @classmethod
+    def from_json(cls, document: Document) -> Self:
+        """Build the tokenizer from the content of its ``tokenizer.json``.
+
+        Raises:
+            TokenizerError: another kind, or damage.
+        """
+        model = expect(document.get("model"), dict, "model")
+        require(model.get("type"), ("WordLevel",), "model.type")
+        require(document.get("normalizer"), (None,), "normalizer")
+        split = expect(document.get("pre_tokenizer"), dict, "pre_tokenizer")
+        require(pattern_of_split(split, "Removed", True), (cls.pattern,), "pattern of Split")
+        special_tokens = read_special_tokens(document)
+        vocab = separate_special(read_vocab(model), special_tokens)
+        return cls({token_id: token for token, token_id in vocab.items()}, special_tokens)
+
+    def to_json(self) -> bytes:
+        """Return the content of the ``tokenizer.json``."""
+        ids = {token: token_id for token_id, token in self.vocab.items()}
+        return to_bytes(
+            model={"type": "WordLevel", "vocab": ids, "unk_token": UNKNOWN},
+            pre_tokenizer=split_by(self.pattern, "Removed", True),
+            decoder=self.decoder,
+            special_tokens=self.special_tokens,
+        )
+
+    @classmethod
+    def _from_tokens(cls, tokens: Iterable[str], special_tokens: Sequence[str]) -> Self:
+        """Give ids in the order of code points, and the last ones to the special tokens."""
+        vocab = dict(enumerate(sorted(tokens)))
+        return cls(vocab, {name: len(vocab) + i for i, name in enumerate(special_tokens)})
+
+    def _word_ids(self, word: str) -> list[int]:
+        token_id = self._ids.get(word, self.special_tokens.get(UNKNOWN))
+        if token_id is None:
+            raise TokenizerError(
+                f"{self.unit} {shorten(word)} is not in the vocabulary of {self.vocab_size}; train "
+                f"on text that has it, or with {UNKNOWN} among the special tokens"
+            )
+        return [token_id]
+
+    def _token_bytes(self, token_id: int, first: bool) -> bytes:
+        try:
+            token = self.vocab[token_id]
+        except (KeyError, TypeError):
+            raise self._unknown_id(token_id) from None
+        return (token if first else self._joined(token)).encode()
+
+    @abstractmethod
+    def _joined(self, token: str) -> str:
+        """Return the token as it follows on another one."""

@@ -1,0 +1,183 @@
+"""``tokenizer.json``: the one file of a tokenizer, in Hugging Face's format."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from llm_explainer.errors import TokenizerError
+from llm_explainer.tokenizer.checks import shorten
+
+Document = dict[str, Any]
+T = TypeVar("T")
+
+_MAX_BYTES = 1 << 27  # the largest in use have a quarter of this
+_KIND_NAMES = {dict: "an object", list: "a list", str: "a text", int: "a whole number"}
+
+
+def to_bytes(
+    *,
+    model: Document,
+    pre_tokenizer: Document,
+    decoder: Document,
+    special_tokens: Mapping[str, int],
+) -> bytes:
+    """Return the file's content: what differs between tokenizers, in the frame that they share."""
+    added_tokens = [
+        {
+            "id": token_id,
+            "content": name,
+            "single_word": False,
+            "lstrip": False,
+            "rstrip": False,
+            "normalized": False,
+            "special": True,
+        }
+        for name, token_id in special_tokens.items()
+    ]
+    document = {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": added_tokens,
+        "normalizer": None,
+        "pre_tokenizer": pre_tokenizer,
+        "post_processor": None,
+        "decoder": decoder,
+        "model": model,
+    }
+    return (json.dumps(document, ensure_ascii=False, indent=1) + "\n").encode()
+
+
+def read_json(path: str | os.PathLike[str]) -> Document:
+    """Return the object in a JSON file.
+
+    Raises:
+        TokenizerError: a file that is missing, unreadable, larger than 128 MiB, or no such JSON.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(_MAX_BYTES + 1)
+        if len(data) > _MAX_BYTES:
+            raise TokenizerError(f"is larger than {_MAX_BYTES} bytes, so it is no tokenizer")
+        return expect(json.loads(data.decode()), dict, "the whole")
+    except OSError as error:
+        raise TokenizerError(f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise TokenizerError("is not UTF-8 text, so it is damaged or no tokenizer") from None
+    except RecursionError:
+        raise TokenizerError("is nested too deeply, so it is no tokenizer") from None
+    except ValueError as error:
+        raise TokenizerError(f"is not valid JSON ({error}); it may be cut off") from None
+
+
+def expect(value: object, kind: type[T], what: str) -> T:
+    """Return ``value`` if it is of the kind that belongs there.
+
+    Raises:
+        TokenizerError: it is not; the message calls it ``what``.
+    """
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise TokenizerError(f"{what} is {shorten(value)}; {_KIND_NAMES[kind]} is expected")
+    return value
+
+
+def require(value: object, allowed: tuple[object, ...], what: str) -> None:
+    """Refuse a setting that would change the ids in a way that this tokenizer does not know.
+
+    Raises:
+        TokenizerError: the value is not among those that are allowed.
+    """
+    # True == 1 and "" == "": the type has to agree as well.
+    if not any(value == choice and type(value) is type(choice) for choice in allowed):
+        choices = " or ".join(json.dumps(choice) for choice in allowed)
+        raise TokenizerError(f"{what} is {shorten(value)}; only {choices} is supported")
+
+
+def read_vocab(model: Document) -> dict[str, int]:
+    """Return the vocabulary of a document's model, every token and id of the right type.
+
+    Raises:
+        TokenizerError: it is not such a mapping.
+    """
+    vocab = expect(model.get("vocab"), dict, "model.vocab")
+    for token, token_id in vocab.items():
+        expect(token_id, int, f"the id of token {shorten(token)}")
+    return vocab
+
+
+def read_special_tokens(document: Document) -> dict[str, int]:
+    """Return the added tokens of a document, by id.
+
+    Raises:
+        TokenizerError: wrong types, a name that is there twice, or a token that also takes the
+            text around it.
+    """
+    special: dict[str, int] = {}
+    for entry in expect(document.get("added_tokens", []), list, "added_tokens"):
+        entry = expect(entry, dict, "an added token")
+        name = expect(entry.get("content"), str, "the content of an added token")
+        for setting in ("single_word", "lstrip", "rstrip"):
+            require(entry.get(setting, False), (False,), f"{setting} of {shorten(name)}")
+        if name in special:
+            raise TokenizerError(f"special token {shorten(name)} is listed twice")
+        special[name] = expect(entry.get("id"), int, f"the id of {shorten(name)}")
+    return dict(sorted(special.items(), key=lambda item: item[1]))
+
+
+def separate_special(vocab: dict[str, int], special_tokens: Mapping[str, int]) -> dict[str, int]:
+    """Return the vocabulary without the special tokens, which files list in both places.
+
+    Raises:
+        TokenizerError: the two places disagree about an id.
+    """
+    for name, token_id in special_tokens.items():
+        if vocab.get(name, token_id) != token_id:
+            raise TokenizerError(
+                f"special token {shorten(name)} has the ids {token_id} and {vocab[name]}"
+            )
+    return {token: token_id for token, token_id in vocab.items() if token not in special_tokens}
+
+
+def split_by(pattern: str, behavior: str, invert: bool) -> Document:
+    """Return the pre-tokenizer that cuts by a pattern.
+
+    ``Isolated`` makes words of the matches and of what lies between them; ``Removed`` with
+    ``invert`` makes words of the matches and drops the rest.
+    """
+    return {
+        "type": "Split",
+        "pattern": {"Regex": pattern},
+        "behavior": behavior,
+        "invert": invert,
+    }
+
+
+def pattern_of_split(step: Document, behavior: str, invert: bool) -> str:
+    """Return the pattern of a pre-tokenizer that ``split_by`` describes.
+
+    Raises:
+        TokenizerError: a step of another kind.
+    """
+    require(step.get("type"), ("Split",), "type of pre_tokenizer")
+    require(step.get("behavior"), (behavior,), "behavior of Split")
+    require(step.get("invert", False), (invert,), "invert of Split")
+    pattern = expect(step.get("pattern"), dict, "pattern of Split")
+    return expect(pattern.get("Regex"), str, "pattern.Regex of Split")
+
+
+def check_ids(ids: list[int]) -> None:
+    """Refuse ids that are not exactly 0 to n - 1, each once.
+
+    Raises:
+        TokenizerError: names the first id that is missing, or there twice.
+    """
+    for expected, found in enumerate(sorted(ids)):
+        if found != expected:
+            fault = (
+                f"id {found} is there twice" if found < expected else f"id {expected} is missing"
+            )
+            raise TokenizerError(f"{fault}; the ids of {len(ids)} tokens are 0 to {len(ids) - 1}")

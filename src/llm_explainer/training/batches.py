@@ -1,0 +1,87 @@
+"""Where a trainer's batches come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llm_explainer.data.token_files import Tokens
+from llm_explainer.data.windows import document_starts, evaluation_windows, random_windows
+from llm_explainer.errors import ConfigError
+from llm_explainer.training.config import TrainConfig
+
+Batch = tuple[NDArray[np.int64], NDArray[np.int64], Any]
+"""Tokens (B, T), targets (B, T), and a mask (B, T) of the targets that count, or None for all."""
+
+
+class Batches(Protocol):
+    """Batches as pure functions of their number, so that a resumed run sees the same ones."""
+
+    def training(self, index: int) -> Batch:
+        """Return micro-batch ``index``, counted from 0 over the whole run."""
+
+    def validation(self, max_windows: int | None = None) -> Iterator[Batch]:
+        """Yield all validation batches, or a fixed sample of ``max_windows`` windows."""
+
+
+class WindowBatches:
+    """Windows of token files, for pre-training.
+
+    Args:
+        train: (n,) ids
+        validation: (m,) ids
+        context_length: tokens of a window
+        config: batch size, seed, and where windows begin
+        end_of_text: id between documents, needed for windows that begin with a document
+
+    Raises:
+        ConfigError: windows at documents without an ``end_of_text``.
+        CorpusError: fewer tokens than a window takes, or no documents among them.
+    """
+
+    def __init__(
+        self,
+        train: Tokens,
+        validation: Tokens,
+        context_length: int,
+        config: TrainConfig,
+        end_of_text: int | None = None,
+    ) -> None:
+        self._tokens, self._validation_tokens = train, validation
+        self._context_length, self._config = context_length, config
+        self._starts = self._validation_starts = None
+        if config.windows == "documents":
+            if end_of_text is None:
+                raise ConfigError(
+                    "windows is 'documents', but there is no <|endoftext|> to tell where documents "
+                    "begin; use windows 'random'"
+                )
+            self._starts = document_starts(train, end_of_text, context_length)
+            self._validation_starts = document_starts(validation, end_of_text, context_length)
+
+    def training(self, index: int) -> Batch:
+        """Return micro-batch ``index``: (B, T), (B, T), no mask."""
+        inputs, targets = random_windows(
+            self._tokens,
+            self._config.batch_size,
+            self._context_length,
+            self._config.seed,
+            index,
+            starts=self._starts,
+        )
+        return inputs, targets, None
+
+    def validation(self, max_windows: int | None = None) -> Iterator[Batch]:
+        """Yield validation windows; without gradients there is memory for four times as many."""
+        windows = evaluation_windows(
+            self._validation_tokens,
+            4 * self._config.batch_size,
+            self._context_length,
+            max_windows=max_windows,
+            starts=self._validation_starts,
+        )
+        for inputs, targets in windows:
+            yield inputs, targets, None

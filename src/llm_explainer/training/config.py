@@ -1,0 +1,107 @@
+"""How a model is trained: one frozen, validated dataclass."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from llm_explainer.errors import ConfigError
+from llm_explainer.init import InitScheme
+from llm_explainer.settings import setting
+
+Schedule = Literal["cosine", "linear", "constant", "inverse_sqrt"]
+OptimizerName = Literal["adamw", "sgd"]
+Windows = Literal["random", "documents"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Everything that decides what a run computes, but for the model and the data.
+
+    A period (``*_every``) is in steps; 0 means never, but for the end of the run.
+
+    Raises:
+        ConfigError: a value that cannot work.
+    """
+
+    steps: int = setting(1000, "updates of the parameters")
+    batch_size: int = setting(16, "windows in a micro-batch")
+    accumulate: int = setting(1, "micro-batches in a step, whose gradients add up")
+    windows: Windows = setting("random", "random places, or documents: each begins with one")
+    learning_rate: float = setting(1e-3, "the highest, reached after warm-up")
+    schedule: Schedule = setting("cosine", "cosine, linear, constant or inverse_sqrt")
+    warmup_steps: int = setting(100, "steps in which the learning rate rises")
+    min_learning_rate: float = setting(1e-4, "where cosine and linear end")
+    optimizer: OptimizerName = setting("adamw", "adamw or sgd")
+    beta1: float = setting(0.9, "AdamW's memory of the gradient; SGD's momentum")
+    beta2: float = setting(0.95, "AdamW's memory of the squared gradient")
+    eps: float = setting(1e-8, "added to AdamW's divisor")
+    weight_decay: float = setting(0.1, "shrinks matrices; never biases and norms")
+    clip_norm: float = setting(1.0, "largest norm of a step's gradient; 0 never clips")
+    seed: int = setting(0, "fixes initial weights, batches and dropout")
+    init_scheme: InitScheme = setting("normal", "normal or truncated_normal initial weights")
+    eval_every: int = setting(100, "steps between evaluations")
+    eval_windows: int = setting(256, "windows in an evaluation; the last one takes all")
+    sample_every: int = setting(200, "steps between samples of the model's writing")
+    sample_prompt: str = setting("", "what samples continue; empty starts a new document")
+    checkpoint_every: int = setting(200, "steps between checkpoints")
+    keep_checkpoints: int = setting(2, "newest checkpoints kept, beside the best")
+    threads: int = setting(0, "shards of a batch, one thread each; 0: one a processor")
+
+    def __post_init__(self) -> None:
+        """Check every value."""
+        for field in ("steps", "batch_size", "accumulate", "eval_windows", "keep_checkpoints"):
+            self._require(field, int, at_least=1)
+        periods = ("eval_every", "sample_every", "checkpoint_every")
+        for field in (*periods, "warmup_steps", "seed", "threads"):
+            self._require(field, int, at_least=0)
+        for field in ("learning_rate", "eps"):
+            self._require(field, float, above=0)
+        for field in ("min_learning_rate", "weight_decay", "clip_norm"):
+            self._require(field, float, at_least=0)
+        for field in ("beta1", "beta2"):
+            self._require(field, float, at_least=0, below=1)
+        self._require_choice("schedule", get_args(Schedule))
+        self._require_choice("optimizer", get_args(OptimizerName))
+        self._require_choice("windows", get_args(Windows))
+        self._require_choice("init_scheme", ("normal", "truncated_normal"))
+        if self.min_learning_rate > self.learning_rate:
+            raise ConfigError(
+                f"min_learning_rate {self.min_learning_rate:g} is above learning_rate "
+                f"{self.learning_rate:g}; it takes at most that"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain JSON values."""
+        return dataclasses.asdict(self)
+
+    @property
+    def windows_per_step(self) -> int:
+        """Windows that one update of the parameters sees."""
+        return self.batch_size * self.accumulate
+
+    def _require(
+        self,
+        field: str,
+        kind: type,
+        *,
+        at_least: float = -math.inf,
+        above: float = -math.inf,
+        below: float = math.inf,
+    ) -> None:
+        value = getattr(self, field)
+        kinds = (int,) if kind is int else (int, float)
+        is_number = isinstance(value, kinds) and not isinstance(value, bool)
+        if not (is_number and at_least <= value < below and value > above):
+            noun = "a whole number" if kind is int else "a number"
+            low = f" above {above:g}" if above > -math.inf else f" of {at_least:g} or more"
+            high = f" and under {below:g}" if below < math.inf else ""
+            raise ConfigError(f"{field} is {value!r}; it takes {noun}{low}{high}")
+
+    def _require_choice(self, field: str, choices: tuple[str, ...]) -> None:
+        if getattr(self, field) not in choices:
+            raise ConfigError(
+                f"{field} is {getattr(self, field)!r}; choose one of {', '.join(choices)}"
+            )

@@ -1,0 +1,60 @@
+"""A run's history as JSON lines: one event a line, ready for any tool."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from llm_explainer.files import write_atomically
+from llm_explainer.training.events import Evaluated, Event, Sampled, Saved, StepDone
+
+NAMES = {StepDone: "step", Evaluated: "evaluation", Sampled: "sample", Saved: "checkpoint"}
+
+
+class RunLog:
+    """Appends the events it observes to ``log.jsonl``.
+
+    Lines reach the disk at every checkpoint, so the log is never behind a checkpoint that a run
+    could resume from.
+    """
+
+    def __init__(self, path: Path, *, first_step: int = 0) -> None:
+        """Continue the log at ``first_step``: what a killed run logged beyond that is dropped."""
+        kept = [event for event in read_log(path) if event["step"] <= first_step]
+        lines = [json.dumps(event) + "\n" for event in kept]
+        write_atomically(path, "".join(lines).encode())
+        self._file = path.open("a", encoding="utf-8")
+
+    def __call__(self, event: Event) -> None:
+        """Append one event."""
+        fields = {"event": NAMES[type(event)], **asdict(event)}
+        if isinstance(event, Evaluated):
+            fields |= {**fields.pop("evaluation"), "perplexity": event.evaluation.perplexity}
+        if isinstance(event, Saved):
+            fields["path"] = event.path.name
+        self._file.write(json.dumps(fields) + "\n")
+        if isinstance(event, Saved):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Write out what is buffered."""
+        self._file.close()
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """Return the events of a log, oldest first; a last line cut short by a kill is left out."""
+    if not path.exists():
+        return []
+    events = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            event = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if isinstance(event, dict) and isinstance(event.get("step"), int):
+            events.append(event)
+    return events

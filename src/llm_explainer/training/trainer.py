@@ -1,0 +1,223 @@
+"""The trainer: batches in, updates, evaluations, samples and checkpoints out.
+
+It knows a backend only through its interface: ``nn.TrainStep``, ``nn.AdamW``, ``nn.SGD`` and the
+model's own methods. Everything that a step computes follows from the settings, the data and the
+step's number, so a run that was killed and resumed ends with the same bytes as one that was not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from llm_explainer.checkpoint import load_trainer_state, save_checkpoint
+from llm_explainer.errors import CheckpointError, TrainingError
+from llm_explainer.generation import generate
+from llm_explainer.tokenizer.base import Tokenizer
+from llm_explainer.training.batches import Batches
+from llm_explainer.training.config import TrainConfig
+from llm_explainer.training.diagnosis import first_non_finite
+from llm_explainer.training.evaluation import Evaluation, evaluate, token_byte_lengths
+from llm_explainer.training.events import Evaluated, Event, Observer, Sampled, Saved, StepDone
+from llm_explainer.training.run_folder import RunFolder
+from llm_explainer.training.schedule import learning_rate
+
+SAMPLE_TOKENS = 120
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How training ended."""
+
+    step: int
+    finished: bool  # False where ``request_stop`` ended it early
+    checkpoint: Path
+    evaluation: Evaluation | None  # on all of the validation text; None where stopped early
+    best_step: int | None
+
+
+class Trainer:
+    """Trains a model in a run folder.
+
+    Args:
+        nn: the backend's module, as ``load_backend`` returns it
+        model: a ``GPT`` of that backend
+        tokenizer: saved with every checkpoint; None for token files without one, which leaves out
+            samples and bits per byte
+        batches: what to train and to validate on
+        config: what to do
+        folder: where to keep checkpoints; it must exist
+        observers: called with every event, in order
+    """
+
+    def __init__(
+        self,
+        nn: ModuleType,
+        model: Any,
+        tokenizer: Tokenizer | None,
+        batches: Batches,
+        config: TrainConfig,
+        folder: RunFolder,
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        self.model, self.tokenizer, self.config, self.folder = model, tokenizer, config, folder
+        self.batches, self.observers = batches, observers
+        self.step = 0  # updates done
+        self.best_step: int | None = None
+        self.best_loss = float("inf")
+        self._optimizer = _make_optimizer(nn, model, config)
+        self._train_step = nn.TrainStep(
+            model, self._optimizer, clip_norm=config.clip_norm, threads=config.threads
+        )
+        self._token_bytes = (
+            token_byte_lengths(tokenizer, model.config.vocab_size) if tokenizer else None
+        )
+        self._stop_requested = False
+
+    def resume(self) -> None:
+        """Continue from the folder's newest checkpoint, whose weights ``model`` already has.
+
+        Raises:
+            CheckpointError: there is none, or it is damaged or not this model's.
+        """
+        newest = self.folder.newest()
+        state, arrays = load_trainer_state(newest)
+        try:
+            self.step = int(state["step"])
+            self.best_step = state["best_step"]
+            self.best_loss = float("inf") if self.best_step is None else float(state["best_loss"])
+            self._optimizer.load_state(int(state["optimizer_steps"]), arrays)
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{newest} cannot be resumed: {error}") from error
+        self.folder.clean()
+        self.folder.link(self.best_step)
+
+    def request_stop(self) -> None:
+        """End training after the step in progress, with a checkpoint; safe in a signal handler."""
+        self._stop_requested = True
+
+    def train(self) -> TrainResult:
+        """Train from the current step to the last one.
+
+        Raises:
+            TrainingError: the loss is no longer finite. The newest checkpoint is from before.
+            CheckpointError: a checkpoint cannot be written.
+        """
+        config = self.config
+        if self.step == 0 and not self.folder.steps():
+            self._save()  # from here on there always is something to resume from
+        while self.step < config.steps and not self._stop_requested:
+            self._update()
+            last = self.step == config.steps
+            if _is_due(self.step, config.eval_every) and not last:
+                self._evaluate()
+            if _is_due(self.step, config.sample_every) and not last:
+                self._sample()
+            saved = self.folder.steps()[-1] == self.step
+            if _is_due(self.step, config.checkpoint_every) and not last and not saved:
+                self._save()
+        finished = self.step >= config.steps
+        evaluation = self._finish() if finished else None
+        if self.folder.steps()[-1] != self.step:
+            self._save()
+        return TrainResult(
+            self.step, finished, self.folder.checkpoint(self.step), evaluation, self.best_step
+        )
+
+    def evaluate(self, max_windows: int | None = None) -> Evaluation:
+        """Measure the model on the validation text, or on ``max_windows`` fixed windows of it."""
+        return evaluate(
+            self._train_step.evaluate, self.batches.validation(max_windows), self._token_bytes
+        )
+
+    def _update(self) -> None:
+        config, started = self.config, time.perf_counter()
+        first = self.step * config.accumulate
+        batches = [self.batches.training(first + index) for index in range(config.accumulate)]
+        rate = learning_rate(config, self.step)
+        dropout_seed = (config.seed, self.step) if self.model.config.dropout else ()
+        result = self._train_step(batches, rate, dropout_seed)
+        if not result.is_finite:
+            where = first_non_finite(self.model, batches[-1][0])
+            raise TrainingError(
+                f"at step {self.step + 1} the loss is {result.loss} and the gradient's norm "
+                f"{result.grad_norm}; first not finite: {where}; start again from "
+                f"{self.folder.newest()} with a learning rate under {config.learning_rate:g}"
+            )
+        self.step += 1
+        n_tokens = sum(tokens.size for tokens, _, _ in batches)
+        seconds = time.perf_counter() - started
+        self._tell(StepDone(self.step, result.loss, rate, result.grad_norm, n_tokens, seconds))
+
+    def _evaluate(self) -> None:
+        """Evaluate on the sample of windows; what is the best so far is kept as a checkpoint."""
+        evaluation = self.evaluate(self.config.eval_windows)
+        best = evaluation.loss < self.best_loss
+        if best:
+            self.best_loss, self.best_step = evaluation.loss, self.step
+        self._tell(Evaluated(self.step, evaluation, best=best, whole=False))
+        if best:
+            self._save()
+
+    def _finish(self) -> Evaluation:
+        """Measure and show what the finished model can do."""
+        self._evaluate()
+        evaluation = self.evaluate()
+        self._tell(Evaluated(self.step, evaluation, best=False, whole=True))
+        self._sample()
+        return evaluation
+
+    def _sample(self) -> None:
+        if self.tokenizer is None:
+            return
+        prompt = self.config.sample_prompt
+        if not prompt and self.tokenizer.end_of_text is None:
+            prompt = "\n"
+        n_tokens = min(SAMPLE_TOKENS, self.model.config.context_length // 2)
+        pieces = generate(
+            self.model, self.tokenizer, prompt, max_tokens=n_tokens, seed=self.config.seed
+        )
+        self._tell(Sampled(self.step, prompt + "".join(pieces)))
+
+    def _save(self) -> None:
+        """Write a checkpoint under its step's name, then drop those no longer kept."""
+        state = {
+            "step": self.step,
+            "optimizer_steps": self._optimizer.steps,
+            "best_step": self.best_step,
+            "best_loss": None if self.best_step is None else self.best_loss,
+            "train_config": self.config.to_dict(),
+        }
+        path = save_checkpoint(
+            self.folder.checkpoint(self.step),
+            self.model,
+            self.tokenizer,
+            trainer_state=state,
+            optimizer_state=self._optimizer.state(),
+        )
+        self.folder.link(self.best_step)
+        self.folder.prune(self.config.keep_checkpoints, self.best_step)
+        self._tell(Saved(self.step, path))
+
+    def _tell(self, event: Event) -> None:
+        for observer in self.observers:
+            observer(event)
+
+
+def _is_due(step: int, period: int) -> bool:
+    return period > 0 and step % period == 0
+
+
+def _make_optimizer(nn: ModuleType, model: Any, config: TrainConfig) -> Any:
+    if config.optimizer == "sgd":
+        return nn.SGD(model, momentum=config.beta1, weight_decay=config.weight_decay)
+    return nn.AdamW(
+        model,
+        betas=(config.beta1, config.beta2),
+        eps=config.eps,
+        weight_decay=config.weight_decay,
+    )
