@@ -1,1 +1,44 @@
 """A complete language model in Python that can be read to the bottom."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from llm_explainer.backend import load_backend
+    from llm_explainer.checkpoint import load_checkpoint, save_checkpoint
+    from llm_explainer.config import ModelConfig
+    from llm_explainer.generation import generate
+    from llm_explainer.tokenizer import BPETokenizer
+
+__all__ = [
+    "BPETokenizer",
+    "ModelConfig",
+    "generate",
+    "load_backend",
+    "load_checkpoint",
+    "save_checkpoint",
+]
+
+_HOMES = {
+    "BPETokenizer": "llm_explainer.tokenizer",
+    "ModelConfig": "llm_explainer.config",
+    "generate": "llm_explainer.generation",
+    "load_backend": "llm_explainer.backend",
+    "load_checkpoint": "llm_explainer.checkpoint",
+    "save_checkpoint": "llm_explainer.checkpoint",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used (PEP 562), so that ``--help`` need not wait."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value  # the next use finds it without this function
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -67,7 +68,7 @@ class ModelConfig:
 
     def _check_heads(self) -> None:
         if self.d_model % self.n_heads:
-            fits = [n for n in range(1, self.d_model + 1) if self.d_model % n == 0]
+            fits = [n for n in range(1, min(self.d_model, 1024) + 1) if self.d_model % n == 0]
             nearest = min(fits, key=lambda n: abs(n - self.n_heads))
             raise ConfigError(
                 f"d_model {self.d_model} is not divisible by n_heads {self.n_heads}; "
@@ -222,7 +223,8 @@ def _require_int(field: str, value: object, *, at_least: int) -> None:
 
 
 def _require_float(field: str, value: object, *, low: float, below: float = math.inf) -> None:
-    ok = isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value < below
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    ok = is_number and low <= value < below and value <= sys.float_info.max
     if not ok:
         upper = "" if below == math.inf else f" and under {below:g}"
         raise ConfigError(f"{field} is {value!r}; it takes a number of {low:g} or more{upper}")

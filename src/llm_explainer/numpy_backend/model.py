@@ -97,8 +97,15 @@ class GPT(Module):
         return self._logits(hidden[np.arange(len(tokens)), ends - 1])
 
     def make_cache(self, batch_size: int = 1, capacity: int | None = None) -> KVCache:
-        """Return an empty key-value cache for ``capacity`` tokens, by default the whole context."""
-        return KVCache(self.config, batch_size, capacity or self.config.context_length)
+        """Return an empty key-value cache for ``capacity`` tokens, by default the whole context.
+
+        Raises:
+            ConfigError: more tokens than there are positions.
+        """
+        limit = self.config.context_length
+        if capacity is not None and capacity > limit:
+            raise ConfigError(f"cache capacity {capacity} exceeds the context of {limit} tokens")
+        return KVCache(self.config, batch_size, capacity or limit)
 
     def forward(self, tokens: Array) -> tuple[Array, Backward]:
         """Return the logits (B, T, V) and the backward pass from any dLoss/dlogits."""

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from llm_explainer.numpy_backend.module import Array, Backward, Module
@@ -38,13 +40,7 @@ class RotaryEmbedding(Module):
     """
 
     def __init__(self, head_dim: int, context_length: int, theta: float = 10_000.0) -> None:
-        frequencies = theta ** (-np.arange(0, head_dim, 2) / head_dim)  # (H/2,)
-        angles = np.outer(np.arange(context_length), frequencies)  # (T, H/2)
-        cos, sin = np.cos(angles), np.sin(angles)
-        # As wide as a head and with the sign in the table, a rotation is two products and a sum:
-        # y = x · cos + swap(x) · sin, where swap exchanges the halves.
-        self._cos = np.concatenate([cos, cos], axis=1).astype(np.float32)  # (T, H)
-        self._sin = np.concatenate([-sin, sin], axis=1).astype(np.float32)  # (T, H)
+        self._cos, self._sin = rotation_tables(head_dim, context_length, theta)  # (T, H) each
 
     def __call__(self, x: Array, positions: Array) -> Array:
         """Turn x (B, T, heads, H) to positions, (T,) for all rows or (B, T) for each."""
@@ -80,3 +76,17 @@ class RotaryEmbedding(Module):
         """Look up (..., T, heads, H), spelled out for every head: NumPy is fast on long rows."""
         rows = table[positions][..., None, :]  # (..., T, 1, H)
         return np.broadcast_to(rows, (*rows.shape[:-2], *x.shape[-2:])).astype(x.dtype)
+
+
+@lru_cache(maxsize=8)  # the layers of a model share their tables
+def rotation_tables(head_dim: int, context_length: int, theta: float) -> tuple[Array, Array]:
+    """Return cos and sin of every position's angles, (T, H) each.
+
+    As wide as a head and with the sign in the table, a rotation is two products and a sum:
+    y = x · cos + swap(x) · sin, where swap exchanges the halves.
+    """
+    frequencies = theta ** (-np.arange(0, head_dim, 2) / head_dim)  # (H/2,)
+    angles = np.outer(np.arange(context_length), frequencies)  # (T, H/2)
+    cos, sin = np.cos(angles), np.sin(angles)
+    tables = np.concatenate([cos, cos], axis=1), np.concatenate([-sin, sin], axis=1)
+    return tables[0].astype(np.float32), tables[1].astype(np.float32)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -23,6 +23,7 @@ from llm_explainer.numpy_backend.model import GPT
 from llm_explainer.numpy_backend.module import Array
 from llm_explainer.numpy_backend.optimizer import Optimizer
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 Batch = tuple[Array, Array, Array | None]
 """Tokens (B, T), targets (B, T), and a mask (B, T) of the targets that count, or None for all."""
@@ -78,7 +79,7 @@ class TrainStep:
             for index, batch in enumerate(micro_batches):
                 seed = [*dropout_seed, index] if dropout_seed else None
                 loss += self._add_gradients(batch, n_counted, seed, first=index == 0)
-            squares = self._each_part(lambda part: np.dot(self._total[part], self._total[part]))
+            squares = self._map(lambda p: np.dot(self._total[p], self._total[p]), self._parts)
             result = StepResult(loss, math.sqrt(sum(float(square) for square in squares)))
             if result.is_finite:
                 self._update(result.grad_norm, learning_rate)
@@ -87,10 +88,10 @@ class TrainStep:
     def evaluate(self, batch: Batch) -> tuple[float, float]:
         """Return the loss summed over the targets that count, in nats, and their number."""
         with self._blas.limit(limits=1, user_api="blas"):
-            losses = self._pool.map(
+            losses = self._map(
                 lambda shard: self.model.loss(*shard, n_counted=1.0), self._shards(batch)
             )
-            return sum(losses), count_targets(batch)
+        return sum(losses), count_targets(batch)
 
     def _add_gradients(
         self, batch: Batch, n_counted: float, seed: list[int] | None, first: bool
@@ -100,13 +101,13 @@ class TrainStep:
 
         def work(index: int) -> float:
             rng = None if seed is None else np.random.default_rng([*seed, index])
-            tree = self._gradients[index][1]
-            with np.errstate(all="ignore"):  # what is not finite shows in the result
-                return self.model.loss_and_grads(
-                    *shards[index], n_counted=n_counted, rng=rng, out=tree
-                )[0]
+            _, tree = self._gradients[index]
+            loss, _ = self.model.loss_and_grads(
+                *shards[index], n_counted=n_counted, rng=rng, out=tree
+            )
+            return loss
 
-        losses = list(self._pool.map(work, range(len(shards))))
+        losses = self._map(work, range(len(shards)))
 
         def reduce(part: slice) -> None:
             total = self._total[part]
@@ -117,15 +118,16 @@ class TrainStep:
                 else:
                     total += gradient
 
-        self._each_part(reduce)
+        self._map(reduce, self._parts)
         return sum(losses)
 
     def _update(self, grad_norm: float, learning_rate: float) -> None:
         clipped = self.clip_norm and grad_norm > self.clip_norm
         scale = self.clip_norm / grad_norm if clipped else 1.0
         self.optimizer.steps += 1
-        self._each_part(
-            lambda part: self.optimizer.update_slice(self._total, learning_rate, scale, part)
+        self._map(
+            lambda part: self.optimizer.update_slice(self._total, learning_rate, scale, part),
+            self._parts,
         )
 
     def _shards(self, batch: Batch) -> list[Batch]:
@@ -135,9 +137,14 @@ class TrainStep:
         cuts = [slice(len(tokens) * i // n, len(tokens) * (i + 1) // n) for i in range(n)]
         return [(tokens[c], targets[c], None if mask is None else mask[c]) for c in cuts]
 
-    def _each_part(self, work: Callable[[slice], Result]) -> list[Result]:
-        """Run ``work`` on each thread's part of the flat arrays."""
-        return list(self._pool.map(work, self._parts))
+    def _map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+        """Run ``work`` on every item, side by side; what is not finite shows in the result."""
+
+        def quietly(item: Item) -> Result:
+            with np.errstate(all="ignore"):
+                return work(item)
+
+        return list(self._pool.map(quietly, items))
 
 
 def count_targets(batch: Batch) -> float:

@@ -18,8 +18,9 @@ from llm_explainer.tokenizer.bpe_files import (
 from llm_explainer.tokenizer.bpe_merging import merge_word
 from llm_explainer.tokenizer.bpe_training import Progress, Ties, learn_merges
 from llm_explainer.tokenizer.checks import require_whole, shorten
+from llm_explainer.tokenizer.counting import count_words
 from llm_explainer.tokenizer.pattern_tokenizer import PatternTokenizer
-from llm_explainer.tokenizer.sources import Source, count_words
+from llm_explainer.tokenizer.sources import Source
 from llm_explainer.tokenizer.splitter import Splitter
 from llm_explainer.tokenizer.tokenizer_json import Document, check_ids
 
@@ -127,7 +128,7 @@ class BPETokenizer(PatternTokenizer):
         if ties not in get_args(Ties):
             raise TokenizerError(f"ties is {ties!r}; choose one of {', '.join(get_args(Ties))}")
         n_merges = vocab_size - 256 - n_special
-        words = count_words(source, splitter, progress)
+        words = count_words(source, splitter, workers=workers, progress=progress)
         word_counts = {word.encode(): count for word, count in words.items()}
         pairs = learn_merges(
             word_counts, n_merges, min_frequency=min_frequency, ties=ties, progress=progress
@@ -160,7 +161,11 @@ class BPETokenizer(PatternTokenizer):
         Raises:
             TokenizerError: files that are missing or damaged, or do not belong together.
         """
-        return cls._from_parts(read_gpt2_files(vocab_json, merges_txt, special_tokens))
+        parts = read_gpt2_files(vocab_json, merges_txt, special_tokens)
+        try:
+            return cls._from_parts(parts)
+        except TokenizerError as error:
+            raise TokenizerError(f"{vocab_json} and {merges_txt}: {error}") from None
 
     @classmethod
     def from_json(cls, document: Document) -> Self:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from llm_explainer.errors import TokenizerError
 from llm_explainer.tokenizer import byte_alphabet
@@ -14,12 +13,13 @@ from llm_explainer.tokenizer.patterns import PATTERNS
 from llm_explainer.tokenizer.tokenizer_json import (
     Document,
     expect,
+    ordinary_tokens,
     pattern_of_split,
     read_json,
     read_special_tokens,
+    read_text,
     read_vocab,
     require,
-    separate_special,
     split_by,
     to_bytes,
 )
@@ -80,9 +80,9 @@ def bpe_from_json(document: Document) -> BPEParts:
     for setting in ("continuing_subword_prefix", "end_of_word_suffix"):
         require(model.get(setting), (None, ""), f"model.{setting}")
     special_tokens = read_special_tokens(document)
-    vocab = separate_special(read_vocab(model), special_tokens)
+    vocab = ordinary_tokens(read_vocab(model), special_tokens)
     return BPEParts(
-        {token_id: _token(text) for text, token_id in vocab.items()},
+        {token_id: _token(text) for token_id, text in vocab.items()},
         _read_merges(expect(model.get("merges"), list, "model.merges")),
         special_tokens,
         _read_pattern(expect(document.get("pre_tokenizer"), dict, "pre_tokenizer")),
@@ -105,13 +105,13 @@ def read_gpt2_files(
             if name not in ids:
                 raise TokenizerError(f"has no special token {shorten(name)}")
         special = {name: ids[name] for name in special_tokens}
-        vocab = {i: _token(text) for text, i in separate_special(ids, special).items()}
+        vocab = {i: _token(text) for i, text in ordinary_tokens(ids, special).items()}
     except TokenizerError as error:
         raise TokenizerError(f"{vocab_json}: {error}") from None
     try:
-        lines = Path(merges_txt).read_text(encoding="utf-8").split("\n")
+        lines = read_text(merges_txt).split("\n")
         merges = _read_merges(line for line in lines if line and not line.startswith("#version"))
-    except (TokenizerError, OSError, UnicodeDecodeError) as error:
+    except TokenizerError as error:
         raise TokenizerError(f"{merges_txt}: {error}") from None
     return BPEParts(vocab, merges, special, "gpt2")
 

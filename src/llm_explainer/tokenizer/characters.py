@@ -7,8 +7,9 @@ from typing import ClassVar, Self
 
 from llm_explainer.tokenizer.base import END_OF_TEXT
 from llm_explainer.tokenizer.bpe_training import Progress
+from llm_explainer.tokenizer.counting import count_words
 from llm_explainer.tokenizer.lookup import LookupTokenizer
-from llm_explainer.tokenizer.sources import Source, count_words
+from llm_explainer.tokenizer.sources import Source
 from llm_explainer.tokenizer.splitter import Splitter
 from llm_explainer.tokenizer.tokenizer_json import Document
 
@@ -44,7 +45,7 @@ class CharTokenizer(LookupTokenizer):
             TokenizerError: an empty or unreadable text; special tokens that repeat or are empty.
         """
         splitter = Splitter(cls.pattern, special_tokens)
-        counts = count_words(source, splitter, progress)
+        counts = count_words(source, splitter, progress=progress)
         return cls._from_tokens(counts, splitter.special_tokens)
 
     def _joined(self, token: str) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from llm_explainer.errors import TokenizerError
 
 
-def check_special_tokens(names: Iterable[str]) -> list[str]:
-    """Return the names as a list.
+def check_special_tokens(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the names.
 
     Raises:
         TokenizerError: a bare string, or names that repeat, are empty or are not text.
@@ -23,7 +23,7 @@ def check_special_tokens(names: Iterable[str]) -> list[str]:
             raise TokenizerError(f"special token {shorten(name)} is given twice; once would do")
         check_text(name)
         checked.append(name)
-    return checked
+    return tuple(checked)
 
 
 def check_text(text: str) -> None:

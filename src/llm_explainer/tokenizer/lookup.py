@@ -8,18 +8,18 @@ from typing import ClassVar, Self
 
 from llm_explainer.errors import TokenizerError
 from llm_explainer.tokenizer.base import UNKNOWN
-from llm_explainer.tokenizer.checks import shorten
+from llm_explainer.tokenizer.checks import check_text, shorten
 from llm_explainer.tokenizer.pattern_tokenizer import PatternTokenizer
 from llm_explainer.tokenizer.splitter import Splitter
 from llm_explainer.tokenizer.tokenizer_json import (
     Document,
     check_ids,
     expect,
+    ordinary_tokens,
     pattern_of_split,
     read_special_tokens,
     read_vocab,
     require,
-    separate_special,
     split_by,
     to_bytes,
 )
@@ -51,6 +51,7 @@ class LookupTokenizer(PatternTokenizer):
         check_ids([*vocab, *special_tokens.values()])
         self._ids: dict[str, int] = {}
         for token_id, token in vocab.items():
+            check_text(token)
             if splitter.words(token) != [token]:
                 raise TokenizerError(f"token {shorten(token)} is not one {self.unit}")
             if token in self._ids or token in special_tokens:
@@ -70,8 +71,7 @@ class LookupTokenizer(PatternTokenizer):
         split = expect(document.get("pre_tokenizer"), dict, "pre_tokenizer")
         require(pattern_of_split(split, "Removed", True), (cls.pattern,), "pattern of Split")
         special_tokens = read_special_tokens(document)
-        vocab = separate_special(read_vocab(model), special_tokens)
-        return cls({token_id: token for token, token_id in vocab.items()}, special_tokens)
+        return cls(ordinary_tokens(read_vocab(model), special_tokens), special_tokens)
 
     def to_json(self) -> bytes:
         """Return the content of the ``tokenizer.json``."""

@@ -16,8 +16,8 @@ from llm_explainer.tokenizer.checks import shorten
 from llm_explainer.tokenizer.splitter import AllowedSpecial, Splitter
 from llm_explainer.tokenizer.tokenizer_json import Document, read_json
 
-_CACHED_WORDS = 1 << 16  # the least recently used word goes first: some 15 MB at the most
-_CACHED_CHARS = 64  # longer words are rare, and would make the cache's memory unbounded
+_CACHED_WORDS = 1 << 16  # about 20 MB of usual words; the least recently used goes first
+_CACHED_CHARS = 64  # longer words are rare, and without a limit memory has none
 
 
 class PatternTokenizer(ABC):

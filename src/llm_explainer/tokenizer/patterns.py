@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Protocol, cast
 
 import regex  # type: ignore[import-untyped]
@@ -75,7 +76,8 @@ def compile_pattern(pattern: str) -> Pattern:
         raise TokenizerError(f"pattern {shorten(pattern)} does not compile: {error}") from None
 
 
-def compile_choice(names: list[str]) -> Pattern:
+@lru_cache(64)
+def compile_choice(names: tuple[str, ...]) -> Pattern:
     """Compile a pattern that finds any of ``names``, and the longest where several begin."""
     longest_first = sorted(names, key=len, reverse=True)
     return cast(Pattern, regex.compile("|".join(map(regex.escape, longest_first))))

@@ -1,16 +1,13 @@
-"""Training text, from files or from memory, as counted words."""
+"""Training text, from files or from memory."""
 
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from llm_explainer.errors import TokenizerError
-from llm_explainer.tokenizer.bpe_training import Progress
 from llm_explainer.tokenizer.checks import shorten
-from llm_explainer.tokenizer.splitter import Splitter
 
 Source = str | os.PathLike[str] | Iterable[str] | Iterable[os.PathLike[str]]
 """A path (a str is one), a list of paths (``Path`` objects), or texts (an iterable of str)."""
@@ -18,33 +15,13 @@ Source = str | os.PathLike[str] | Iterable[str] | Iterable[os.PathLike[str]]
 _BLOCK_CHARS = 1 << 20
 
 
-def count_words(
-    source: Source, splitter: Splitter, progress: Progress | None = None
-) -> Counter[str]:
-    """Return how often each word occurs; memory grows with the distinct words alone.
-
-    Each file and each text of an iterable stands for itself: no word reaches from one to the next.
+def read_texts(source: Source) -> Iterator[Iterable[str]]:
+    """Yield each text as the pieces that it comes in.
 
     Raises:
-        TokenizerError: nothing to count; a file that is missing, unreadable or not UTF-8; an
-            element that is neither a path nor text.
+        TokenizerError: what is neither a path nor texts; a file that is missing, unreadable or not
+            UTF-8.
     """
-    counts: Counter[str] = Counter()
-    n_chars = 0
-    for pieces in _texts(source):
-        for words, _ in splitter.stream(pieces, "all"):
-            counts.update(words)
-            n_chars += sum(map(len, words))
-            if progress is not None and words:
-                progress("reading", n_chars, 0)
-    del counts[""]  # a pattern may match nothing at all
-    if not counts:
-        raise TokenizerError("the training text is empty; give at least one word to learn from")
-    return counts
-
-
-def _texts(source: Source) -> Iterator[Iterable[str]]:
-    """Yield each text as the pieces that it comes in."""
     if isinstance(source, (str, os.PathLike)):
         yield read_pieces(source)
         return

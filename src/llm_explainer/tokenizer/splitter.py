@@ -49,7 +49,7 @@ class Splitter:
             words = [match.group() for match in self._words.finditer(text)]
         else:
             words = self._words.findall(text)
-        if self._lossless and sum(map(len, words)) != len(text):
+        if self._lossless and "".join(words) != text:
             self._refuse_gap(text)
         return words
 
@@ -80,7 +80,7 @@ class Splitter:
         """
         names = self._allowed_names(allowed)
         buffer, gathered, n_gathered, enough = "", list[str](), 0, _BLOCK_CHARS
-        for piece in _checked(pieces):
+        for piece in checked_pieces(pieces):
             gathered.append(piece)
             n_gathered += len(piece)
             if n_gathered < enough:
@@ -95,7 +95,7 @@ class Splitter:
             yield self.words(ordinary), special
 
     def _settled(
-        self, buffer: str, names: list[str]
+        self, buffer: str, names: tuple[str, ...]
     ) -> Generator[tuple[list[str], str], None, int]:
         """Yield the words that no further text can change; return how many characters they are."""
         longest = max(map(len, names), default=0)
@@ -119,14 +119,14 @@ class Splitter:
         yield words, ""
         return start + consumed
 
-    def _find_special(self, text: str, names: list[str]) -> Iterable[Match]:
+    def _find_special(self, text: str, names: tuple[str, ...]) -> Iterable[Match]:
         return compile_choice(names).finditer(text) if names else ()
 
-    def _allowed_names(self, allowed: AllowedSpecial) -> list[str]:
+    def _allowed_names(self, allowed: AllowedSpecial) -> tuple[str, ...]:
         if allowed == "all":
             return self.special_tokens
         if allowed == "none":
-            return []
+            return ()
         names = check_special_tokens(allowed)
         for name in names:
             if name not in self.special_tokens:
@@ -147,7 +147,12 @@ class Splitter:
         )
 
 
-def _checked(pieces: Iterable[str]) -> Iterator[str]:
+def checked_pieces(pieces: Iterable[str]) -> Iterator[str]:
+    """Yield the pieces, each known to be text.
+
+    Raises:
+        TokenizerError: what ``check_text`` refuses.
+    """
     for piece in pieces:
         check_text(piece)
         yield piece

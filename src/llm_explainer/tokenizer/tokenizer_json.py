@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -52,22 +53,34 @@ def to_bytes(
     return (json.dumps(document, ensure_ascii=False, indent=1) + "\n").encode()
 
 
-def read_json(path: str | os.PathLike[str]) -> Document:
-    """Return the object in a JSON file.
+def read_text(path: str | os.PathLike[str]) -> str:
+    """Return the text of a file.
 
     Raises:
-        TokenizerError: a file that is missing, unreadable, larger than 128 MiB, or no such JSON.
+        TokenizerError: a file that is missing, unreadable, larger than 128 MiB, or not UTF-8.
     """
     try:
         with Path(path).open("rb") as file:
             data = file.read(_MAX_BYTES + 1)
-        if len(data) > _MAX_BYTES:
-            raise TokenizerError(f"is larger than {_MAX_BYTES} bytes, so it is no tokenizer")
-        return expect(json.loads(data.decode()), dict, "the whole")
-    except OSError as error:
-        raise TokenizerError(f"cannot be read: {error.strerror}") from None
+    except (OSError, ValueError) as error:
+        raise TokenizerError(f"cannot be read: {getattr(error, 'strerror', error)}") from None
+    if len(data) > _MAX_BYTES:
+        raise TokenizerError(f"is larger than {_MAX_BYTES} bytes, so it is no tokenizer")
+    try:
+        return data.decode()
     except UnicodeDecodeError:
         raise TokenizerError("is not UTF-8 text, so it is damaged or no tokenizer") from None
+
+
+def read_json(path: str | os.PathLike[str]) -> Document:
+    """Return the object in a JSON file.
+
+    Raises:
+        TokenizerError: as ``read_text``; or the text is not JSON, or not an object.
+    """
+    text = read_text(path)
+    try:
+        return expect(json.loads(text), dict, "the whole")
     except RecursionError:
         raise TokenizerError("is nested too deeply, so it is no tokenizer") from None
     except ValueError as error:
@@ -128,18 +141,20 @@ def read_special_tokens(document: Document) -> dict[str, int]:
     return dict(sorted(special.items(), key=lambda item: item[1]))
 
 
-def separate_special(vocab: dict[str, int], special_tokens: Mapping[str, int]) -> dict[str, int]:
-    """Return the vocabulary without the special tokens, which files list in both places.
+def ordinary_tokens(vocab: dict[str, int], special_tokens: Mapping[str, int]) -> dict[int, str]:
+    """Return the token of every id, without the special tokens, which files list in both places.
 
     Raises:
-        TokenizerError: the two places disagree about an id.
+        TokenizerError: the two places disagree about an id; ids that are not 0 to n - 1.
     """
     for name, token_id in special_tokens.items():
         if vocab.get(name, token_id) != token_id:
             raise TokenizerError(
                 f"special token {shorten(name)} has the ids {token_id} and {vocab[name]}"
             )
-    return {token: token_id for token, token_id in vocab.items() if token not in special_tokens}
+    ordinary = [(i, token) for token, i in vocab.items() if token not in special_tokens]
+    check_ids([*(i for i, _ in ordinary), *special_tokens.values()])
+    return dict(ordinary)
 
 
 def split_by(pattern: str, behavior: str, invert: bool) -> Document:
@@ -169,15 +184,19 @@ def pattern_of_split(step: Document, behavior: str, invert: bool) -> str:
     return expect(pattern.get("Regex"), str, "pattern.Regex of Split")
 
 
-def check_ids(ids: list[int]) -> None:
+def check_ids(ids: Iterable[int]) -> None:
     """Refuse ids that are not exactly 0 to n - 1, each once.
 
     Raises:
-        TokenizerError: names the first id that is missing, or there twice.
+        TokenizerError: names an id that is there twice, or else the first that is missing.
     """
-    for expected, found in enumerate(sorted(ids)):
-        if found != expected:
-            fault = (
-                f"id {found} is there twice" if found < expected else f"id {expected} is missing"
+    counts = Counter(ids)
+    for token_id, count in counts.items():
+        if count > 1:
+            raise TokenizerError(f"id {token_id} is there twice; every token has an id of its own")
+    for token_id in range(len(counts)):
+        if token_id not in counts:
+            raise TokenizerError(
+                f"id {token_id} is missing; the ids of {len(counts)} tokens are 0 to "
+                f"{len(counts) - 1}"
             )
-            raise TokenizerError(f"{fault}; the ids of {len(ids)} tokens are 0 to {len(ids) - 1}")

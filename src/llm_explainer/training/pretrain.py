@@ -18,6 +18,7 @@ from llm_explainer.errors import CheckpointError, ConfigError
 from llm_explainer.settings import setting
 from llm_explainer.tokenizer import (
     END_OF_TEXT,
+    UNKNOWN,
     BPETokenizer,
     CharTokenizer,
     Tokenizer,
@@ -202,17 +203,20 @@ def _make_tokenizer(data: DataConfig, text: Text, preset_size: int, report: Repo
     if data.tokenizer not in TOKENIZER_KINDS:
         return load_tokenizer(data.tokenizer)
     limited = _first_bytes(text, TOKENIZER_BYTES)
+    # One continuous text has no borders to mark, and a token that never occurs stays untrained.
+    has_documents = any(piece.ends_document for piece in text.pieces())
+    special_tokens = (END_OF_TEXT,) if has_documents else ()
     match data.tokenizer:
         case "char":
-            # One continuous text has no borders to mark, and a token never seen stays untrained.
-            has_documents = any(piece.ends_document for piece in text.pieces())
-            return CharTokenizer.train(text, special_tokens=(END_OF_TEXT,) if has_documents else ())
+            return CharTokenizer.train(text, special_tokens=special_tokens)
         case "word":
-            return WordTokenizer.train(limited, data.vocab_size)
+            special_tokens = (*special_tokens, UNKNOWN)
+            return WordTokenizer.train(limited, data.vocab_size, special_tokens=special_tokens)
         case _:
             return BPETokenizer.train(
                 limited,
                 data.vocab_size or preset_size,
+                special_tokens=special_tokens,
                 progress=lambda stage, done, total: report(stage, done, total or None),
             )
 

@@ -76,6 +76,7 @@ class Trainer:
         self._token_bytes = (
             token_byte_lengths(tokenizer, model.config.vocab_size) if tokenizer else None
         )
+        self._sample_start = self._find_sample_start()
         self._stop_requested = False
 
     def resume(self) -> None:
@@ -85,7 +86,7 @@ class Trainer:
             CheckpointError: there is none, or it is damaged or not this model's.
         """
         newest = self.folder.newest()
-        state, arrays = load_trainer_state(newest)
+        state, arrays = load_trainer_state(newest, self.model)
         try:
             self.step = int(state["step"])
             self.best_step = state["best_step"]
@@ -174,14 +175,24 @@ class Trainer:
     def _sample(self) -> None:
         if self.tokenizer is None:
             return
-        prompt = self.config.sample_prompt
-        if not prompt and self.tokenizer.end_of_text is None:
-            prompt = "\n"
-        n_tokens = min(SAMPLE_TOKENS, self.model.config.context_length // 2)
         pieces = generate(
-            self.model, self.tokenizer, prompt, max_tokens=n_tokens, seed=self.config.seed
+            self.model,
+            self.tokenizer,
+            self._sample_start,
+            max_tokens=min(SAMPLE_TOKENS, self.model.config.context_length // 2),
+            seed=self.config.seed,
         )
-        self._tell(Sampled(self.step, prompt + "".join(pieces)))
+        self._tell(Sampled(self.step, self.config.sample_prompt + "".join(pieces)))
+
+    def _find_sample_start(self) -> list[int]:
+        """Return the ids that samples continue; a prompt that cannot be encoded is found now."""
+        if self.tokenizer is None:
+            return []
+        if self.config.sample_prompt:
+            return self.tokenizer.encode(self.config.sample_prompt)
+        if self.tokenizer.end_of_text is not None:
+            return [self.tokenizer.end_of_text]
+        return [int(self.batches.training(0)[0][0, 0])]  # some token of the training text
 
     def _save(self) -> None:
         """Write a checkpoint under its step's name, then drop those no longer kept."""

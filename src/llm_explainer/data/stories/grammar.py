@@ -5,7 +5,7 @@ A story is a tree of nodes. Like a layer of the model, each node has two directi
 the node could have told it, and fills in who and what the text is about.
 
 A phrase is written as plain text with slots and choices, as in
-``"{hero} [ran|walked] to {place}."``; ``world.SLOTS`` says what a slot stands for.
+``"{hero} [ran|walked] to the {place}."``; ``world.SLOTS`` says what a slot stands for.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from random import Random
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from llm_explainer.data.stories.world import SLOTS, Scene, Value
 
 _TOKEN = re.compile(r"\{(\w+)\}|\[([^\]]*)\]")
 
 
-class Question(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Question:
     """A question about one story; ``answer`` is the only right one, to the letter."""
 
     question: str

@@ -46,39 +46,36 @@ CHARACTERS = _animals(
     "he",
     "him",
     "his",
-    "Pip the mouse, Otto the bear, Bram the badger, Finn the fox, Toby the toad, Hugo the hedgehog,"
-    " Max the mole, Gus the goose, Jack the dog, Leo the cat, Sam the squirrel, Ned the donkey",
+    "Pip the mouse, Otto the bear, Finn the fox, Toby the toad, Hugo the hedgehog, Max the mole,"
+    " Gus the goose, Ned the donkey",
 ) + _animals(
     "she",
     "her",
     "her",
-    "Dot the duck, Rosa the rabbit, Lulu the lamb, Tilly the turtle, Nell the otter, Olive the owl,"
-    " Fern the frog, Ivy the hen, Ada the goat, Poppy the pig, Wren the crow, Maya the beaver",
+    "Dot the duck, Rosa the rabbit, Lulu the lamb, Tilly the turtle, Olive the owl, Fern the frog,"
+    " Ada the goat, Wren the crow",
 )
 PLACES = _words("pond, brook, lake, mill, bridge, barn, hill, orchard")
-WEATHER = _words("sunny, windy, bright, cool, warm, misty, golden, quiet")
-COLORS = _words("red, blue, green, yellow, white, purple, silver, brown")
+WEATHER = _words("sunny, windy, bright, warm, misty, golden")
+MOODS = _words("small, young, merry, shy, curious")
+COLORS = _words("red, blue, green, yellow, white, silver")
 TOYS = _with_verbs(
     kite="fly",
     ball="throw",
     drum="beat",
     bell="ring",
-    whistle="blow",
     book="read",
     hat="wear",
-    scarf="wear",
-    flag="wave",
     wagon="pull",
-    top="spin",
     hoop="roll",
 )
 BREAKABLE = tuple(toy for toy in TOYS if toy.name in {"kite", "drum", "bell", "wagon", "hoop"})
-INSTRUMENTS = _words("flute, horn, fiddle, harp, banjo, drum")
-COVERS = _words("umbrella, blanket, coat, cloak, tent")
-FOODS = _words("plum cake, berry pie, honey cake, pear tart, carrot cake, cherry pie")
-LOADS = _words("apples, pumpkins, turnips, carrots, pears, plums, melons")
-PLANTS = _words("sunflower, pumpkin, bean, rose, tulip, cherry")
-FIXES = _words("glue, string, tape, wire, wax")
+INSTRUMENTS = _words("flute, horn, fiddle, harp")
+COVERS = _words("umbrella, blanket, coat, tent")
+FOODS = _words("plum cake, berry pie, honey cake, carrot cake")
+LOADS = _words("apples, pumpkins, turnips, carrots, pears")
+PLANTS = _words("sunflower, pumpkin, bean, rose")
+FIXES = _words("glue, string, tape, wire")
 SPOTS = _words(
     "under a bush, behind a big stone, in the tall grass, under some leaves, in a hollow tree"
 )
@@ -96,6 +93,7 @@ SLOTS: dict[str, tuple[str, str]] = {
     "friend_kind": ("friend", "kind"),
     "place": ("place", "name"),
     "weather": ("weather", "name"),
+    "mood": ("mood", "name"),
     "thing": ("thing", "name"),
     "use": ("thing", "use"),
     "color": ("color", "name"),
@@ -111,6 +109,7 @@ EVERYWHERE: Domains = {
     "friend": CHARACTERS,
     "place": PLACES,
     "weather": WEATHER,
+    "mood": MOODS,
 }
 """What every plot has."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from llm_explainer.data.stories.grammar import Node, ask, either, maybe, say, then
+from llm_explainer.data.stories.grammar import Node, ask, say, then
 from llm_explainer.data.stories.world import EVERYWHERE, Value
 
 
@@ -24,27 +24,17 @@ def plot(name: str, *beats: Node, **domains: tuple[Value, ...]) -> Plot:
 
 
 OPENING = then(
-    either(
-        say(
-            "One {weather} [morning|afternoon], {hero} the {kind} [went|walked|skipped] to the "
-            "{place}.",
-            "On a {weather} [morning|afternoon], {hero} the {kind} sat by the {place} and [sang a "
-            "song|watched the clouds].",
-            "It was a {weather} day by the {place}, and {hero} the {kind} was [wide awake|out for a "
-            "walk].",
-            "Not far from the {place} lived {hero} the {kind}.",
-        ),
-        then(
-            say(
-                "[Once there|There once] was a [small|young|merry|shy] {kind} named {hero}, who "
-                "lived by the {place}.",
-            ),
-            maybe(
-                "One {weather} [morning|afternoon], {he} went [out to play|for a walk].",
-                "It was a {weather} [morning|day].",
-            ),
-        ),
+    say(
+        "[One|On a] {weather} [morning|afternoon], a {mood} {kind} named {hero} [went|walked|ran] "
+        "to the {place}.",
+        "[One|On a] {weather} [morning|afternoon], a {mood} {kind} named {hero} sat by the {place} "
+        "and [sang a song|watched the clouds].",
+        "It was a {weather} day by the {place}, and a {mood} {kind} named {hero} was [wide awake|"
+        "out for a walk].",
+        "[Not far from|Close to] the {place} lived a {mood} {kind} named {hero}.",
+        "[Once there|There once] was a {mood} {kind} named {hero}, who lived by the {place}.",
     ),
     ask("where", "Where was {hero}?", "by the {place}"),
     ask("what", "What kind of animal was {hero}?", "{kind}"),
 )
+"""Only the hero is "a mole named Max"; the friend comes as "Max the mole": all stays clear."""

@@ -7,8 +7,8 @@ from llm_explainer.data.stories.world import LOADS
 HELPING = plot(
     "helping",
     say(
-        "There {he} saw {friend} the {friend_kind} with a [big|heavy|little] cart full of {thing}.",
-        "{friend} the {friend_kind} came by with a [big|heavy|little] cart full of {thing}.",
+        "By the {place} {he} saw {friend} the {friend_kind} with a cart full of {thing}.",
+        "{friend} the {friend_kind} came to the {place} with a [big|little] cart full of {thing}.",
     ),
     ask("what", "What was in the cart?", "{thing}"),
     say(

@@ -23,11 +23,12 @@ LEARNING = plot(
         "{He} tried again. It was even worse.",
     ),
     say(
-        '{friend} the {friend_kind} sat down beside {him}. "[Let me show you|Not so fast]," said '
+        'By the {place} sat {friend} the {friend_kind}. "[Let me show you|Not so fast]," said '
         "{friend}.",
-        '{friend} the {friend_kind} heard {him}. "[I can teach you|Let me show you]," said '
+        '{friend} the {friend_kind} came to the {place} and heard {him}. "I can teach you," said '
         "{friend}.",
-        'Just then, {friend} the {friend_kind} came by. "I can teach you," said {friend}.',
+        'Just then, {friend} the {friend_kind} came to the {place}. "Let me show you," said '
+        "{friend}.",
     ),
     ask("who", "Who taught {hero}?", "{friend}"),
     say(

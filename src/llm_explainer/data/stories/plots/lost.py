@@ -13,10 +13,11 @@ LOST = plot(
         "With {him} was the best thing that {he} had, a {color} {thing}.",
     ),
     say(
-        "But when {he} looked [around|again|back], the {thing} was gone.",
-        "{He} put it down to [pick some flowers|watch the birds], and then the {thing} was gone.",
-        "{He} fell asleep in the [shade|sun], and when {he} woke up, the {thing} was gone.",
-        "{He} played and played, and then the {thing} was gone.",
+        "But when {he} looked back to the {place}, the {thing} was gone.",
+        "{He} put it down by the {place} to [pick flowers|watch the birds], and soon the {thing} "
+        "was gone.",
+        "{He} fell asleep by the {place}, and when {he} woke up, the {thing} was gone.",
+        "{He} played by the {place} all morning, and then the {thing} was gone.",
     ),
     ask("what", "What did {hero} lose?", "a {color} {thing}"),
     ask("why", "Why was {hero} sad?", "the {thing} was gone"),
@@ -60,7 +61,7 @@ LOST = plot(
     ask("where", "Where was the {thing}?", "{spot}"),
     say(
         "{hero} hugged {friend} and held the {thing} close all the way home.",
-        "That evening, {hero} and {friend} walked home side by side, and the {thing} went too.",
+        "That evening, {hero} and {friend} walked home from the {place}, and the {thing} went too.",
         '"Thank you, {friend}," said {hero}, and all day long they shared the {thing}.',
         "That night, {hero} slept well, with the {thing} beside {his} bed.",
         "It is good to find a {thing}, thought {hero}, but a friend like {friend} is better.",

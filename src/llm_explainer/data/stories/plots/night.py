@@ -7,14 +7,14 @@ from llm_explainer.data.stories.world import COLORS, INSTRUMENTS
 NIGHT = plot(
     "a sound in the night",
     say(
-        "When night came, {he} heard a strange sound.",
-        "That night, a strange sound woke {him} up.",
-        "The day went by, and in the dark {he} heard a strange sound.",
+        "When night came to the {place}, {he} heard a strange sound.",
+        "That night, a strange sound by the {place} woke {him} up.",
+        "The day went by, and the {place} was dark. Then {he} heard a strange sound.",
     ),
     say(
         '"Who is there?" called {hero}. Nobody said a word.',
         "[Tap, tap, tap|Hoo, hoo, hoo|Toot, toot, toot], it went, all around the {place}.",
-        "It came from behind the trees, and then the {place} was quiet.",
+        "It came from behind the trees. Then the {place} was quiet again.",
     ),
     say(
         "{hero} was afraid. Was it a ghost?",

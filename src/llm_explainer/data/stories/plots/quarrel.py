@@ -7,14 +7,14 @@ from llm_explainer.data.stories.world import COLORS, TOYS
 QUARREL = plot(
     "a quarrel",
     say(
-        "{He} and {his} friend {friend} the {friend_kind} found a {color} {thing}.",
-        "There {he} met {friend} the {friend_kind}, and both of them saw a {color} {thing}.",
-        "{friend} the {friend_kind} came to play, and they took out a {color} {thing}.",
+        "By the {place} {he} and {his} friend {friend} the {friend_kind} found a {color} {thing}.",
+        "By the {place} {he} met {friend} the {friend_kind}, and both saw a {color} {thing}.",
+        "{friend} the {friend_kind} came to the {place} to play, and they found a {color} {thing}.",
     ),
     ask("what", "What did they quarrel about?", "a {color} {thing}"),
     say(
         '"[It is mine|Me first]!" said {hero}. "[No, mine|No, me first]!" said {friend}.',
-        "{hero} wanted to {use} the {thing} first, and so did {friend}.",
+        "{hero} wanted to have the {thing} first, and so did {friend}.",
         '"I saw it first!" said {friend}. "No, I did!" said {hero}.',
     ),
     say(
@@ -26,7 +26,7 @@ QUARREL = plot(
     say(
         "Now {hero} had the {thing}, but the {place} was so quiet.",
         "{hero} sat by the {place} with the {thing} and felt [lonely|small and sad].",
-        "It was no fun to {use} the {thing} alone, and the {place} was so quiet.",
+        "It was no fun to have the {thing} alone, and the {place} was so quiet.",
     ),
     maybe(
         "{friend} was [lonely|sad] too.",

@@ -7,9 +7,9 @@ from llm_explainer.data.stories.world import PLANTS
 SEED = plot(
     "a seed",
     say(
-        "{He} found a {thing} seed and put it into the ground.",
-        "{He} had a {thing} seed, and {he} put it into the ground.",
-        "{He} made a little hole and put a {thing} seed into it.",
+        "{He} found a {thing} seed by the {place} and put it into the ground.",
+        "{He} had a {thing} seed and put it into the ground by the {place}.",
+        "{He} made a little hole by the {place} and put a {thing} seed into it.",
     ),
     ask("what", "What did {hero} plant?", "a {thing} seed"),
     maybe(

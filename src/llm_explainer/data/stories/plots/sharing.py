@@ -18,9 +18,9 @@ SHARING = plot(
         "{He} wanted to eat it slowly, bite by bite.",
     ),
     say(
-        "Just then, {friend} the {friend_kind} came by.",
-        "Someone sighed. It was {friend} the {friend_kind}.",
-        "Then {he} saw {friend} the {friend_kind}, all alone.",
+        "Just then, {friend} the {friend_kind} came to the {place}.",
+        "Someone by the {place} sighed. It was {friend} the {friend_kind}.",
+        "Then {he} saw {friend} the {friend_kind}, all alone by the {place}.",
     ),
     say(
         '"I have not eaten all day," said {friend}.',

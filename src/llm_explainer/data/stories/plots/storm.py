@@ -12,9 +12,9 @@ STORM = plot(
         "{His} mother had given {him} a {color} {thing}, just in case.",
     ),
     say(
-        "{friend} the {friend_kind} came to play with {him}.",
-        "{friend} the {friend_kind} came along, and they played [tag|in the sun].",
-        "There {he} met {friend} the {friend_kind}, and they [told jokes|played tag].",
+        "{friend} the {friend_kind} came to the {place} to play with {him}.",
+        "{friend} the {friend_kind} came along, and they played [tag|in the sun] by the {place}.",
+        "By the {place} {he} met {friend} the {friend_kind}, and they [told jokes|played tag].",
     ),
     say(
         "Soon dark clouds rolled over the {place}, and down came the rain.",

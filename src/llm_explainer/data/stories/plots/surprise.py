@@ -12,9 +12,9 @@ SURPRISE = plot(
         "{He} had counted the days, for it was {his} birthday.",
     ),
     say(
-        "But nobody said a word.",
-        "But there was no cake and no song.",
-        "But everyone had forgotten it.",
+        "But nobody by the {place} said a word.",
+        "But by the {place} there was no cake and no song.",
+        "But everyone by the {place} had forgotten it.",
     ),
     ask("why", "Why was {hero} sad?", "{he} thought that {his} birthday was forgotten"),
     say(
@@ -46,7 +46,7 @@ SURPRISE = plot(
     ask("who", "Who gave {hero} a present?", "{friend}"),
     say(
         '"You did not forget," said {hero} to {friend} and held the {thing} tight.',
-        "{hero} wanted to {use} the {thing} at once, and so did {friend}.",
+        "{hero} wanted to try the {thing} at once, and so did {friend}.",
         "{hero} took the {thing} to bed that night and thought of {friend} and smiled.",
         "They danced until the stars came out, {hero} and {friend} and the {thing}.",
     ),

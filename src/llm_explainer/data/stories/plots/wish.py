@@ -18,9 +18,9 @@ WISH = plot(
         "{He} tried to make one out of [leaves|sticks|paper], but it fell apart.",
     ),
     say(
-        "{friend} the {friend_kind} heard {him} and [smiled|had an idea].",
-        "{His} friend {friend} the {friend_kind} heard about the wish and [smiled|had an idea].",
-        "Now {friend} the {friend_kind} was out for a walk and heard every word.",
+        "{friend} the {friend_kind} came to the {place}, heard {him}, and [smiled|had an idea].",
+        "By the {place} {friend} the {friend_kind} heard about the wish and [smiled|had an idea].",
+        "Now {friend} the {friend_kind} was out for a walk by the {place} and heard every word.",
     ),
     say(
         "For three days {friend} worked [in secret|behind a closed door].",
@@ -43,11 +43,11 @@ WISH = plot(
         "{hero} [could not say a word|laughed and cried at once|jumped for joy].",
     ),
     say(
-        "They went to {use} the {thing} together until the stars came out.",
+        "{hero} and {friend} took turns with the {thing} until the stars came out.",
         "Since that day, {hero} has never gone anywhere without the {thing}.",
         "A wish comes true sooner when a friend is listening, thought {hero}, and held the {thing} "
         "tight.",
-        'That evening, {hero} let {friend} {use} the {thing} first. "You made it," {he} said.',
+        'That evening, {hero} let {friend} have the {thing} first. "You made it," {he} said.',
         "And if you walk by the {place}, you may still see {hero} and {friend} with the {thing}.",
     ),
     thing=TOYS,

@@ -1,0 +1,23 @@
+"""The commands of llm-explainer: `uv run run_demo.py` shows what there is."""
+
+import typer
+
+from llm_explainer.commands.app import run
+from llm_explainer.commands.download import download
+from llm_explainer.commands.generate import generate
+from llm_explainer.commands.gradcheck import gradcheck
+from llm_explainer.commands.presets import presets
+from llm_explainer.commands.quick import quick
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="A complete language model, from tokenizer to text, that you can read to the bottom.",
+    epilog="Begin with `uv run run_demo.py quick`. To train on your own text: "
+    "`uv run train_pretrain.py --help`. --debug shows the traceback of an error.",
+)
+for command in (quick, generate, presets, gradcheck, download):
+    app.command()(command)
+
+if __name__ == "__main__":
+    run(app)

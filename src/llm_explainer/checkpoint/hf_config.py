@@ -1,0 +1,223 @@
+"""``config.json``: our ``ModelConfig`` in the words of Hugging Face, and back.
+
+What a word of theirs cannot say (that a GPT-2 has no biases, say) is added under "llm_explainer",
+which other software ignores.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, get_args
+
+from llm_explainer.checkpoint.json_files import Settings, read_json
+from llm_explainer.checkpoint.layouts import Container
+from llm_explainer.config import Activation, ModelConfig, Norm, Position
+from llm_explainer.errors import CheckpointError, ConfigError
+
+_EXTRA = "llm_explainer"
+
+# GELU in its tanh form has three names there; "gelu" is the exact form, which we lack.
+_ACTIVATIONS: dict[str, Activation] = {
+    "gelu_new": "gelu",
+    "gelu_pytorch_tanh": "gelu",
+    "gelu_fast": "gelu",
+    "relu": "relu",
+    "silu": "silu",
+    "swish": "silu",
+}
+
+
+def container_of(config: ModelConfig) -> Container:
+    """Return the kind of directory that a model is saved as."""
+    return config.family or "llm_explainer"
+
+
+def to_document(config: ModelConfig, end_of_text: int | None) -> dict[str, Any]:
+    """Return the content of ``config.json``.
+
+    Args:
+        config: of any family or of none.
+        end_of_text: the id that begins and ends a text, None where there is no such token.
+    """
+    container = container_of(config)
+    shared = {
+        "model_type": container,
+        "vocab_size": config.vocab_size,
+        "tie_word_embeddings": config.tie_embeddings,
+        "bos_token_id": end_of_text,
+        "eos_token_id": end_of_text,
+        "dtype": "float32",
+    }
+    if container == "llm_explainer":
+        return {**shared, **config.to_dict()}
+    document = {**shared, **(_to_gpt2(config) if container == "gpt2" else _to_llama(config))}
+    understood = from_document(document, "config.json")[1].to_dict()
+    extra = {key: value for key, value in config.to_dict().items() if understood[key] != value}
+    return {**document, _EXTRA: extra} if extra else document
+
+
+def read_config(path: Path) -> tuple[Container, ModelConfig]:
+    """Return the kind of a directory and the architecture that its ``config.json`` describes.
+
+    Raises:
+        CheckpointError: missing, damaged, or a model that we cannot build.
+    """
+    return from_document(read_json(path), path)
+
+
+def from_document(document: dict[str, Any], source: object) -> tuple[Container, ModelConfig]:
+    """Read the content of a ``config.json`` that came from ``source``.
+
+    Raises:
+        CheckpointError: damaged, or a model that we cannot build.
+    """
+    settings = Settings(document, source)
+    container: Container = settings.choice(
+        "model_type", {kind: kind for kind in get_args(Container)}
+    )
+    for key in ("quantization_config", "quantization"):
+        if settings.get(key) is not None:
+            settings.refuse(key, "quantised weights are not supported")
+    try:
+        if container == "llm_explainer":
+            return container, ModelConfig(**_read_fields(settings, _FIELDS))
+        config = _from_gpt2(settings) if container == "gpt2" else _from_llama(settings)
+        extra = settings.section(_EXTRA)
+        return container, dataclasses.replace(config, **_read_fields(extra, extra.names()))
+    except ConfigError as error:
+        raise CheckpointError(f"{source}: {error}") from None
+
+
+def _to_gpt2(config: ModelConfig) -> dict[str, Any]:
+    return {
+        "architectures": ["GPT2LMHeadModel"],
+        "n_positions": config.context_length,
+        "n_ctx": config.context_length,  # transformers no longer needs it, mlx-lm does
+        "n_embd": config.d_model,
+        "n_layer": config.n_layers,
+        "n_head": config.n_heads,
+        "n_inner": config.d_ff,
+        "activation_function": "gelu_new",
+        "layer_norm_epsilon": config.norm_eps,
+        "embd_pdrop": config.dropout,
+        "attn_pdrop": config.dropout,
+        "resid_pdrop": config.dropout,
+    }
+
+
+def _from_gpt2(settings: Settings) -> ModelConfig:
+    settings.choice("position_embedding_type", {"absolute": None}, "absolute")
+    for key, supported in (
+        ("scale_attn_weights", True),
+        ("scale_attn_by_inverse_layer_idx", False),
+        ("add_cross_attention", False),
+    ):
+        if settings.flag(key, supported) != supported:
+            settings.refuse(key, f"{str(supported).lower()} is supported")
+    d_model, n_heads = settings.size("n_embd"), settings.size("n_head")
+    return ModelConfig(
+        vocab_size=settings.size("vocab_size"),
+        context_length=settings.size("n_positions"),
+        d_model=d_model,
+        n_layers=settings.size("n_layer"),
+        n_heads=n_heads,
+        d_ff=settings.size("n_inner", 4 * d_model),
+        norm="layernorm",
+        position="learned",
+        activation=settings.choice("activation_function", _ACTIVATIONS, "gelu_new"),
+        bias=True,
+        tie_embeddings=settings.flag("tie_word_embeddings", True),
+        dropout=settings.number("resid_pdrop", 0.1),
+        norm_eps=settings.number("layer_norm_epsilon", 1e-5),
+    )
+
+
+def _to_llama(config: ModelConfig) -> dict[str, Any]:
+    return {
+        "architectures": ["LlamaForCausalLM"],
+        "max_position_embeddings": config.context_length,
+        "hidden_size": config.d_model,
+        "intermediate_size": config.d_ff,
+        "num_hidden_layers": config.n_layers,
+        "num_attention_heads": config.n_heads,
+        "num_key_value_heads": config.n_kv_heads,
+        "head_dim": config.head_dim,
+        "hidden_act": "silu",
+        "attention_bias": False,
+        "mlp_bias": False,
+        "attention_dropout": config.dropout,
+        "rms_norm_eps": config.norm_eps,
+        # transformers reads the second from version 5 on; mlx-lm and older ones read the first.
+        "rope_theta": config.rope_theta,
+        "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
+    }
+
+
+def _from_llama(settings: Settings) -> ModelConfig:
+    d_model, n_heads = settings.size("hidden_size"), settings.size("num_attention_heads")
+    if settings.size("head_dim", d_model // n_heads or 1) * n_heads != d_model:
+        settings.refuse("head_dim", f"hidden_size / num_attention_heads of {d_model} / {n_heads}")
+    bias = settings.flag("attention_bias", False)
+    if settings.flag("mlp_bias", False) != bias:
+        settings.refuse(
+            "mlp_bias", f"the same as attention_bias, {str(bias).lower()}, is supported"
+        )
+    return ModelConfig(
+        vocab_size=settings.size("vocab_size"),
+        context_length=settings.size("max_position_embeddings", 2048),
+        d_model=d_model,
+        n_layers=settings.size("num_hidden_layers"),
+        n_heads=n_heads,
+        n_kv_heads=settings.size("num_key_value_heads", n_heads),
+        d_ff=settings.size("intermediate_size"),
+        norm="rmsnorm",
+        position="rope",
+        activation=settings.choice("hidden_act", {"silu": "swiglu", "swish": "swiglu"}, "silu"),
+        bias=bias,
+        tie_embeddings=settings.flag("tie_word_embeddings", False),
+        dropout=settings.number("attention_dropout", 0.0),
+        rope_theta=_read_rope_theta(settings),
+        norm_eps=settings.number("rms_norm_eps", 1e-6),
+    )
+
+
+def _read_rope_theta(settings: Settings) -> float:
+    """Return the base of the rotations' wavelengths; any other change to them is refused."""
+    for key in ("rope_parameters", "rope_scaling"):
+        section = settings.section(key)
+        for kind in ("rope_type", "type"):
+            section.choice(kind, {"default": None}, "default")
+        if section.number("partial_rotary_factor", 1.0) != 1.0:
+            section.refuse("partial_rotary_factor", "1.0 is supported")
+    parameters = settings.section("rope_parameters")
+    theta = parameters.number("rope_theta", settings.number("rope_theta", 10_000.0))
+    if settings.number("rope_theta", theta) != theta:
+        settings.refuse("rope_theta", f"rope_parameters has {theta}; they must agree")
+    return theta
+
+
+def _read_fields(settings: Settings, names: Any) -> dict[str, Any]:
+    """Return fields of ``ModelConfig`` that are stored under their own names."""
+    values: dict[str, Any] = {}
+    for name in names:
+        example = _FIELDS.get(name)
+        if name in _CHOICES:
+            values[name] = settings.choice(name, {choice: choice for choice in _CHOICES[name]})
+        elif isinstance(example, bool):
+            values[name] = settings.flag(name)
+        elif isinstance(example, int):
+            values[name] = settings.size(name)
+        elif isinstance(example, float):
+            values[name] = settings.number(name)
+        else:
+            settings.refuse(name, f"known are {', '.join(_FIELDS)}")
+    return values
+
+
+_FIELDS = ModelConfig.preset("tiny").to_dict()  # every field with a value of its type
+_CHOICES = {
+    "norm": get_args(Norm),
+    "position": get_args(Position),
+    "activation": get_args(Activation),
+}

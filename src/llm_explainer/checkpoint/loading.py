@@ -1,0 +1,143 @@
+"""Reading a checkpoint. Nothing in it is trusted: all is checked before the model takes it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from llm_explainer.backend import load_backend
+from llm_explainer.checkpoint.checksums import listed_files, verify_checksums
+from llm_explainer.checkpoint.directories import find_directory
+from llm_explainer.checkpoint.hf_config import read_config
+from llm_explainer.checkpoint.json_files import read_json, require_file
+from llm_explainer.checkpoint.saving import (
+    CONFIG,
+    MODEL,
+    OPTIMIZER,
+    TOKENIZER,
+    TRAINER,
+    Model,
+    check_vocabulary,
+)
+from llm_explainer.checkpoint.tensors import Array, Shape, TensorFiles
+from llm_explainer.checkpoint.weights import build_model, weight_files
+from llm_explainer.errors import CheckpointError
+from llm_explainer.tokenizer import Tokenizer, load_tokenizer
+from llm_explainer.tree import flatten
+
+
+def load_checkpoint(path: str | os.PathLike[str], backend: str = "auto") -> tuple[Any, Tokenizer]:
+    """Return the model and the tokenizer of a checkpoint.
+
+    Args:
+        path: a checkpoint, ours or a GPT-2 or Llama directory in Hugging Face's format, or a run
+            folder, which stands for its last checkpoint.
+        backend: as for ``load_backend``; the model is a ``GPT`` of this backend.
+
+    Raises:
+        CheckpointError: missing, damaged, or a model that we cannot build.
+        TokenizerError: a ``tokenizer.json`` that is damaged or of a kind that we lack.
+        BackendUnavailable: no such backend.
+    """
+    model = load_model(path, backend)
+    with _reading(path) as directory:
+        verify_checksums(directory, [TOKENIZER])
+        if not (directory / TOKENIZER).exists():
+            raise CheckpointError(
+                f"{directory} has no {TOKENIZER}; put the one there that the model was trained with"
+            )
+        require_file(directory / TOKENIZER)
+        tokenizer = load_tokenizer(directory / TOKENIZER)
+        check_vocabulary(tokenizer, model.config, directory)
+    return model, tokenizer
+
+
+def load_model(path: str | os.PathLike[str], backend: str = "auto") -> Any:
+    """Return the model of a checkpoint, as ``load_checkpoint`` does, without a tokenizer.
+
+    Raises:
+        CheckpointError: missing, damaged, or a model that we cannot build.
+        BackendUnavailable: no such backend.
+    """
+    nn = load_backend(backend)
+    with _reading(path) as directory:
+        files = weight_files(directory)
+        verify_checksums(directory, [CONFIG, *(file.name for file in files)])
+        container, config = read_config(directory / CONFIG)
+        with TensorFiles(files) as tensors:
+            return build_model(nn, container, config, tensors, directory)
+
+
+def load_trainer_state(
+    path: str | os.PathLike[str], model: Model | None = None
+) -> tuple[dict[str, Any], dict[str, Array]]:
+    """Return the trainer's state and the optimizer's arrays, empty where none were saved.
+
+    Args:
+        path: a checkpoint or a run folder.
+        model: where given, the arrays must be those of an optimizer of this model: for every name
+            before the first dot, one for each parameter, of its shape.
+
+    Raises:
+        CheckpointError: no state, damage, or arrays that do not fit the model.
+    """
+    with _reading(path) as directory:
+        if not (directory / TRAINER).exists():
+            raise CheckpointError(
+                f"{directory} has no {TRAINER}, so its training cannot go on; start a new run from "
+                "its weights"
+            )
+        has_arrays = (directory / OPTIMIZER).exists() or OPTIMIZER in listed_files(directory)
+        verify_checksums(directory, [TRAINER, OPTIMIZER] if has_arrays else [TRAINER])
+        state = read_json(directory / TRAINER)
+        if not has_arrays:
+            return state, {}
+        with TensorFiles([directory / OPTIMIZER]) as tensors:
+            if model is not None:
+                _check_optimizer(tensors.shapes, model, directory / OPTIMIZER)
+            return state, {name: tensors.read(name) for name in tensors.shapes}
+
+
+@contextmanager
+def _reading(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield the directory that ``path`` means; what the system refuses becomes one line."""
+    try:
+        directory = Path(path)
+        if not directory.exists():
+            directory = find_directory(directory.resolve())
+        if (directory / "last").is_symlink() or (directory / "last").is_dir():  # a run folder
+            directory = find_directory((directory / "last").resolve())
+        if not directory.is_dir():
+            reason = "is a file" if directory.exists() else "does not exist"
+            raise CheckpointError(
+                f"{directory} {reason}; a checkpoint is a directory with {CONFIG} and {MODEL}"
+            )
+    except (OSError, ValueError, RuntimeError) as error:  # no permission, a null, a loop of links
+        raise CheckpointError(f"{str(path)!r} cannot be read: {error}") from None
+    try:
+        yield directory
+    except OSError as error:
+        where = error.filename or directory
+        raise CheckpointError(f"{where} cannot be read: {error.strerror or error}") from None
+    except MemoryError:
+        raise CheckpointError(f"{directory} does not fit in this machine's memory") from None
+
+
+def _check_optimizer(found: dict[str, Shape], model: Model, source: Path) -> None:
+    """Refuse arrays that are missing, too many, or of another shape than their parameter."""
+    shapes = {name: tuple(array.shape) for name, array in flatten(model.parameters()).items()}
+    kinds = dict.fromkeys(name.split(".", 1)[0] for name in found)
+    expected = {f"{kind}.{name}": shape for kind in kinds for name, shape in shapes.items()}
+    for name in [*expected, *found]:
+        if found.get(name) == expected.get(name):
+            continue
+        if name not in found:
+            reason = "is missing; the file is incomplete"
+        elif name not in expected:
+            reason = "belongs to no parameter of the model"
+        else:
+            reason = f"has shape {found[name]}, and its parameter {expected[name]}"
+        raise CheckpointError(f"{source}: {name!r} {reason}")

@@ -1,0 +1,148 @@
+"""Writing a checkpoint, all of it or nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from llm_explainer.checkpoint.checksums import MANIFEST, write_checksums
+from llm_explainer.checkpoint.directories import find_directory, write_directory
+from llm_explainer.checkpoint.hf_config import container_of, from_document, to_document
+from llm_explainer.checkpoint.layouts import layout
+from llm_explainer.checkpoint.tensors import Array, write_tensors
+from llm_explainer.config import ModelConfig
+from llm_explainer.errors import CheckpointError
+from llm_explainer.tokenizer import END_OF_TEXT, Tokenizer
+from llm_explainer.tree import Tree, flatten
+
+CONFIG, MODEL = "config.json", "model.safetensors"
+TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
+TRAINER, OPTIMIZER = "trainer_state.json", "optimizer.safetensors"
+FILES = (CONFIG, MODEL, TOKENIZER, TOKENIZER_CONFIG, TRAINER, OPTIMIZER, MANIFEST)
+
+
+class Model(Protocol):
+    """What saving needs of a model, on any backend."""
+
+    config: ModelConfig
+
+    def parameters(self) -> Tree:
+        """Return the parameters, nested."""
+
+
+def save_checkpoint(
+    directory: str | os.PathLike[str],
+    model: Model,
+    tokenizer: Tokenizer | None,
+    *,
+    trainer_state: dict[str, Any] | None = None,
+    optimizer_state: dict[str, Array] | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write a checkpoint and return its path.
+
+    It appears under its name when all of it has reached the disk. A full disk, Ctrl-C or a kill
+    before that leaves what was there.
+
+    Args:
+        directory: made by this call, with the folders above it.
+        model: float32.
+        tokenizer: the one that the model was trained with; None where only its ids are known.
+        trainer_state: any JSON object, for ``load_trainer_state``.
+        optimizer_state: float32 arrays under dotted names, such as ``m.blocks.0...``.
+        overwrite: replace a checkpoint that has this name.
+
+    Raises:
+        CheckpointError: something is in the way; no space or permission; parts that do not fit
+            together; a state that JSON cannot express; arrays that are not float32.
+    """
+    config = model.config
+    if tokenizer is not None:
+        check_vocabulary(tokenizer, config, directory)
+    document = to_document(config, tokenizer.end_of_text if tokenizer else None)
+    if from_document(document, CONFIG)[1] != config:
+        raise CheckpointError(f"config.json cannot express {config}; use plain numbers in it")
+    target = _absolute(directory)
+    try:
+        target_now = find_directory(target)
+        if target_now != target:
+            target_now.rename(target)  # an earlier save was killed between its two renames
+        with write_directory(target, FILES, overwrite=overwrite) as folder:
+            _write_json(folder / CONFIG, document)
+            write_tensors(folder / MODEL, _stored_tensors(model))
+            if tokenizer is not None:
+                tokenizer.save(folder / TOKENIZER)
+                _write_json(folder / TOKENIZER_CONFIG, _tokenizer_document(tokenizer, config))
+            if trainer_state is not None:
+                _write_json(folder / TRAINER, trainer_state)
+            if optimizer_state is not None:
+                write_tensors(folder / OPTIMIZER, optimizer_state)
+            write_checksums(folder)
+    except OSError as error:
+        raise CheckpointError(f"cannot write {directory}: {error.strerror}") from None
+    return Path(directory)
+
+
+def check_vocabulary(
+    tokenizer: Tokenizer, config: ModelConfig, source: str | os.PathLike[str]
+) -> None:
+    """Refuse a tokenizer with ids that the model does not know; it may have fewer.
+
+    Raises:
+        CheckpointError: it has more.
+    """
+    if tokenizer.vocab_size > config.vocab_size:
+        raise CheckpointError(
+            f"{source}: the tokenizer has {tokenizer.vocab_size} tokens and the model's vocab_size "
+            f"is {config.vocab_size}; they do not belong together"
+        )
+
+
+def _stored_tensors(model: Model) -> dict[str, Array]:
+    """Return the arrays of ``model.safetensors``: views where the file has them as we do."""
+    parameters = {name: np.asarray(array) for name, array in flatten(model.parameters()).items()}
+    shapes = {name: array.shape for name, array in parameters.items()}
+    tensors: dict[str, Array] = {}
+    for slot in layout(container_of(model.config), model.config, shapes):
+        array = parameters.get(slot.parameter)
+        first = 0
+        for name, shape in slot.tensors.items():
+            if array is None:
+                tensors[name] = np.zeros(shape, np.float32)
+            elif slot.transposed:
+                tensors[name] = array.T
+            else:
+                tensors[name] = array[first : first + shape[0]]
+                first += shape[0]
+    return tensors
+
+
+def _tokenizer_document(tokenizer: Tokenizer, config: ModelConfig) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": config.context_length,
+        "clean_up_tokenization_spaces": False,  # it would drop spaces before punctuation
+    }
+    if tokenizer.end_of_text is not None:
+        document |= {"bos_token": END_OF_TEXT, "eos_token": END_OF_TEXT}
+    return document
+
+
+def _write_json(path: Path, document: dict[str, Any]) -> None:
+    try:
+        text = json.dumps(document, indent=2, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path.name} cannot hold what it was given: {error}") from None
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def _absolute(directory: str | os.PathLike[str]) -> Path:
+    try:
+        # Through links, so that overwriting ``last`` replaces the checkpoint that it points to.
+        return Path(directory).resolve()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"{directory!r} is no path for a checkpoint: {error}") from None

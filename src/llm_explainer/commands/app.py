@@ -1,0 +1,46 @@
+"""Running a command: one line for an error, quiet for Ctrl-C and for a reader that went away."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+import typer
+
+from llm_explainer.errors import LLMExplainerError
+
+FAILED = 2
+"""Exit code of a command that could not do what was asked, as for a wrong option."""
+
+_DEBUG = "--debug"
+
+
+def run(program: typer.Typer | Callable[..., None]) -> NoReturn:
+    """Run an app of several commands, or a function as the only one, and exit.
+
+    0 for success, 2 for an error with one line on stderr, 130 for Ctrl-C, 1 for output that
+    nobody reads any more. Every command takes ``--debug``, which shows an error's traceback.
+    """
+    app = program if isinstance(program, typer.Typer) else _single_command(program)
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a narrow terminal is no reason to crash
+    arguments = [argument for argument in sys.argv[1:] if argument != _DEBUG]
+    try:
+        # Typer turns a wrong option, Ctrl-C and a closed pipe into exit codes.
+        typer.main.get_command(app)(args=arguments)
+    except (LLMExplainerError, OSError) as error:
+        if _DEBUG in sys.argv:
+            raise
+        message = " ".join(str(error).split())
+        typer.secho(f"error: {message}", err=True, fg="red")
+        sys.exit(FAILED)
+    sys.exit(0)
+
+
+def _single_command(function: Callable[..., None]) -> typer.Typer:
+    app = typer.Typer(add_completion=False)
+    app.command(epilog=f"{_DEBUG} shows the traceback of an error.")(function)
+    return app

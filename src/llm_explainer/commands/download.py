@@ -1,0 +1,52 @@
+"""The command that fetches a corpus into the cache, so that training can go offline."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from typer import Argument
+
+
+def download(
+    name: Annotated[str, Argument(help="shakespeare (1.1 MB) or tinystories (2.2 GB)")],
+) -> None:
+    """Download a corpus and check it; a download that broke off goes on where it stopped.
+
+    Files are kept in the user's cache folder (LLM_EXPLAINER_CACHE names another one) and used by
+    `train_pretrain.py --corpus shakespeare` or `--corpus tinystories`.
+
+    Examples:
+
+      uv run run_demo.py download shakespeare
+
+      uv run run_demo.py download tinystories
+    """
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TaskID,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    from llm_explainer.data.download import DOWNLOADS, is_cached
+    from llm_explainer.data.download import download as fetch
+    from llm_explainer.errors import CorpusError
+
+    if name not in DOWNLOADS:
+        raise CorpusError(f"nothing to download for {name!r}; choose one of {', '.join(DOWNLOADS)}")
+    console = Console()
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    with Progress(*columns, TransferSpeedColumn(), TimeRemainingColumn(), console=console) as bars:
+        for file in DOWNLOADS[name]:
+            known = is_cached(file)
+            task = bars.add_task(file.name, total=file.size, completed=file.size if known else 0)
+
+            def progress(done: int, total: int, task: TaskID = task) -> None:
+                bars.update(task, completed=done, total=total)
+
+            path = fetch(file, progress=progress)
+            bars.console.print(f"{'already here' if known else 'checked'}: {path}", soft_wrap=True)

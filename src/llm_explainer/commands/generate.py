@@ -1,0 +1,159 @@
+"""The command that lets a trained model write: once, many times, or in a session."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import time
+from itertools import chain
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer import Option
+
+from llm_explainer.commands.history import typed_lines
+from llm_explainer.commands.interactive import Session, summary, unescape
+from llm_explainer.commands.options import Options, with_options
+from llm_explainer.errors import CheckpointError, GenerationError
+from llm_explainer.generation import Sampling
+
+SAMPLING = Options("How the next token is chosen", Sampling, omit=("stop",))
+
+RUNS = Path("runs")
+
+
+@with_options(SAMPLING)
+def generate(
+    checkpoint: Annotated[
+        Path | None,
+        typer.Argument(help="a run, a checkpoint, or a GPT-2 or Llama directory from elsewhere"),
+    ] = None,
+    prompt: Annotated[str | None, Option("--prompt", "-p", help="the text to continue")] = None,
+    stop: Annotated[
+        list[str] | None, Option(help=r"end before this text (\n is a line break); repeatable")
+    ] = None,
+    samples: Annotated[int, Option(help="texts to write, each another one")] = 1,
+    echo: Annotated[bool, Option(help="show the prompt before its continuation")] = True,
+    interactive: Annotated[
+        bool, Option("--interactive", "-i", help="a session, with the prompt as its first line")
+    ] = False,
+    backend: Annotated[str, Option(help="auto or numpy")] = "auto",
+    **settings: Any,
+) -> None:
+    """Let a trained model continue a text; without one, open a session with it.
+
+    The checkpoint is by default the newest one under runs/. The text comes from --prompt or from a
+    pipe; an empty one starts a new document. The model's text goes to stdout, all else to stderr.
+
+    Examples:
+
+      uv run run_demo.py generate
+
+      uv run run_demo.py generate --prompt "Once upon a time" --temperature 0.6 --seed 7
+
+      uv run run_demo.py generate runs/quick --prompt "" --samples 5 --max-tokens 200
+
+      echo "Lily found a key" | uv run run_demo.py generate --top-k 40 --top-p 1 > story.txt
+    """
+    sampling = Sampling(**settings, stop=[unescape(text) for text in stop or []])
+    if samples < 1:
+        raise GenerationError(f"--samples is {samples}; it takes 1 or more")
+    if interactive and samples > 1:
+        raise GenerationError(f"--samples {samples} does not go with --interactive; leave one out")
+    text = prompt
+    if text is None and not interactive and not sys.stdin.isatty():
+        text = _read_pipe()
+    if checkpoint is None:
+        checkpoint = newest_run(RUNS)
+        _note(f"model: {checkpoint}")
+
+    from llm_explainer.checkpoint import load_checkpoint
+
+    model, tokenizer = load_checkpoint(checkpoint, backend)
+    if interactive or text is None:
+        _open_session(model, tokenizer, sampling, text)
+    elif samples == 1:
+        _write_one(model, tokenizer, text, sampling, echo=echo)
+    else:
+        _write_many(model, tokenizer, text, samples, sampling, echo=echo)
+
+
+def newest_run(folder: Path) -> Path:
+    """Return the run whose last checkpoint is the newest.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    # Following links: config.json of a run is that of its last checkpoint, if that is still there.
+    configs = [path for path in folder.glob("*/config.json") if path.exists()]
+    if not configs:
+        raise CheckpointError(
+            f"no trained model under {folder}/; train one with `uv run run_demo.py quick`, or name "
+            "a checkpoint directory"
+        )
+    return max(configs, key=lambda path: path.stat().st_mtime).parent
+
+
+def _open_session(model: Any, tokenizer: Any, sampling: Sampling, text: str | None) -> None:
+    first = [] if text is None else [text]
+    Session(model, tokenizer, sampling, _write, _note).run(chain(first, typed_lines()))
+
+
+def _write_one(model: Any, tokenizer: Any, text: str, sampling: Sampling, *, echo: bool) -> None:
+    from llm_explainer.generation.streaming import Generation
+
+    stream = Generation(model, tokenizer, text, sampling)
+    for notice in stream.notices:  # about the prompt, before anything is shown
+        _note(notice)
+    if echo:
+        _show_prompt(text)
+    start = time.perf_counter()
+    for piece in stream:
+        _write(piece)
+    seconds = time.perf_counter() - start
+    _write("\n")
+    _note(summary(len(stream.ids), seconds, stream.ended_by))
+
+
+def _write_many(
+    model: Any, tokenizer: Any, text: str, samples: int, sampling: Sampling, *, echo: bool
+) -> None:
+    from llm_explainer.generation.streaming import generate_batch
+
+    start = time.perf_counter()
+    texts = generate_batch(model, tokenizer, [text] * samples, **dataclasses.asdict(sampling))
+    seconds = time.perf_counter() - start
+    for place, written in enumerate(texts):
+        if place:
+            _write("---\n")
+        if echo:
+            _show_prompt(text)
+        _write(f"{written}\n")
+    _note(f"{samples} texts in {seconds:.2f} s")
+
+
+def _read_pipe() -> str:
+    """Return what a pipe brings, without the line break that ``echo`` adds."""
+    data = sys.stdin.buffer.read()
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise GenerationError(
+            f"the text from the pipe is no UTF-8 (byte 0x{data[error.start]:02x} at "
+            f"{error.start}); convert it first"
+        ) from None
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def _show_prompt(text: str) -> None:
+    _write(typer.style(text, bold=True) if sys.stdout.isatty() else text)
+
+
+def _write(piece: str) -> None:
+    sys.stdout.write(piece)
+    sys.stdout.flush()  # a stream is to be seen as it comes
+
+
+def _note(line: str) -> None:
+    typer.secho(line, err=True, dim=True)

@@ -1,0 +1,89 @@
+"""The command that lists the named model sizes and what they cost on this machine."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+import typer
+from typer import Option
+
+MEASURED_SIZE = "small"
+MEASURED_SECONDS = 1.5
+
+
+def presets(
+    family: Annotated[str, Option(help="gpt2 or llama")] = "gpt2",
+    batch_size: Annotated[int, Option(help="windows in a step, for the memory column")] = 8,
+    backend: Annotated[str, Option(help="auto or numpy")] = "auto",
+) -> None:
+    """Show the named model sizes: shape, parameters, memory for training, speed on this machine.
+
+    The speed is an estimate: one size is trained for a moment, and the others are taken to do as
+    many floating-point operations a second.
+
+    Examples:
+
+      uv run run_demo.py presets
+
+      uv run run_demo.py presets --family llama --batch-size 16
+    """
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    from llm_explainer.backend import load_backend
+    from llm_explainer.config import SIZES, ModelConfig
+
+    console = Console()
+    nn = load_backend(backend)
+    configs = {size: ModelConfig.preset(size, family=family) for size in SIZES}
+    if batch_size < 1:
+        raise typer.BadParameter(f"{batch_size} is not 1 or more", param_hint="--batch-size")
+    with console.status(f"training {MEASURED_SIZE} for a moment to measure this machine"):
+        rate = measure_flops(nn, configs[MEASURED_SIZE])
+    threads = nn.available_cores()
+    title = f"{family} family, batches of {batch_size} windows, {threads} threads"
+    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
+    table.add_column("size", no_wrap=True)
+    for heading in ("width", "heads", "layers", "context", "vocab", "params"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("memory", justify="right", no_wrap=True)
+    table.add_column("tokens/s", justify="right", no_wrap=True)
+    for size, config in configs.items():
+        memory = nn.training_bytes(config, batch_size, threads)
+        table.add_row(
+            size,
+            f"{config.d_model:,}",
+            f"{config.n_heads}",
+            f"{config.n_layers}",
+            f"{config.context_length:,}",
+            f"{config.vocab_size:,}",
+            f"{config.count_parameters() / 1e6:,.2f} M",
+            f"{memory / 1e9:.2f} GB",
+            f"{rate / config.training_flops_per_token():,.0f}",
+        )
+    console.print(table)
+    console.print(
+        "Memory and tokens/s are for training; the speed is an estimate from\n"
+        f"{rate / 1e9:,.0f} billion operations a second, just measured on {MEASURED_SIZE}.",
+        highlight=False,
+    )
+
+
+def measure_flops(nn: Any, config: Any) -> float:
+    """Train a model of ``config`` for a moment; return floating-point operations a second."""
+    import numpy as np
+
+    model = nn.GPT(config)
+    train_step = nn.TrainStep(model, nn.AdamW(model))
+    shape = (16, config.context_length)
+    tokens = np.random.default_rng(0).integers(config.vocab_size, size=shape)
+    train_step([(tokens, tokens, None)], 1e-4)  # the first step fetches memory from the system
+    seconds: list[float] = []
+    while sum(seconds) < MEASURED_SECONDS:
+        start = time.perf_counter()
+        train_step([(tokens, tokens, None)], 1e-4)
+        seconds.append(time.perf_counter() - start)
+    flops: float = tokens.size * config.training_flops_per_token()
+    return flops / sorted(seconds)[len(seconds) // 2]

@@ -1,0 +1,128 @@
+"""The main job in two minutes: from no data at all to a model that tells stories."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer import Option
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from llm_explainer.training.pretrain import Run
+
+STEPS = 1200
+N_CHECKED = 20
+N_SHOWN = 3
+STORY_TOKENS = 200
+RUNS = Path("runs")
+
+
+def quick(
+    out: Annotated[
+        Path | None, Option(help="the run folder; by default runs/quick, runs/quick-2, ...")
+    ] = None,
+    steps: Annotated[int, Option(help="updates; fewer are faster and tell worse stories")] = STEPS,
+    seed: Annotated[int, Option(help="another seed, another model")] = 0,
+    overwrite: Annotated[bool, Option("--overwrite", help="replace the run in --out")] = False,
+    backend: Annotated[str, Option(help="auto or numpy")] = "auto",
+) -> None:
+    """Train a small story teller from scratch, in about two minutes, with no network.
+
+    Invents stories, learns a tokenizer and trains a Llama-style transformer on them, with
+    gradients written by hand in NumPy. Then the model tells stories of its own, and a checker that
+    knows the stories' world reads them.
+
+    Examples:
+
+      uv run run_demo.py quick
+
+      uv run run_demo.py quick --steps 100 --out runs/first
+    """
+    from rich.console import Console
+
+    from llm_explainer.commands.training import INTERRUPTED, report_result, train_with_view
+    from llm_explainer.console.progress import StageProgress
+    from llm_explainer.training.config import TrainConfig
+    from llm_explainer.training.pretrain import DataConfig, PretrainSettings, start_run
+    from llm_explainer.training.run_folder import RunFolder
+
+    console = Console()
+    folder = RunFolder(out or _free_folder())
+    settings = PretrainSettings(
+        data=DataConfig(corpus="stories", max_bytes=8_000_000, vocab_size=1024),
+        size="small",
+        family="llama",
+        train=TrainConfig(
+            steps=steps,
+            batch_size=16,
+            windows="documents",
+            learning_rate=3e-3,
+            min_learning_rate=1e-4,
+            warmup_steps=min(50, steps // 2),
+            eval_every=200,
+            eval_windows=128,
+            sample_every=200,
+            checkpoint_every=400,
+            seed=seed,
+        ),
+        backend=backend,
+    )
+    console.print("[bold]1.[/] Stories are invented, and a tokenizer learns their words.")
+    with StageProgress(console) as progress:
+        run = start_run(settings, folder, overwrite=overwrite, report=progress.report)
+    console.print(f"[bold]2.[/] A model learns to predict the next token, {steps:,} times over.")
+    result = train_with_view(run, console)
+    report_result(result, run, console)
+    if not result.finished:
+        console.print(f"continue with  uv run train_pretrain.py --resume {folder.path}")
+        raise typer.Exit(INTERRUPTED)
+    console.print("[bold]3.[/] It tells stories of its own.")
+    _tell_stories(run, seed, console)
+    _suggest(folder.path, console)
+
+
+def _free_folder() -> Path:
+    """Return runs/quick, or the first of runs/quick-2, runs/quick-3, ... that is not there."""
+    names = ["quick", *(f"quick-{number}" for number in range(2, 10_000))]
+    return next(RUNS / name for name in names if not (RUNS / name).exists())
+
+
+def _tell_stories(run: Run, seed: int, console: Console) -> None:
+    """Let the model tell stories, show some, and say how many hold together."""
+    from rich.panel import Panel
+
+    from llm_explainer.data.stories import check_story
+    from llm_explainer.generation import generate_batch
+
+    tokenizer = run.trainer.tokenizer
+    assert tokenizer is not None  # quick always trains one
+    with console.status(f"telling {N_CHECKED} stories"):
+        stories = generate_batch(
+            run.trainer.model,
+            tokenizer,
+            [""] * N_CHECKED,
+            max_tokens=STORY_TOKENS,
+            seed=seed,
+        )
+    reports = [check_story(story) for story in stories]
+    for story, report in list(zip(stories, reports, strict=True))[:N_SHOWN]:
+        verdict = "holds together" if report.ok else f"does not hold together: {report.problems[0]}"
+        console.print(Panel(story.strip(), subtitle=verdict, width=min(console.width, 88)))
+    n_ok = sum(report.ok for report in reports)
+    console.print(
+        f"[bold]{n_ok} of {N_CHECKED}[/] stories keep their characters, places and things straight."
+    )
+
+
+def _suggest(run: Path, console: Console) -> None:
+    console.print("\n[bold]Next[/]")
+    for command, purpose in (
+        (f'run_demo.py generate {run} --prompt "Once"', "continue a text of yours"),
+        (f"run_demo.py generate {run} --interactive", "try one text after the other"),
+        ("run_demo.py gradcheck", "see that every hand-written gradient is right"),
+        ("train_pretrain.py --help", "train on your own text"),
+    ):
+        console.print(f"  uv run {command:<54} {purpose}", highlight=False, soft_wrap=True)

@@ -1,0 +1,37 @@
+"""Generation: a trained model continues a text, one token after the other.
+
+From the bottom up: ``sampling`` (the settings), ``filters`` (which tokens may come next),
+``sampler`` (which one does), ``decoding`` (the loop over the key-value cache), ``prompts`` and
+``transcript`` (from text to ids and back), ``streaming`` (what others call).
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from llm_explainer.generation.sampling import Sampling, SamplingOptions
+    from llm_explainer.generation.streaming import (
+        Generation,
+        generate,
+        generate_batch,
+        generate_ids,
+    )
+
+__all__ = [
+    "Generation",
+    "Sampling",
+    "SamplingOptions",
+    "generate",
+    "generate_batch",
+    "generate_ids",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: a command reads ``Sampling`` for its ``--help``, without NumPy."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = "sampling" if name.startswith("Sampling") else "streaming"
+    return getattr(importlib.import_module(f"{__name__}.{module}"), name)

@@ -1,0 +1,211 @@
+"""What others call: a text stream from a prompt, or many texts at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Unpack
+
+from llm_explainer.errors import GenerationError
+from llm_explainer.generation.decoding import Decoder, EndedBy, LanguageModel
+from llm_explainer.generation.prompts import (
+    Prompt,
+    check_ids,
+    encode_prompt,
+    fit_context,
+    starting_id,
+)
+from llm_explainer.generation.sampling import Sampling, SamplingOptions
+from llm_explainer.generation.transcript import Transcript
+from llm_explainer.tokenizer.base import Tokenizer
+
+
+class Generation(Iterator[str]):
+    """A text as it comes into being: iterate over its pieces.
+
+    Attributes:
+        ids: the ids generated so far, with those of a stop string.
+        ended_by: why the text ended ("end of text", "stop", "max_tokens", "context"), "" before.
+        notices: what a reader should know, such as a prompt of which only the end was read.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        tokenizer: Tokenizer,
+        prompt: Prompt,
+        sampling: Sampling,
+        *,
+        index: int = 0,
+        use_cache: bool = True,
+    ) -> None:
+        self.ids: list[int] = []
+        self.ended_by: EndedBy = ""
+        start = _Start(model, tokenizer, prompt, sampling)
+        self.notices = [start.notice] if start.notice else []
+        decoder = Decoder(
+            model,
+            [start.ids],
+            sampling,
+            vocab_size=_vocab_size(model, tokenizer),
+            end_of_text=tokenizer.end_of_text,
+            use_cache=use_cache,
+            first_index=index,
+        )
+        self._pieces = self._run(decoder, start.transcript)
+
+    def __next__(self) -> str:
+        return next(self._pieces)
+
+    def _run(self, decoder: Decoder, transcript: Transcript) -> Iterator[str]:
+        has_moved = False
+        while step := decoder.step():
+            [(row, token)] = step
+            self.ids.append(token)
+            if decoder.has_moved(row) and not has_moved:
+                has_moved = True
+                self.notices.append("the text outgrew the context; the model forgets its start")
+            if piece := transcript.push(token):
+                yield piece
+            if transcript.stopped:
+                decoder.end(row, "stop")
+        if rest := transcript.finish():
+            yield rest
+        self.ended_by = decoder.ended_by(0)
+
+
+def generate(
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    prompt: Prompt,
+    *,
+    index: int = 0,
+    use_cache: bool = True,
+    **options: Unpack[SamplingOptions],
+) -> Generation:
+    """Continue a prompt; iterate over the result for pieces of text, as they come.
+
+    ``for piece in generate(model, tokenizer, "Once", temperature=0.8): print(piece, end="")``
+
+    No piece ends inside a character. The text ends at ``<|endoftext|>``, at a stop string, after
+    ``max_tokens``, or when the context is full (``windowed`` goes on with its last half).
+
+    Args:
+        model: a ``GPT`` of any backend.
+        tokenizer: the one that the model was trained with.
+        prompt: a text or its ids. An empty one starts from ``<|endoftext|>``, as a document does;
+            where the tokenizer lacks it, from a line break.
+        index: which of the seed's texts: row i of ``generate_batch`` is the text of index i.
+        use_cache: False computes everything anew for every token: slow, and the same text.
+        **options: the fields of ``Sampling``; its defaults stand for what is left out.
+
+    Raises:
+        GenerationError: a setting that cannot work, an id that the model does not know, a prompt
+            longer than the context, or logits that are not finite.
+        TokenizerError: a prompt that the tokenizer cannot encode.
+    """
+    sampling = Sampling(**options)
+    return Generation(model, tokenizer, prompt, sampling, index=index, use_cache=use_cache)
+
+
+def generate_batch(
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    prompts: Sequence[Prompt],
+    *,
+    batch_size: int = 32,
+    **options: Unpack[SamplingOptions],
+) -> list[str]:
+    """Continue many prompts together, which is far faster than one by one; return the new texts.
+
+    Prompts may differ in length. Text i is the one that ``generate`` gives with ``index=i``, but
+    for the rounding of sums, which BLAS may order otherwise for other batch sizes.
+
+    Args:
+        model: a ``GPT`` of any backend.
+        tokenizer: the one that the model was trained with.
+        prompts: texts or ids, as for ``generate``.
+        batch_size: most texts at a time; the memory of the key-value cache grows with it.
+        **options: the fields of ``Sampling``.
+
+    Raises:
+        GenerationError: as ``generate``, one text for ``prompts``, or a batch size under 1.
+        TokenizerError: as ``generate``.
+    """
+    if isinstance(prompts, str):
+        raise GenerationError("prompts is one text; it takes a list of texts, or use generate")
+    if batch_size < 1:
+        raise GenerationError(f"batch_size is {batch_size}; it takes 1 or more")
+    sampling = Sampling(**options)
+    starts = [_Start(model, tokenizer, prompt, sampling) for prompt in prompts]
+    texts = [""] * len(prompts)
+    for first in range(0, len(prompts), batch_size):
+        batch = starts[first : first + batch_size]
+        decoder = Decoder(
+            model,
+            [start.ids for start in batch],
+            sampling,
+            vocab_size=_vocab_size(model, tokenizer),
+            end_of_text=tokenizer.end_of_text,
+            first_index=first,
+        )
+        while step := decoder.step():
+            for row, token in step:
+                texts[first + row] += batch[row].transcript.push(token)
+                if batch[row].transcript.stopped:
+                    decoder.end(row, "stop")
+        for row, start in enumerate(batch):
+            texts[first + row] += start.transcript.finish()
+    return texts
+
+
+def generate_ids(
+    model: LanguageModel,
+    prompt: Sequence[int],
+    *,
+    end_of_text: int | None = None,
+    use_cache: bool = True,
+    **options: Unpack[SamplingOptions],
+) -> Iterator[int]:
+    """Continue a list of ids without a tokenizer; yield the new ids.
+
+    Stop strings need text, so ``stop`` has no effect here.
+
+    Args:
+        model: a ``GPT`` of any backend.
+        prompt: at least one id.
+        end_of_text: the id that ends the text; it is not yielded.
+        use_cache: False computes everything anew for every token: slow, and the same ids.
+        **options: the fields of ``Sampling``.
+
+    Raises:
+        GenerationError: as ``generate``, or an empty prompt.
+    """
+    sampling = Sampling(**options)
+    config = model.config
+    ids = check_ids(prompt, config.vocab_size)
+    if not ids:
+        raise GenerationError("the prompt is empty; it takes one id or more")
+    ids, _ = fit_context(ids, config.context_length, windowed=sampling.windowed)
+    decoder = Decoder(model, [ids], sampling, end_of_text=end_of_text, use_cache=use_cache)
+    # A generator within, so that the errors above come from the call and not from the first id.
+    return (token for step in iter(decoder.step, []) for _, token in step)
+
+
+class _Start:
+    """Where one text starts: its ids, and the transcript of what comes after them."""
+
+    def __init__(
+        self, model: LanguageModel, tokenizer: Tokenizer, prompt: Prompt, sampling: Sampling
+    ) -> None:
+        vocab_size = _vocab_size(model, tokenizer)
+        ids = check_ids(encode_prompt(tokenizer, prompt), vocab_size)
+        self.transcript = Transcript(tokenizer, ids, sampling.stop)
+        ids = ids or check_ids([starting_id(tokenizer)], vocab_size)
+        self.ids, self.notice = fit_context(
+            ids, model.config.context_length, windowed=sampling.windowed
+        )
+
+
+def _vocab_size(model: LanguageModel, tokenizer: Tokenizer) -> int:
+    """Return the number of ids that both know: a model's table may be padded to a round size."""
+    return min(model.config.vocab_size, tokenizer.vocab_size)

@@ -1,0 +1,74 @@
+"""Small models with random weights, for tests of the backend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from llm_explainer.config import ModelConfig
+from llm_explainer.numpy_backend import GPT, Module
+from llm_explainer.tree import flatten
+
+Array = NDArray[Any]
+
+SMALL: dict[str, Any] = {
+    "vocab_size": 7,
+    "context_length": 6,
+    "d_model": 8,
+    "n_layers": 1,
+    "n_heads": 4,
+    "d_ff": 6,
+}
+LLAMA: dict[str, Any] = {
+    "norm": "rmsnorm",
+    "position": "rope",
+    "activation": "swiglu",
+    "bias": False,
+    "n_kv_heads": 2,
+}
+FAMILIES: dict[str, dict[str, Any]] = {"gpt2": {}, "llama": LLAMA}
+SWITCHES: dict[str, dict[str, Any]] = {
+    "gpt2": {"n_layers": 2},
+    "llama": {**LLAMA, "n_layers": 2},
+    "llama untied": {**LLAMA, "tie_embeddings": False},
+    "llama one kv head": {**LLAMA, "n_kv_heads": 1},
+    "llama biases": {**LLAMA, "bias": True},
+    "llama learned": {**LLAMA, "position": "learned"},
+    "llama relu": {**LLAMA, "activation": "relu"},
+    "llama layernorm": {**LLAMA, "norm": "layernorm"},
+    "gpt2 untied": {"tie_embeddings": False},
+    "gpt2 no biases": {"bias": False},
+    "gpt2 rmsnorm": {"norm": "rmsnorm"},
+    "gpt2 sinusoidal": {"position": "sinusoidal"},
+    "gpt2 rope": {"position": "rope"},
+    "gpt2 silu": {"activation": "silu"},
+    "gpt2 swiglu": {"activation": "swiglu"},
+    "gpt2 two kv heads": {"n_kv_heads": 2},
+    "gpt2 one kv head": {"n_kv_heads": 1},
+    "gpt2 one head": {"n_heads": 1},
+}
+"""Both families, and every switch turned at least once on its own."""
+
+
+def small_config(**changes: Any) -> ModelConfig:
+    return ModelConfig(**{**SMALL, **changes})
+
+
+def randomize(module: Module, seed: int = 0, std: float = 0.5) -> None:
+    """Add noise to every parameter: at their initial values zeros and ones hide errors."""
+    rng = np.random.default_rng(seed)
+    for array in flatten(module.parameters()).values():
+        array += rng.normal(scale=std, size=array.shape)
+
+
+def random_model(config: ModelConfig, dtype: DTypeLike = np.float64, seed: int = 0) -> GPT:
+    model = GPT(config, seed=seed).astype(dtype)
+    randomize(model, seed)
+    return model
+
+
+def random_tokens(config: ModelConfig, B: int, T: int, seed: int = 0) -> Array:
+    """Return ids (B, T)."""
+    return np.random.default_rng(seed).integers(0, config.vocab_size, (B, T))

@@ -1,0 +1,75 @@
+"""A run that is killed at any moment and resumed ends with the bytes of one that was not.
+
+``KILLS=50 uv run pytest tests/test_kill_and_resume.py`` tries fifty moments instead of a few.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+KILLS = int(os.environ.get("KILLS", "5"))
+OPTIONS = [
+    "--corpus=stories",
+    "--max-bytes=100000",
+    "--vocab-size=300",
+    "--size=tiny",
+    "--steps=80",
+    "--batch-size=4",
+    "--dropout=0.1",
+    "--eval-every=10",
+    "--eval-windows=8",
+    "--sample-every=0",
+    "--checkpoint-every=5",
+    "--threads=2",
+]
+
+
+def command(*options: str) -> list[str]:
+    return [sys.executable, str(ROOT / "train_pretrain.py"), *options]
+
+
+def start(folder: Path) -> list[str]:
+    return command(*OPTIONS, f"--out={folder}", "--overwrite")
+
+
+def weights(folder: Path) -> tuple[bytes, bytes]:
+    last = folder / "step-000080"
+    return (last / "model.safetensors").read_bytes(), (last / "optimizer.safetensors").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def whole_run(tmp_path_factory) -> tuple[Path, float]:
+    """A run that nobody disturbs, and the seconds that it took."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    started = time.monotonic()
+    subprocess.run(start(folder), check=True, capture_output=True)
+    return folder, time.monotonic() - started
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kill -9 is POSIX")
+@pytest.mark.parametrize("attempt", range(KILLS))
+def test_kill_9_loses_nothing(attempt, whole_run, tmp_path):
+    whole, seconds = whole_run
+    folder = tmp_path / "run"
+    process = subprocess.Popen(start(folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    # Spread over the whole run, its preparation and its end included.
+    moment = random.Random(attempt).uniform(attempt, attempt + 1) / KILLS
+    time.sleep(moment * seconds)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    has_checkpoint = any(folder.glob("step-*"))
+    again = command(f"--resume={folder}") if has_checkpoint else start(folder)
+    subprocess.run(again, check=True, capture_output=True)
+    assert weights(folder) == weights(whole)
+    assert not list(folder.glob(".*")), "what the kill left half-written is still there"
+    steps = [int(path.name[5:]) for path in folder.glob("step-*")]
+    assert len(steps) <= 3, "the newest two and the best are kept"
