@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import sys
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -223,8 +222,7 @@ def _require_int(field: str, value: object, *, at_least: int) -> None:
 
 
 def _require_float(field: str, value: object, *, low: float, below: float = math.inf) -> None:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    ok = is_number and low <= value < below and value <= sys.float_info.max
+    ok = isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value < below
     if not ok:
         upper = "" if below == math.inf else f" and under {below:g}"
         raise ConfigError(f"{field} is {value!r}; it takes a number of {low:g} or more{upper}")

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 from llm_explainer.data.stories.grammar import Reading
 from llm_explainer.data.stories.plots import PLOTS
-from llm_explainer.data.stories.world import CHARACTERS, Scene
+from llm_explainer.data.stories.world import CASTS, Scene
 
 _SENTENCE = re.compile(r'[^.!?]*[.!?]+"?\s*|[^.!?]+$')
 _WORD = re.compile(r"[A-Za-z]+")
-_NAMES = {character.name for character in CHARACTERS}
+_NAMES = {cast.forms["hero"] for cast in CASTS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +54,19 @@ def check_story(text: str) -> StoryReport:
 
 
 def _report(problems: tuple[str, ...], plot: str, scene: Scene) -> StoryReport:
-    def name(fact: str) -> str:
-        return scene[fact].name if fact in scene else ""
-
-    return StoryReport(problems, plot, name("hero"), name("friend"), name("place"), name("thing"))
+    cast = scene["cast"].forms if "cast" in scene else {"hero": "", "friend": "", "place": ""}
+    thing = scene["thing"].name if "thing" in scene else ""
+    return StoryReport(problems, plot, cast["hero"], cast["friend"], cast["place"], thing)
 
 
 def _problems(reading: Reading, text: str) -> tuple[str, ...]:
     """Say why the reading that came furthest came no further."""
     problems = []
-    known = reading.known
-    if "hero" in known and "friend" in known:
-        cast = {known["hero"].name, known["friend"].name}
-        strangers = sorted(_NAMES.intersection(_WORD.findall(text)) - cast)
+    if "cast" in reading.known:
+        cast = reading.known["cast"].forms
+        strangers = sorted(
+            _NAMES.intersection(_WORD.findall(text)) - {cast["hero"], cast["friend"]}
+        )
         problems += [f"{name} was never introduced" for name in strangers]
     if reading.furthest >= len(text) or text[-1] not in '.!?"':
         problems.append("the story stops before its end")

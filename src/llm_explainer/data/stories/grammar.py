@@ -113,7 +113,7 @@ class Slot:
             return
         for value in reading.domains[self.variable]:
             word = value.forms[self.form]
-            if reading.text.startswith(word, at) and value not in scene.values():
+            if reading.text.startswith(word, at):
                 yield at + len(word), {**scene, self.variable: value}
         reading.stuck(at, scene)
 

@@ -35,9 +35,9 @@ def tell(plot: Plot, rng: Random) -> Story:
     return Story(
         text="".join(telling.pieces).rstrip(),
         plot=plot.name,
-        hero=scene["hero"].name,
-        friend=scene["friend"].name,
-        place=scene["place"].name,
+        hero=scene["cast"].forms["hero"],
+        friend=scene["cast"].forms["friend"],
+        place=scene["cast"].forms["place"],
         thing=scene["thing"].name,
         questions=tuple(telling.questions),
     )
@@ -47,9 +47,11 @@ def iter_stories(seed: int = 0) -> Iterator[Story]:
     """Yield stories without end; the same seed yields the same ones."""
     rng = Random(seed)
     while True:
-        story = tell(PLOTS[int(rng.random() * len(PLOTS))], rng)
-        if story.text.count(" ") < MOST_WORDS:
-            yield story
+        plot = PLOTS[int(rng.random() * len(PLOTS))]
+        story = tell(plot, rng)
+        while story.text.count(" ") >= MOST_WORDS:
+            story = tell(plot, rng)
+        yield story
 
 
 def stories_text(n_bytes: int, seed: int = 0) -> Iterator[str]:

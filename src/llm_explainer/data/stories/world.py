@@ -1,7 +1,7 @@
 """The little world that the stories come from: who lives there, where, and with what.
 
-Every value knows its forms: a character its kind and pronouns, a toy what one does with it. Names,
-places and things are few on purpose: a small model can get to know them all.
+Ten pairs of friends live here, each pair in its own place; either of the two can be a story's hero.
+Pairs, things and spots are few on purpose: a small model can get to know them all.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Value:
 
     @property
     def name(self) -> str:
-        """The plain form."""
+        """The plain form, of a value that has one."""
         return self.forms["name"]
 
 
@@ -27,11 +27,15 @@ Scene = Mapping[str, Value]  # variable -> its value: the facts of one story
 Domains = Mapping[str, tuple[Value, ...]]  # variable -> the values that it can take
 
 
-def _animals(he: str, him: str, his: str, animals: str) -> tuple[Value, ...]:
-    pronouns = {"he": he, "him": him, "his": his}
-    pronouns |= {"He": he.title(), "His": his.title()}
-    pairs = (animal.split(" the ") for animal in animals.split(", "))
-    return tuple(Value({"name": name, "kind": kind, **pronouns}) for name, kind in pairs)
+def _pair(he: str, she: str, place: str) -> tuple[Value, Value]:
+    """Return the two casts of a pair of friends: either of them can be the hero."""
+    pronouns = {"he": "he", "him": "him", "his": "his", "He": "He", "His": "His"}
+    her_pronouns = {"he": "she", "him": "her", "his": "her", "He": "She", "His": "Her"}
+    name, kind = he.split(" the ")
+    her_name, her_kind = she.split(" the ")
+    him = {"hero": name, "kind": kind, "friend": her_name, "friend_kind": her_kind, **pronouns}
+    her = {"hero": her_name, "kind": her_kind, "friend": name, "friend_kind": kind, **her_pronouns}
+    return Value({**him, "place": place}), Value({**her, "place": place})
 
 
 def _words(words: str) -> tuple[Value, ...]:
@@ -42,20 +46,18 @@ def _with_verbs(**verbs: str) -> tuple[Value, ...]:
     return tuple(Value({"name": thing, "use": verb}) for thing, verb in verbs.items())
 
 
-CHARACTERS = _animals(
-    "he",
-    "him",
-    "his",
-    "Pip the mouse, Otto the bear, Finn the fox, Toby the toad, Hugo the hedgehog, Max the mole,"
-    " Gus the goose, Ned the donkey",
-) + _animals(
-    "she",
-    "her",
-    "her",
-    "Dot the duck, Rosa the rabbit, Lulu the lamb, Tilly the turtle, Olive the owl, Fern the frog,"
-    " Ada the goat, Wren the crow",
+CASTS = (
+    *_pair("Pip the mouse", "Rosa the rabbit", "pond"),
+    *_pair("Max the mole", "Wren the crow", "mill"),
+    *_pair("Otto the bear", "Nell the otter", "brook"),
+    *_pair("Toby the toad", "Dot the duck", "lake"),
+    *_pair("Hugo the hedgehog", "Tilly the turtle", "bridge"),
+    *_pair("Gus the goose", "Ada the goat", "hill"),
+    *_pair("Ned the donkey", "Lulu the lamb", "barn"),
+    *_pair("Sam the squirrel", "Olive the owl", "orchard"),
+    *_pair("Finn the fox", "Poppy the pig", "farm"),
+    *_pair("Jack the dog", "Fern the frog", "meadow"),
 )
-PLACES = _words("pond, brook, lake, mill, bridge, barn, hill, orchard")
 WEATHER = _words("sunny, windy, bright, warm, misty, golden")
 MOODS = _words("small, young, merry, shy, curious")
 COLORS = _words("red, blue, green, yellow, white, silver")
@@ -82,16 +84,7 @@ SPOTS = _words(
 EMPTY_SPOTS = _words("behind a fence, under a bench, beside a log, up in a tree")
 
 SLOTS: dict[str, tuple[str, str]] = {
-    "hero": ("hero", "name"),
-    "kind": ("hero", "kind"),
-    "he": ("hero", "he"),
-    "him": ("hero", "him"),
-    "his": ("hero", "his"),
-    "He": ("hero", "He"),
-    "His": ("hero", "His"),
-    "friend": ("friend", "name"),
-    "friend_kind": ("friend", "kind"),
-    "place": ("place", "name"),
+    **{form: ("cast", form) for form in CASTS[0].forms},
     "weather": ("weather", "name"),
     "mood": ("mood", "name"),
     "thing": ("thing", "name"),
@@ -105,24 +98,16 @@ SLOTS: dict[str, tuple[str, str]] = {
 Only the hero gets pronouns, so that a reader never wonders who is meant."""
 
 EVERYWHERE: Domains = {
-    "hero": CHARACTERS,
-    "friend": CHARACTERS,
-    "place": PLACES,
+    "cast": CASTS,
     "weather": WEATHER,
     "mood": MOODS,
 }
 """What every plot has."""
 
 
-def draw_scene(domains: Domains, rng: Random) -> dict[str, Value]:
-    """Draw a value for every variable, no value twice."""
-    scene: dict[str, Value] = {}
-    for variable, values in domains.items():
-        value = values[int(rng.random() * len(values))]
-        while value in scene.values():
-            value = values[int(rng.random() * len(values))]
-        scene[variable] = value
-    return scene
+def draw_scene(domains: Domains, rng: Random) -> Scene:
+    """Draw a value for every variable."""
+    return {name: values[int(rng.random() * len(values))] for name, values in domains.items()}
 
 
 def words_of(scene: Scene) -> dict[str, str]:

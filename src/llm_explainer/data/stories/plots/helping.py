@@ -12,9 +12,9 @@ HELPING = plot(
     ),
     ask("what", "What was in the cart?", "{thing}"),
     say(
-        "The cart was stuck in the mud.",
-        "But one wheel was [stuck in a hole|deep in the mud].",
-        "But it was too heavy for {friend} alone.",
+        "But the {thing} and the cart were stuck in the mud.",
+        "But the {thing} were heavy, and one wheel was [stuck in a hole|deep in the mud].",
+        "But the {thing} were too heavy for {friend} alone.",
     ),
     ask("why", "Why did {friend} need help?", "the cart was stuck"),
     maybe(

@@ -12,14 +12,14 @@ LEARNING = plot(
         "{His} mother had given {him} a {color} {thing}, but {he} could not play it.",
     ),
     ask("what", "What did {hero} want to play?", "a {color} {thing}"),
-    maybe(
+    say(
         "The {thing} squeaked like [an old door|a sick cow].",
         "Out of the {thing} came [a squeak|no sound at all].",
         "{He} tried, but all the birds flew away.",
     ),
     maybe(
-        '"I will never learn it," said {hero}.',
-        "{hero} was so sad that {he} sat down and cried.",
+        '"I will never learn it," {he} said.',
+        "{He} was so sad that {he} sat down and cried.",
         "{He} tried again. It was even worse.",
     ),
     say(

@@ -22,9 +22,9 @@ LOST = plot(
     ask("what", "What did {hero} lose?", "a {color} {thing}"),
     ask("why", "Why was {hero} sad?", "the {thing} was gone"),
     maybe(
-        '"Oh no!" cried {hero}. "Where is my {thing}?"',
+        '"Oh no!" {he} cried. "Where is my {thing}?"',
         "A tear rolled down {his} nose.",
-        "{hero} was so [sad|worried] that {he} could not even [eat|sing].",
+        "{He} was so [sad|worried] that {he} could not even [eat|sing].",
     ),
     say(
         '{friend} the {friend_kind} heard {him}. "[Do not cry|I will help you]," said {friend}.',

@@ -13,9 +13,9 @@ MENDED = plot(
     ),
     ask("who", "Who did the {thing} belong to?", "{friend}"),
     say(
-        "But {hero} ran too fast by the {place} and fell, and the {thing} broke.",
-        "By the {place} {hero} fell over a [root|stone]. Crack! The {thing} was broken.",
-        "But by the {place} {hero} dropped it, and the {thing} broke in two.",
+        "But {he} ran too fast by the {place} and fell, and the {thing} broke.",
+        "By the {place} {he} fell over a [root|stone]. Crack! The {thing} was broken.",
+        "But by the {place} {he} dropped it, and the {thing} broke in two.",
     ),
     ask("what", "What broke?", "the {thing}"),
     ask("why", "Why was {hero} worried?", "the {thing} was broken"),

@@ -17,8 +17,8 @@ NIGHT = plot(
         "It came from behind the trees. Then the {place} was quiet again.",
     ),
     say(
-        "{hero} was afraid. Was it a ghost?",
-        "{hero} hid in {his} bed, but there it was again.",
+        "{He} was afraid. Was it a ghost?",
+        "{He} hid in {his} bed, but there it was again.",
         "{His} heart beat fast.",
     ),
     ask("why", "Why was {hero} afraid?", "{he} heard a strange sound"),

@@ -28,24 +28,24 @@ SEED = plot(
     ),
     ask("who", "Who told {hero} to wait?", "{friend}"),
     say(
-        "So every day they met by the {place} and [told it stories|sang to it].",
-        "They went to the {place} each day with [some water|a song|a kind word].",
-        "The days went by, and the {place} saw rain and sun.",
+        "So every day they met by the {place} and [told stories|sang] to the {thing}.",
+        "They went to the {place} each day with [some water|a song|a kind word] for the {thing}.",
+        "The days went by, and the {thing} by the {place} had rain and sun.",
     ),
     maybe(
         "Once a [bird|snail] wanted to eat it, but {friend} chased it away.",
         "{hero} dreamed of it every night.",
     ),
     say(
-        "Then one morning there was a small green leaf!",
-        'One morning {hero} gave a shout. "A leaf! A leaf!"',
-        "And then, one day, something green looked out.",
+        "Then one morning the {thing} had a small green leaf!",
+        'One morning {hero} gave a shout. "My {thing} has a leaf!"',
+        "And then, one day, the {thing} looked out of the ground.",
     ),
     ask("why", "Why did {hero} wait?", "a {thing} takes time to grow"),
     maybe(
-        "It grew up to {his} knees, and then up to {his} nose.",
-        "It grew and grew, all summer long.",
-        "Soon it was as big as {friend}.",
+        "The {thing} grew up to {his} knees, and then up to {his} nose.",
+        "The {thing} grew and grew, all summer long.",
+        "Soon the {thing} was as big as {friend}.",
     ),
     say(
         "No {thing} was ever loved so much as the one that {hero} and {friend} had waited for.",

@@ -39,8 +39,8 @@ SHARING = plot(
     ),
     ask("why", "Why did {hero} share the {thing}?", "{friend} was hungry"),
     say(
-        "They ate every crumb and looked out over the {place}.",
-        "Side by side they sat by the {place} and ate every crumb.",
+        "They ate every crumb of the {thing} and looked out over the {place}.",
+        "Side by side they sat by the {place} and ate every crumb of the {thing}.",
         "Soon everyone around the {place} could hear them laugh.",
     ),
     say(

@@ -19,7 +19,7 @@ STORM = plot(
     say(
         "Soon dark clouds rolled over the {place}, and down came the rain.",
         "But a storm was coming to the {place}. Boom, went the thunder!",
-        "Then the wind howled around the {place}, and rain fell in big drops.",
+        "Then the wind howled around the {place}, and the rain fell.",
         "All at once the sky over the {place} turned black. Boom, went the thunder!",
     ),
     say(
@@ -41,14 +41,14 @@ STORM = plot(
         "There they sat, warm and close, and told jokes.",
     ),
     say(
-        "At last the sun came out, and a rainbow stood over the {place}.",
-        "Little by little the storm went away, and the {place} shone in the sun.",
-        "Then the rain stopped, and the grass by the {place} was fresh and green.",
+        "Then a rainbow stood over the {place}.",
+        "At last the {place} shone in the sun again.",
+        "At last it was quiet again by the {place}.",
     ),
     say(
         '"Storms are small when there are two of us," said {friend} and folded the {thing}.',
         "{hero} and {friend} hung the {thing} up to dry and jumped in every puddle.",
-        '"Next time I will bring the {thing}," said {friend}, and {hero} laughed.',
+        '"Next time I will bring the {thing}," said {friend}.',
         "Now, when it thunders, {friend} thinks of {hero} and the {thing} and smiles.",
     ),
     thing=COVERS,

@@ -23,9 +23,9 @@ WISH = plot(
         "Now {friend} the {friend_kind} was out for a walk by the {place} and heard every word.",
     ),
     say(
-        "For three days {friend} worked [in secret|behind a closed door].",
-        "All week {friend} [cut and glued and painted|worked by the light of a lamp].",
-        "That night {friend} did not sleep, but [cut and glued and painted|worked and worked].",
+        "For three days {friend} worked on the {thing} [in secret|behind a closed door].",
+        "All week {friend} worked on the {thing} by the light of a lamp.",
+        "That night {friend} did not sleep, but [cut|glued] and painted a {thing}.",
     ),
     maybe(
         '"What are you doing?" asked {hero}. "Wait and see," said {friend}.',
