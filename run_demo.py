@@ -12,6 +12,7 @@ from llm_explainer.commands.quick import quick
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode="markdown",
     help="A complete language model, from tokenizer to text, that you can read to the bottom.",
     epilog="Begin with `uv run run_demo.py quick`. To train on your own text: "
     "`uv run train_pretrain.py --help`. --debug shows the traceback of an error.",

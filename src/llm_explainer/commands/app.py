@@ -41,6 +41,6 @@ def run(program: typer.Typer | Callable[..., None]) -> NoReturn:
 
 
 def _single_command(function: Callable[..., None]) -> typer.Typer:
-    app = typer.Typer(add_completion=False)
+    app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
     app.command(epilog=f"{_DEBUG} shows the traceback of an error.")(function)
     return app

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 from typer import Option
 
 from llm_explainer.commands.options import Options, with_options
 from llm_explainer.config import ModelConfig
-from llm_explainer.console.progress import StageProgress
 from llm_explainer.errors import ConfigError
-from llm_explainer.gradcheck import TOLERANCE, ParameterCheck, check_model
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from llm_explainer.gradcheck import ParameterCheck
 
 SMALL = {
     "vocab_size": 7,
@@ -56,6 +57,10 @@ def gradcheck(
 
       uv run run_demo.py gradcheck --family gpt2 --position sinusoidal --no-tie-embeddings
     """
+    from rich.console import Console
+
+    from llm_explainer.gradcheck import TOLERANCE
+
     if family not in (*FAMILIES, "both"):
         raise ConfigError(f"unknown family {family!r}; choose one of {', '.join(FAMILIES)}, both")
     changes = MODEL.take(settings)
@@ -89,6 +94,11 @@ def small_model(family: str, changes: dict[str, Any]) -> ModelConfig:
 
 def check_with_bar(name: str, config: ModelConfig, seed: int) -> list[ParameterCheck]:
     """Check a model; if that takes a while, show how far it is (on stderr)."""
+    from rich.console import Console
+
+    from llm_explainer.console.progress import StageProgress
+    from llm_explainer.gradcheck import check_model
+
     start = time.monotonic()
     with ExitStack() as stack:
         bars: list[StageProgress] = []
@@ -104,6 +114,8 @@ def check_with_bar(name: str, config: ModelConfig, seed: int) -> list[ParameterC
 
 def make_table(name: str, config: ModelConfig, checks: list[ParameterCheck]) -> Table:
     """Return one row for every parameter."""
+    from rich.table import Table
+
     switches = f"{config.norm}, {config.position} positions, {config.activation}"
     table = Table(
         title=f"{name}: {config.count_parameters():,} parameters, {switches}", title_justify="left"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import Annotated, Any
 
-import typer
 from typer import Option
 
 MEASURED_SIZE = "small"
@@ -34,12 +33,13 @@ def presets(
 
     from llm_explainer.backend import load_backend
     from llm_explainer.config import SIZES, ModelConfig
+    from llm_explainer.errors import ConfigError
 
+    if batch_size < 1:
+        raise ConfigError(f"--batch-size is {batch_size}; it takes 1 or more")
     console = Console()
     nn = load_backend(backend)
     configs = {size: ModelConfig.preset(size, family=family) for size in SIZES}
-    if batch_size < 1:
-        raise typer.BadParameter(f"{batch_size} is not 1 or more", param_hint="--batch-size")
     with console.status(f"training {MEASURED_SIZE} for a moment to measure this machine"):
         rate = measure_flops(nn, configs[MEASURED_SIZE])
     threads = nn.available_cores()

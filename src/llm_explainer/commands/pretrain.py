@@ -69,14 +69,11 @@ def pretrain(
         if start_from is not None:
             fixed = {*MODEL.names, "size", "family", "init_scheme", "tokenizer", "vocab_size"}
             refuse(typed & fixed, "--from takes the model and its tokenizer from the checkpoint")
-        train = TRAINING.take(settings)
-        if "min_learning_rate" not in typed:
-            train["min_learning_rate"] = train["learning_rate"] / 10
         with StageProgress(console) as progress:
             run = start_run(
                 PretrainSettings(
                     data=DataConfig(**DATA.take(settings)),
-                    train=TrainConfig(**train),
+                    train=TrainConfig(**TRAINING.take(settings)),
                     size=size,
                     family=family,
                     model=MODEL.take(settings),

@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
     from llm_explainer.training.pretrain import Run
 
-STEPS = 1200
+STEPS = 4000
 N_CHECKED = 20
 N_SHOWN = 3
-STORY_TOKENS = 200
+STORY_TOKENS = 143
+TEMPERATURE, TOP_P = 0.7, 0.9
 RUNS = Path("runs")
 
 
@@ -55,17 +56,20 @@ def quick(
         data=DataConfig(corpus="stories", max_bytes=8_000_000, vocab_size=1024),
         size="small",
         family="llama",
+        model={"n_layers": 3, "context_length": 144},  # a whole story fits into the context
         train=TrainConfig(
             steps=steps,
-            batch_size=16,
+            # Many small steps: what counts for copying names is the number of updates.
+            batch_size=4,
             windows="documents",
-            learning_rate=3e-3,
-            min_learning_rate=1e-4,
-            warmup_steps=min(50, steps // 2),
-            eval_every=200,
-            eval_windows=128,
-            sample_every=200,
-            checkpoint_every=400,
+            learning_rate=5e-3,
+            min_learning_rate=1.5e-4,
+            warmup_steps=min(100, steps // 2),
+            beta2=0.99,
+            eval_every=500,
+            eval_windows=64,
+            sample_every=500,
+            checkpoint_every=1000,
             seed=seed,
         ),
         backend=backend,
@@ -105,6 +109,8 @@ def _tell_stories(run: Run, seed: int, console: Console) -> None:
             tokenizer,
             [""] * N_CHECKED,
             max_tokens=STORY_TOKENS,
+            temperature=TEMPERATURE,
+            top_p=TOP_P,
             seed=seed,
         )
     reports = [check_story(story) for story in stories]

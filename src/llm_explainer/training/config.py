@@ -33,7 +33,9 @@ class TrainConfig:
     learning_rate: float = setting(1e-3, "the highest, reached after warm-up")
     schedule: Schedule = setting("cosine", "cosine, linear, constant or inverse_sqrt")
     warmup_steps: int = setting(100, "steps in which the learning rate rises")
-    min_learning_rate: float = setting(1e-4, "where cosine and linear end")
+    min_learning_rate: float | None = setting(
+        None, "where cosine and linear end; without it, a tenth of learning_rate"
+    )
     optimizer: OptimizerName = setting("adamw", "adamw or sgd")
     beta1: float = setting(0.9, "AdamW's memory of the gradient; SGD's momentum")
     beta2: float = setting(0.95, "AdamW's memory of the squared gradient")
@@ -51,7 +53,7 @@ class TrainConfig:
     threads: int = setting(0, "shards of a batch, one thread each; 0: one a processor")
 
     def __post_init__(self) -> None:
-        """Check every value."""
+        """Check every value, and fill in the lowest learning rate."""
         for field in ("steps", "batch_size", "accumulate", "eval_windows", "keep_checkpoints"):
             self._require(field, int, at_least=1)
         periods = ("eval_every", "sample_every", "checkpoint_every")
@@ -59,6 +61,8 @@ class TrainConfig:
             self._require(field, int, at_least=0)
         for field in ("learning_rate", "eps"):
             self._require(field, float, above=0)
+        if self.min_learning_rate is None:
+            object.__setattr__(self, "min_learning_rate", self.learning_rate / 10)
         for field in ("min_learning_rate", "weight_decay", "clip_norm"):
             self._require(field, float, at_least=0)
         for field in ("beta1", "beta2"):
@@ -67,7 +71,7 @@ class TrainConfig:
         self._require_choice("optimizer", get_args(OptimizerName))
         self._require_choice("windows", get_args(Windows))
         self._require_choice("init_scheme", ("normal", "truncated_normal"))
-        if self.min_learning_rate > self.learning_rate:
+        if self.lowest_learning_rate > self.learning_rate:
             raise ConfigError(
                 f"min_learning_rate {self.min_learning_rate:g} is above learning_rate "
                 f"{self.learning_rate:g}; it takes at most that"
@@ -78,9 +82,10 @@ class TrainConfig:
         return dataclasses.asdict(self)
 
     @property
-    def windows_per_step(self) -> int:
-        """Windows that one update of the parameters sees."""
-        return self.batch_size * self.accumulate
+    def lowest_learning_rate(self) -> float:
+        """Where cosine and linear end."""
+        assert self.min_learning_rate is not None  # filled in at construction
+        return self.min_learning_rate
 
     def _require(
         self,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_explainer.backend import load_backend
-from llm_explainer.checkpoint import load_checkpoint
+from llm_explainer.checkpoint import load_checkpoint, load_model
 from llm_explainer.config import ModelConfig
 from llm_explainer.data.corpora import Text, load_corpus
 from llm_explainer.data.token_files import check_ids, open_tokens, write_tokens
@@ -50,14 +50,14 @@ class DataConfig:
     tokenizer: str = setting("bpe", "bpe, char, word, or the path of a tokenizer.json")
     vocab_size: int | None = setting(None, "tokens to learn (bpe, word); without it, the size's")
     train_data: str | None = setting(None, "a .npy file of token ids, instead of a corpus")
-    validation_data: str | None = setting(None, "the same for validation")
+    val_data: str | None = setting(None, "the same for validation")
 
     def __post_init__(self) -> None:
         """Check that the two token files come together."""
-        if (self.train_data is None) != (self.validation_data is None):
-            given = "train_data" if self.train_data else "validation_data"
+        if (self.train_data is None) != (self.val_data is None):
+            given = "train_data" if self.train_data else "val_data"
             raise ConfigError(
-                f"only {given} is given; token files come in pairs: train_data, validation_data"
+                f"only {given} is given; token files come in pairs: train_data, val_data"
             )
 
 
@@ -142,7 +142,9 @@ def resume_run(folder: RunFolder, observers: Sequence[Observer] = ()) -> Run:
         description = describe(record)
     except (KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{folder.settings_file} is damaged: {error}") from error
-    model, tokenizer = load_checkpoint(newest, backend)
+    model = load_model(newest, backend)
+    has_tokenizer = (newest / "tokenizer.json").exists()  # token files may come without one
+    tokenizer = load_tokenizer(newest / "tokenizer.json") if has_tokenizer else None
     batches = _open_batches(folder, model.config, train, tokenizer)
     trainer = Trainer(load_backend(backend), model, tokenizer, batches, train, folder, observers)
     trainer.resume()
@@ -169,13 +171,13 @@ def _prepare_data(
 ) -> tuple[Tokenizer | None, str]:
     """Put token files into the run folder; return the tokenizer, if any, and a description."""
     targets = _token_files(folder)
-    if data.train_data and data.validation_data:
-        for given, target in zip((data.train_data, data.validation_data), targets, strict=True):
+    if data.train_data and data.val_data:
+        for given, target in zip((data.train_data, data.val_data), targets, strict=True):
             open_tokens(given)  # refuses what is not a token file
             shutil.copyfile(given, target)
         if tokenizer is None and data.tokenizer not in TOKENIZER_KINDS:
             tokenizer = load_tokenizer(data.tokenizer)
-        return tokenizer, f"token files {data.train_data}, {data.validation_data}"
+        return tokenizer, f"token files {data.train_data}, {data.val_data}"
     corpus = load_corpus(
         data.corpus,
         max_bytes=data.max_bytes,

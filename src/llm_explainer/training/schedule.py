@@ -18,7 +18,7 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     * ``inverse_sqrt``: with 1 / sqrt(step) (Vaswani et al. 2017, section 5.3)
     * ``constant``: stays
     """
-    peak, low, warmup = config.learning_rate, config.min_learning_rate, config.warmup_steps
+    peak, low, warmup = config.learning_rate, config.lowest_learning_rate, config.warmup_steps
     if step < warmup:
         return peak * (step + 1) / (warmup + 1)
     progress = min(1.0, (step - warmup) / max(1, config.steps - warmup))  # 0 to 1

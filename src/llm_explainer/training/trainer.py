@@ -179,8 +179,9 @@ class Trainer:
             self.model,
             self.tokenizer,
             self._sample_start,
-            max_tokens=min(SAMPLE_TOKENS, self.model.config.context_length // 2),
+            max_tokens=SAMPLE_TOKENS,
             seed=self.config.seed,
+            windowed=True,
         )
         self._tell(Sampled(self.step, self.config.sample_prompt + "".join(pieces)))
 

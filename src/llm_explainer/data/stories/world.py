@@ -33,9 +33,15 @@ def _pair(he: str, she: str, place: str) -> tuple[Value, Value]:
     her_pronouns = {"he": "she", "him": "her", "his": "her", "He": "She", "His": "Her"}
     name, kind = he.split(" the ")
     her_name, her_kind = she.split(" the ")
-    him = {"hero": name, "kind": kind, "friend": her_name, "friend_kind": her_kind, **pronouns}
-    her = {"hero": her_name, "kind": her_kind, "friend": name, "friend_kind": kind, **her_pronouns}
-    return Value({**him, "place": place}), Value({**her, "place": place})
+    he_leads = {"hero": name, "kind": kind, "friend": her_name, "friend_kind": her_kind, **pronouns}
+    she_leads = {
+        "hero": her_name,
+        "kind": her_kind,
+        "friend": name,
+        "friend_kind": kind,
+        **her_pronouns,
+    }
+    return Value({**he_leads, "place": place}), Value({**she_leads, "place": place})
 
 
 def _words(words: str) -> tuple[Value, ...]:
@@ -75,7 +81,7 @@ BREAKABLE = tuple(toy for toy in TOYS if toy.name in {"kite", "drum", "bell", "w
 INSTRUMENTS = _words("flute, horn, fiddle, harp")
 COVERS = _words("umbrella, blanket, coat, tent")
 FOODS = _words("plum cake, berry pie, honey cake, carrot cake")
-LOADS = _words("apples, pumpkins, turnips, carrots, pears")
+LOADS = _words("apples, pumpkins, carrots")
 PLANTS = _words("sunflower, pumpkin, bean, rose")
 FIXES = _words("glue, string, tape, wire")
 SPOTS = _words(

@@ -24,7 +24,7 @@ HELPING = plot(
     ),
     say(
         '"Let me help," said {hero}.',
-        "{hero} did not think twice and came to help.",
+        "{He} did not think twice and came to help.",
         '"Two are stronger than one," said {hero}.',
     ),
     ask("who", "Who helped {friend}?", "{hero}"),
@@ -44,7 +44,7 @@ HELPING = plot(
         "Now the wheels turned, and everyone around the {place} could hear them cheer.",
     ),
     maybe(
-        "{hero} had mud on {his} nose, and {friend} had to laugh.",
+        "There was mud on {his} nose, and they had to laugh.",
         "They sang all the way.",
     ),
     say(

@@ -45,15 +45,15 @@ LOST = plot(
     either(
         then(
             say(
-                'Then {friend} looked {spot}. "[Here it is|I found it]!" [called|cried] {friend}.',
-                "And what did {friend} find {spot}? The {thing}!",
+                "Then {friend} looked {spot}, and there was the {thing}!",
+                '"Here it is!" cried {friend}, and there was the {thing}, {spot}.',
             ),
             ask("who", "Who found the {thing}?", "{friend}"),
         ),
         then(
             say(
                 "Then {hero} looked {spot}, and there was the {thing}!",
-                'At last {hero} looked {spot}. "My {thing}!" {he} cried.',
+                '"Here it is!" cried {hero}, and there was the {thing}, {spot}.',
             ),
             ask("who", "Who found the {thing}?", "{hero}"),
         ),

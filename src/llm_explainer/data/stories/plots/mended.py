@@ -36,12 +36,12 @@ MENDED = plot(
     maybe(
         '"Thank you for telling me," said {friend}.',
         '"It can be mended," said {friend} and was not angry at all.',
-        "{friend} was sad, but [not angry|glad that {hero} told the truth].",
+        '"I am sad, but not angry," said {friend}.',
     ),
     say(
         "They found some {fix} and mended the {thing} together.",
         "With a bit of {fix} they put the {thing} together again.",
-        "{hero} held the {thing}, and {friend} mended it with {fix}.",
+        "Side by side they mended the {thing} with {fix}.",
     ),
     ask("what", "What did they mend it with?", "{fix}"),
     say(

@@ -29,7 +29,7 @@ QUARREL = plot(
         "It was no fun to have the {thing} alone, and the {place} was so quiet.",
     ),
     maybe(
-        "{friend} was [lonely|sad] too.",
+        "Both of them were [lonely|sad].",
         "The sun went behind a cloud.",
     ),
     either(

@@ -29,7 +29,7 @@ SHARING = plot(
     ),
     ask("who", "Who was hungry?", "{friend}"),
     maybe(
-        "{hero} looked at the {thing}. Then {he} looked at {friend}.",
+        "{He} looked at the {thing}. Then {he} looked at {friend}.",
         "It was not easy. The {thing} was so [warm|sweet].",
     ),
     say(

@@ -25,7 +25,7 @@ WISH = plot(
     say(
         "For three days {friend} worked on the {thing} [in secret|behind a closed door].",
         "All week {friend} worked on the {thing} by the light of a lamp.",
-        "That night {friend} did not sleep, but [cut|glued] and painted a {thing}.",
+        "All night {friend} cut and glued and painted the {thing}.",
     ),
     maybe(
         '"What are you doing?" asked {hero}. "Wait and see," said {friend}.',
@@ -34,7 +34,7 @@ WISH = plot(
     say(
         "Then {friend} took {hero} to the {place}, and there was a {thing}!",
         '"Come to the {place}," said {friend} at last, and there was a {thing}!',
-        "Then {hero} found a box by the {place}. In it was a {thing}, and a note from {friend}.",
+        "In a box by the {place} {hero} found a {thing} and a note from {friend}.",
     ),
     ask("who", "Who made the wish come true?", "{friend}"),
     ask("why", "Why was {hero} happy?", "{friend} gave {him} a {thing}"),
