@@ -73,3 +73,22 @@ def test_kill_9_loses_nothing(attempt, whole_run, tmp_path):
     assert not list(folder.glob(".*")), "what the kill left half-written is still there"
     steps = [int(path.name[5:]) for path in folder.glob("step-*")]
     assert len(steps) <= 3, "the newest two and the best are kept"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
+def test_ctrl_c_saves_a_checkpoint_and_says_how_to_go_on(tmp_path):
+    folder = tmp_path / "run"
+    options = [*OPTIONS, f"--out={folder}", "--steps=1000000", "--checkpoint-every=0"]
+    process = subprocess.Popen(command(*options), stdout=subprocess.PIPE, text=True)
+    while not (folder / "step-000010").exists():  # the first evaluation is the best so far
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate()
+    assert process.returncode == 130
+    steps = sorted(folder.glob("step-*"))
+    assert int(steps[-1].name[5:]) > 10
+    words = output.split()
+    assert str(steps[-1]) in words
+    assert f"train_pretrain.py --resume {folder}" in " ".join(words)
+    assert (folder / "loss.png").exists()

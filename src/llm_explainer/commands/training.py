@@ -28,7 +28,7 @@ def train_with_view(run: Run, console: Console) -> TrainResult:
     trainer, folder = run.trainer, run.folder
     log = RunLog(folder.log_file, first_step=trainer.step)
     view = TrainingView(
-        console, f"{folder.path}: {run.description}", trainer.config.steps, trainer.step
+        console, str(folder.path), run.description, trainer.config.steps, trainer.step
     )
     trainer.observers = [log, view]
     try:
@@ -68,9 +68,10 @@ def report_result(result: TrainResult, run: Run, console: Console) -> None:
         bits = "" if per_byte is None else f", {per_byte:.3f} bits a byte"
         console.print(
             f"[bold]Validation loss {measured.loss:.4f}[/] on all validation text "
-            f"(perplexity {measured.perplexity:.2f}{bits})"
+            f"(perplexity {measured.perplexity:.2f}{bits})",
+            soft_wrap=True,
         )
-        console.print(f"checkpoint  {result.checkpoint}")
-        console.print(f"loss curve  {run.folder.curve_file}")
+        console.print(f"checkpoint  {result.checkpoint}", soft_wrap=True)
+        console.print(f"loss curve  {run.folder.curve_file}", soft_wrap=True)
     else:
         console.print(f"stopped after step {result.step:,}; checkpoint {result.checkpoint}")

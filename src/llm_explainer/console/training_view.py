@@ -28,13 +28,22 @@ class TrainingView:
 
     Args:
         console: where to
-        title: what is trained, in a few words
+        title: the run's name
+        description: what is trained, in one line
         total_steps: of the run
         first_step: already done when this session starts
     """
 
-    def __init__(self, console: Console, title: str, total_steps: int, first_step: int = 0) -> None:
-        self._console, self._title, self._total_steps = console, title, total_steps
+    def __init__(
+        self,
+        console: Console,
+        title: str,
+        description: str,
+        total_steps: int,
+        first_step: int = 0,
+    ) -> None:
+        self._console, self._title, self._description = console, title, description
+        self._total_steps = total_steps
         self._first_step = self._step = first_step
         self._started = self._last_line = time.monotonic()
         self._losses: list[float] = []
@@ -54,7 +63,7 @@ class TrainingView:
         if self._live:
             self._live.start()
         else:
-            self._console.print(self._title)
+            self._line(f"{self._title}: {self._description}")
         return self
 
     def __exit__(
@@ -123,6 +132,7 @@ class TrainingView:
         rows = Table.grid(padding=(0, 2))
         rows.add_column(style="dim")
         rows.add_column()
+        rows.add_row("what", self._description)
         if self._last:
             rows.add_row(
                 "training loss",

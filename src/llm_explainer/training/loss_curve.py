@@ -31,7 +31,9 @@ def draw_loss_curve(events: list[dict[str, Any]], path: Path, title: str) -> Non
         path: the PNG
         title: the run's name
     """
-    from matplotlib.figure import Figure  # takes half a second, so only where it is needed
+    # Matplotlib takes half a second to load, so only here.
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     steps = [event for event in events if event["event"] == "step"]
     evaluations = [e for e in events if e["event"] == "evaluation" and not e["whole"]]
@@ -60,7 +62,11 @@ def draw_loss_curve(events: list[dict[str, Any]], path: Path, title: str) -> Non
             ha="center",
             color="#e6550d",
         )
-    axes.set(xlabel="step", ylabel="loss (nats a token)", title=title)
+    # A logarithmic scale, because what is learnt last is small beside the first fall.
+    axes.set(xlabel="step", ylabel="loss (nats a token)", title=title, yscale="log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
