@@ -62,8 +62,8 @@ def quick(
             # Many small steps: what counts for copying names is the number of updates.
             batch_size=4,
             windows="documents",
-            learning_rate=5e-3,
-            min_learning_rate=1.5e-4,
+            learning_rate=4e-3,
+            min_learning_rate=1.2e-4,
             warmup_steps=min(100, steps // 2),
             beta2=0.99,
             eval_every=500,

@@ -49,9 +49,9 @@ HELPING = plot(
     ),
     say(
         '"These {thing} are for you," said {friend} and gave {hero} the best ones.',
-        "Now, when {friend} goes out with {thing}, {hero} comes along, just in case.",
+        "Now, when {friend} goes out with the cart, {hero} comes along, just in case.",
         '"Thank you, {hero}," said {friend}, and side by side they ate some of the {thing}.',
-        "That night, {hero} dreamed of {thing}, and {friend} dreamed of {hero}.",
+        "That night, {hero} dreamed of the cart, and {friend} dreamed of {hero}.",
     ),
     thing=LOADS,
 )
