@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
     from llm_explainer.training.pretrain import Run
 
-STEPS = 4000
+STEPS = 4200
 N_CHECKED = 20
 N_SHOWN = 3
-STORY_TOKENS = 143
+STORY_TOKENS = 127
 TEMPERATURE, TOP_P = 0.7, 0.9
 RUNS = Path("runs")
 
@@ -28,7 +28,7 @@ def quick(
     steps: Annotated[int, Option(help="updates; fewer are faster and tell worse stories")] = STEPS,
     seed: Annotated[int, Option(help="another seed, another model")] = 0,
     overwrite: Annotated[bool, Option("--overwrite", help="replace the run in --out")] = False,
-    backend: Annotated[str, Option(help="auto or numpy")] = "auto",
+    backend: Annotated[str, Option(help="auto, numpy or mlx")] = "auto",
 ) -> None:
     """Train a small story teller from scratch, in about two minutes, with no network.
 
@@ -53,10 +53,10 @@ def quick(
     console = Console()
     folder = RunFolder(out or _free_folder())
     settings = PretrainSettings(
-        data=DataConfig(corpus="stories", max_bytes=8_000_000, vocab_size=1024),
+        data=DataConfig(corpus="stories", max_bytes=8_000_000, vocab_size=1280),
         size="small",
         family="llama",
-        model={"n_layers": 3, "context_length": 144},  # a whole story fits into the context
+        model={"n_layers": 3, "context_length": 128},  # a whole story fits into the context
         train=TrainConfig(
             steps=steps,
             # Many small steps: what counts for copying names is the number of updates.
