@@ -38,7 +38,7 @@ def generate(
     interactive: Annotated[
         bool, Option("--interactive", "-i", help="a session, with the prompt as its first line")
     ] = False,
-    backend: Annotated[str, Option(help="auto or numpy")] = "auto",
+    backend: Annotated[str, Option(help="auto, numpy or mlx")] = "auto",
     **settings: Any,
 ) -> None:
     """Let a trained model continue a text; without one, open a session with it.

@@ -14,7 +14,7 @@ MEASURED_SECONDS = 1.5
 def presets(
     family: Annotated[str, Option(help="gpt2 or llama")] = "gpt2",
     batch_size: Annotated[int, Option(help="windows in a step, for the memory column")] = 8,
-    backend: Annotated[str, Option(help="auto or numpy")] = "auto",
+    backend: Annotated[str, Option(help="auto, numpy or mlx")] = "auto",
 ) -> None:
     """Show the named model sizes: shape, parameters, memory for training, speed on this machine.
 

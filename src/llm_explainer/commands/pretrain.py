@@ -36,12 +36,12 @@ def pretrain(
     out: Annotated[Path, Option(help="the run folder")] = Path("runs/pretrain"),
     overwrite: Annotated[bool, Option("--overwrite", help="replace the run in --out")] = False,
     resume: Annotated[
-        Path | None, Option(help="continue this run exactly; takes no other options")
+        Path | None, Option(help="continue this run exactly; takes no options but --backend")
     ] = None,
     start_from: Annotated[
         str | None, Option("--from", help="start a new run with this checkpoint's weights")
     ] = None,
-    backend: Annotated[str, Option(help="auto or numpy")] = "auto",
+    backend: Annotated[str, Option(help="auto, numpy or mlx")] = "auto",
     **settings: Any,
 ) -> None:
     """Pre-train a language model: learn a tokenizer, then to predict each next token.
@@ -62,8 +62,8 @@ def pretrain(
     console = Console()
     typed = given(context)
     if resume is not None:
-        refuse(typed - {"resume"}, "--resume continues a run exactly as it was set up")
-        run = resume_run(RunFolder(resume))
+        refuse(typed - {"resume", "backend"}, "--resume continues a run exactly as it was set up")
+        run = resume_run(RunFolder(resume), backend=backend if "backend" in typed else None)
         console.print(f"resuming {resume} after step {run.trainer.step:,}")
     else:
         if start_from is not None:

@@ -129,14 +129,20 @@ def start_run(
     return Run(trainer, folder, describe(record))
 
 
-def resume_run(folder: RunFolder, observers: Sequence[Observer] = ()) -> Run:
+def resume_run(
+    folder: RunFolder, observers: Sequence[Observer] = (), *, backend: str | None = None
+) -> Run:
     """Continue the run in ``folder`` exactly where its newest checkpoint stands.
 
+    ``backend`` names another than the run began with; sums are then rounded otherwise.
+
     Raises:
-        LLMExplainerError: no run, or one that is damaged.
+        LLMExplainerError: no run, or one that is damaged; a backend that this machine lacks.
     """
     record = folder.read_settings()
     newest = folder.newest()
+    if backend is not None:
+        record["backend"] = backend
     try:
         train, backend = TrainConfig(**record["train"]), record["backend"]
         description = describe(record)
@@ -156,10 +162,10 @@ def describe(record: dict[str, Any]) -> str:
     config = ModelConfig(**record["model"])
     family = config.family or "custom"
     n_parameters = config.count_parameters() / 1e6
-    return (
-        f"{family}, {n_parameters:.2f} M parameters, {record['corpus']}, {record['backend']}, "
-        f"{record['train']['threads']} threads"
-    )
+    backend = record["backend"]
+    if backend == "numpy":  # MLX schedules its own work
+        backend += f", {record['train']['threads']} threads"
+    return f"{family}, {n_parameters:.2f} M parameters, {record['corpus']}, {backend}"
 
 
 def _prepare_data(

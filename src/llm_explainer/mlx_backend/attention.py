@@ -1,0 +1,82 @@
+"""Causal self-attention with grouped-query heads: queries look up values by their keys.
+
+Letters: B batch, T tokens, S keys seen, D = d_model, H width of a head, N query heads, K key-value
+heads, G = N / K query heads for each of them. Vaswani et al. 2017, section 3.2; Ainslie et al. 2023
+for groups.
+"""
+
+from __future__ import annotations
+
+import math
+
+import mlx.core as mx
+
+from llm_explainer.config import ModelConfig
+from llm_explainer.init import Init
+from llm_explainer.mlx_backend.cache import LayerCache
+from llm_explainer.mlx_backend.layers import Dropout, Linear
+from llm_explainer.mlx_backend.module import Array, Backward, Key, Module, with_backward
+from llm_explainer.mlx_backend.positions import RotaryEmbedding
+
+
+class CausalSelfAttention(Module):
+    """y = softmax(mask(Q Kᵀ / sqrt(H))) V, for every head, between two linear layers.
+
+    Queries, keys and values come from one product with ``qkv_proj``, whose rows are all query
+    heads, then all key heads, then all value heads.
+    """
+
+    def __init__(self, config: ModelConfig, *, init: Init) -> None:
+        super().__init__()
+        self._heads = (config.n_heads, config.n_kv_heads)
+        n_qkv = (config.n_heads + 2 * config.n_kv_heads) * config.head_dim
+        residual_scale = 1 / math.sqrt(2 * config.n_layers)
+        self.qkv_proj = Linear(config.d_model, n_qkv, config.bias, init=init)
+        self.out_proj = Linear(
+            config.d_model, config.d_model, config.bias, init=init, scale=residual_scale
+        )
+        self._rotary = (
+            RotaryEmbedding(config.head_dim, config.context_length, config.rope_theta)
+            if config.position == "rope"
+            else None
+        )
+        self._dropout = Dropout(config.dropout)
+
+    def __call__(self, x: Array, cache: LayerCache | None = None) -> Array:
+        """Map (B, T, D) to (B, T, D), after the tokens that ``cache`` holds; adds these to it."""
+        return self.run(x, cache)
+
+    def forward(self, x: Array, rng: Key | None = None) -> tuple[Array, Backward]:
+        """Map (B, T, D) to (B, T, D); ``rng`` draws the dropout of the attention weights."""
+        return with_backward(self, lambda x: self.run(x, rng=rng), x)
+
+    def run(self, x: Array, cache: LayerCache | None = None, rng: Key | None = None) -> Array:
+        """Map (B, T, D) to (B, T, D), for inference and training."""
+        b, t, _ = x.shape
+        n_heads, n_kv_heads = self._heads
+        heads = self.qkv_proj(x).reshape(b, t, n_heads + 2 * n_kv_heads, -1)
+        q, k, v = mx.split(heads.transpose(0, 2, 1, 3), [n_heads, n_heads + n_kv_heads], axis=1)
+        if self._rotary is not None:
+            start = 0 if cache is None else cache.start()
+            q, k = self._rotary.turn(q, start), self._rotary.turn(k, start)
+        mask: Array | str | None = "causal"
+        if cache is not None:
+            mask = cache.mask(t)
+            k, v = cache.append(k, v)  # (B, K, S, H)
+        if rng is None:
+            attended = mx.fast.scaled_dot_product_attention(
+                q, k, v, scale=1 / math.sqrt(q.shape[-1]), mask=mask
+            )  # (B, N, T, H)
+        else:
+            attended = self._attend_with_dropout(q, k, v, rng)
+        return self.out_proj(attended.transpose(0, 2, 1, 3).reshape(b, t, -1))
+
+    def _attend_with_dropout(self, q: Array, k: Array, v: Array, rng: Key) -> Array:
+        """Attend from q (B, N, T, H) to k and v (B, K, T, H), spelled out: MLX's drops nothing."""
+        b, n_heads, t, width = q.shape
+        q = q.reshape(b, k.shape[1], -1, t, width) * (1 / math.sqrt(width))  # (B, K, G, T, H)
+        scores = q @ k[:, :, None].swapaxes(-1, -2)  # (B, K, G, T, T)
+        seen = mx.tril(mx.ones((t, t), mx.bool_))
+        weights = mx.softmax(mx.where(seen, scores, -mx.inf), axis=-1)
+        attended = self._dropout.drop(weights, rng) @ v[:, :, None]  # (B, K, G, T, H)
+        return attended.reshape(b, n_heads, t, width)

@@ -1,0 +1,49 @@
+"""A transformer block: attention, then the feed-forward network, each read and added back."""
+
+from __future__ import annotations
+
+from llm_explainer.config import ModelConfig
+from llm_explainer.init import Init
+from llm_explainer.mlx_backend.attention import CausalSelfAttention
+from llm_explainer.mlx_backend.cache import LayerCache
+from llm_explainer.mlx_backend.feed_forward import FeedForward
+from llm_explainer.mlx_backend.layers import Dropout, LayerNorm, RMSNorm
+from llm_explainer.mlx_backend.module import Array, Backward, Key, Module, split_key, with_backward
+
+
+def make_norm(config: ModelConfig) -> LayerNorm | RMSNorm:
+    """Return the normalisation that the config names."""
+    if config.norm == "rmsnorm":
+        return RMSNorm(config.d_model, config.norm_eps)
+    return LayerNorm(config.d_model, config.norm_eps, config.bias)
+
+
+class Block(Module):
+    """h = x + attention(norm(x)); y = h + feed_forward(norm(h)).
+
+    The norms stand before the layers ("pre-norm"), so the residual stream x runs through every
+    block untouched but for what is added to it (Xiong et al. 2020).
+    """
+
+    def __init__(self, config: ModelConfig, *, init: Init) -> None:
+        super().__init__()
+        self.attention_norm = make_norm(config)
+        self.attention = CausalSelfAttention(config, init=init)
+        self.feed_forward_norm = make_norm(config)
+        self.feed_forward = FeedForward(config, init=init)
+        self._dropout = Dropout(config.dropout)
+
+    def __call__(self, x: Array, cache: LayerCache | None = None) -> Array:
+        """Map (B, T, D) to (B, T, D)."""
+        return self.run(x, cache)
+
+    def forward(self, x: Array, rng: Key | None = None) -> tuple[Array, Backward]:
+        """Map (B, T, D) to (B, T, D)."""
+        return with_backward(self, lambda x: self.run(x, rng=rng), x)
+
+    def run(self, x: Array, cache: LayerCache | None = None, rng: Key | None = None) -> Array:
+        """Map (B, T, D) to (B, T, D), for inference and training."""
+        keys = split_key(rng, 3)
+        attended = self.attention.run(self.attention_norm(x), cache, keys[0])
+        h = x + self._dropout.drop(attended, keys[1])
+        return h + self._dropout.drop(self.feed_forward(self.feed_forward_norm(h)), keys[2])

@@ -1,0 +1,89 @@
+"""Keys and values of the tokens seen so far, so that generating one more costs one more.
+
+Letters: B batch, K key-value heads, L = the most tokens held, S = the tokens seen, H width of a
+head. How long each text is, is kept in NumPy: Python decides by it what MLX is to compute.
+"""
+
+from __future__ import annotations
+
+import mlx.core as mx
+import numpy as np
+from numpy.typing import NDArray
+
+from llm_explainer.config import ModelConfig
+from llm_explainer.mlx_backend.module import Array, as_ids
+
+Lengths = NDArray[np.int64]
+
+
+class LayerCache:
+    """One layer's keys and values, preallocated as (B, K, L, H)."""
+
+    def __init__(self, shape: tuple[int, int, int, int], lengths: Lengths) -> None:
+        self._keys = mx.zeros(shape)
+        self._values = mx.zeros(shape)
+        self._lengths = lengths  # (B,), shared by all layers
+
+    def positions(self, n_tokens: int) -> Lengths:
+        """Return where the next tokens stand: (T,) where all rows agree, else (B, T)."""
+        first = self._lengths[0]
+        if self._rows_agree():
+            return np.arange(first, first + n_tokens)
+        return self._lengths[:, None] + np.arange(n_tokens)
+
+    def start(self) -> int | Array:
+        """Return where the next token stands: one number where all rows agree, else (B,)."""
+        return int(self._lengths[0]) if self._rows_agree() else as_ids(self._lengths)
+
+    def mask(self, n_tokens: int) -> Array | str | None:
+        """Return what hides the keys that the next tokens do not see, as MLX's attention wants it.
+
+        The query at position p sees the keys up to p. Where rows agree, the last query is that of
+        the last key, which is what MLX means by "causal"; a single query then sees all keys.
+        """
+        if self._rows_agree():
+            return None if n_tokens == 1 else "causal"
+        n_keys = int(self._lengths.max()) + n_tokens
+        seen = np.arange(n_keys) <= self.positions(n_tokens)[..., None]  # (B, T, S)
+        return mx.array(seen[:, None])  # (B, 1, T, S): the same for all heads
+
+    def append(self, k: Array, v: Array) -> tuple[Array, Array]:
+        """Store k and v (B, K, T, H) behind each row's last token; return all, (B, K, S, H).
+
+        Slots behind a shorter row's end hold leftovers: the mask hides them.
+        """
+        n_tokens = k.shape[2]
+        stop = int(self._lengths.max()) + n_tokens
+        if self._rows_agree():
+            self._keys[:, :, stop - n_tokens : stop] = k
+            self._values[:, :, stop - n_tokens : stop] = v
+        else:
+            slots = as_ids(self.positions(n_tokens))[:, None, :, None]  # (B, 1, T, 1)
+            self._keys = mx.put_along_axis(self._keys, slots, k, axis=2)
+            self._values = mx.put_along_axis(self._values, slots, v, axis=2)
+        return self._keys[:, :, :stop], self._values[:, :, :stop]
+
+    def _rows_agree(self) -> bool:
+        return bool((self._lengths == self._lengths[0]).all())
+
+
+class KVCache:
+    """A model's cache for a batch of B texts, each with its own length.
+
+    The model appends to it. Texts of different lengths are fed padded on the right and the cache
+    is then trimmed to the true lengths; what the padding left behind is overwritten.
+    """
+
+    def __init__(self, config: ModelConfig, batch_size: int, capacity: int) -> None:
+        self.capacity = capacity
+        self.lengths: Lengths = np.zeros(batch_size, np.int64)  # (B,)
+        shape = (batch_size, config.n_kv_heads, capacity, config.head_dim)
+        self.layers = [LayerCache(shape, self.lengths) for _ in range(config.n_layers)]
+
+    def advance(self, n_tokens: int) -> None:
+        """Count ``n_tokens`` more in every row: the model calls it when all layers have stored."""
+        self.lengths += n_tokens
+
+    def trim(self, lengths: Lengths) -> None:
+        """Forget all but the first ``lengths`` (B,) tokens of each row."""
+        self.lengths[:] = lengths

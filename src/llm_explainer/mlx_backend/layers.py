@@ -1,0 +1,101 @@
+"""Linear, Embedding, LayerNorm, RMSNorm and Dropout.
+
+Letters: I and O input and output dims, D = d_model.
+"""
+
+from __future__ import annotations
+
+import mlx.core as mx
+
+from llm_explainer.init import Init
+from llm_explainer.mlx_backend.module import Array, Backward, Key, Module, with_backward
+
+
+class Linear(Module):
+    """y = x Wᵀ + b, with W (O, I) as in mlx.nn and PyTorch, so checkpoints never transpose."""
+
+    def __init__(
+        self, input_dims: int, output_dims: int, bias: bool = True, *, init: Init, scale: float = 1
+    ) -> None:
+        super().__init__()
+        self.weight = mx.array(init((output_dims, input_dims), scale))  # (O, I)
+        self.bias = mx.zeros(output_dims) if bias else None  # (O,)
+
+    def __call__(self, x: Array) -> Array:
+        """Map (..., I) to (..., O)."""
+        if self.bias is None:
+            return x @ self.weight.T
+        return mx.addmm(self.bias, x, self.weight.T)
+
+
+class Embedding(Module):
+    """A table of vectors, one row for each id; its transpose serves as a tied output head."""
+
+    def __init__(self, n_embeddings: int, dims: int, *, init: Init) -> None:
+        super().__init__()
+        self.weight = mx.array(init((n_embeddings, dims), 1))  # (V, D)
+
+    def __call__(self, ids: Array) -> Array:
+        """Look up ids of any shape: (...) -> (..., D). Ids must lie in [0, V)."""
+        return self.weight[ids]
+
+    def forward(self, ids: Array) -> tuple[Array, Backward]:
+        """Look up ids; ids have no gradient, so the closure's first result is an empty array."""
+        return with_backward(self, self, ids)
+
+
+class LayerNorm(Module):
+    """y = (x - mean) / sqrt(variance + eps) · weight + bias, over the last axis.
+
+    Ba, Kiros and Hinton 2016, section 3.
+    """
+
+    def __init__(self, dims: int, eps: float = 1e-5, bias: bool = True) -> None:
+        super().__init__()
+        self.weight = mx.ones(dims)  # (D,)
+        self.bias = mx.zeros(dims) if bias else None  # (D,)
+        self._eps = eps
+
+    def __call__(self, x: Array) -> Array:
+        """Normalise (..., D)."""
+        return mx.fast.layer_norm(x, self.weight, self.bias, self._eps)
+
+
+class RMSNorm(Module):
+    """y = x / sqrt(mean(x²) + eps) · weight, over the last axis (Zhang and Sennrich 2019)."""
+
+    def __init__(self, dims: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.weight = mx.ones(dims)  # (D,)
+        self._eps = eps
+
+    def __call__(self, x: Array) -> Array:
+        """Normalise (..., D)."""
+        return mx.fast.rms_norm(x, self.weight, self._eps)
+
+
+class Dropout(Module):
+    """Zero each number with probability ``rate`` and scale the rest by 1 / (1 - rate).
+
+    Srivastava et al. 2014, in the inverted form that leaves inference alone. Without ``rng`` it is
+    the identity; with it, the same key gives the same mask.
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self._rate = rate
+
+    def __call__(self, x: Array) -> Array:
+        """Return x: inference drops nothing."""
+        return x
+
+    def forward(self, x: Array, rng: Key | None = None) -> tuple[Array, Backward]:
+        """Drop from x of any shape."""
+        return with_backward(self, lambda x: self.drop(x, rng), x)
+
+    def drop(self, x: Array, rng: Key | None) -> Array:
+        """Return x with some of its numbers dropped, or x itself without ``rng``."""
+        if rng is None or self._rate == 0:
+            return x
+        keep = mx.random.bernoulli(1 - self._rate, x.shape, rng)
+        return mx.where(keep, x * (1 / (1 - self._rate)), 0)

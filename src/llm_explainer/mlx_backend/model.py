@@ -1,0 +1,210 @@
+"""GPT: embeddings, a stack of blocks, a final norm, and a head that scores every next token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+
+from llm_explainer.config import ModelConfig
+from llm_explainer.errors import ConfigError
+from llm_explainer.init import InitScheme, initializer
+from llm_explainer.mlx_backend.block import Block, make_norm
+from llm_explainer.mlx_backend.cache import KVCache
+from llm_explainer.mlx_backend.layers import Dropout, Embedding, Linear
+from llm_explainer.mlx_backend.loss import token_weights, weighted_loss
+from llm_explainer.mlx_backend.module import (
+    Array,
+    Backward,
+    Key,
+    Module,
+    as_ids,
+    holding,
+    split_key,
+    with_backward,
+    write_into,
+)
+from llm_explainer.mlx_backend.positions import SinusoidalPositions
+from llm_explainer.tree import Tree
+
+
+class GPT(Module):
+    """A decoder-only transformer of the GPT-2 or Llama kind, as ``config`` says.
+
+    Tokens, targets and masks may be arrays of NumPy or MLX. Letters: B batch, T tokens,
+    D = d_model, V = vocab_size. Radford et al. 2019; Touvron et al. 2023.
+    """
+
+    def __init__(
+        self, config: ModelConfig, seed: int = 0, init_scheme: InitScheme = "normal"
+    ) -> None:
+        super().__init__()
+        init = initializer(seed, init_scheme)
+        self.config = config
+        self.token_embedding = Embedding(config.vocab_size, config.d_model, init=init)
+        self.position_embedding = (
+            Embedding(config.context_length, config.d_model, init=init)
+            if config.position == "learned"
+            else None
+        )
+        self._sinusoids = (
+            SinusoidalPositions(config.context_length, config.d_model)
+            if config.position == "sinusoidal"
+            else None
+        )
+        self._dropout = Dropout(config.dropout)
+        self.blocks = [Block(config, init=init) for _ in range(config.n_layers)]
+        self.final_norm = make_norm(config)
+        self.head = (
+            None
+            if config.tie_embeddings
+            else Linear(config.d_model, config.vocab_size, bias=False, init=init)
+        )
+
+    def __call__(self, tokens: Any, cache: KVCache | None = None) -> Array:
+        """Return the logits (B, T, V) of the token after each of ``tokens`` (B, T).
+
+        With a cache, ``tokens`` come after those it holds, and are added to it.
+
+        Raises:
+            ConfigError: more tokens than the context holds.
+        """
+        for _, x in self.hidden_states(tokens, cache):
+            logits = x
+        return logits
+
+    def hidden_states(
+        self, tokens: Any, cache: KVCache | None = None
+    ) -> Iterator[tuple[str, Array]]:
+        """Yield what each stage makes of ``tokens`` (B, T), with its name.
+
+        The embeddings, every block and the final norm (B, T, D), then the logits (B, T, V).
+        """
+        yield from self._stages(tokens, cache, None)
+
+    def next_logits(
+        self, tokens: Any, cache: KVCache | None = None, lengths: Any | None = None
+    ) -> Array:
+        """Return the logits (B, V) of the token after each row's last one, for generation.
+
+        Rows may have different ``lengths`` (B,): ``tokens`` (B, T) are padded on the right with
+        any id, and the cache forgets the padding.
+        """
+        n_rows, n_tokens = tokens.shape
+        ends = np.full(n_rows, n_tokens) if lengths is None else np.asarray(lengths)
+        stages = self.hidden_states(tokens, cache)
+        hidden = next(x for name, x in stages if name == "final_norm")  # (B, T, D)
+        if cache is not None:
+            cache.trim(cache.lengths - n_tokens + ends)
+        return self._logits(hidden[mx.arange(n_rows), as_ids(ends - 1)])
+
+    def make_cache(self, batch_size: int = 1, capacity: int | None = None) -> KVCache:
+        """Return an empty key-value cache for ``capacity`` tokens, by default the whole context.
+
+        Raises:
+            ConfigError: more tokens than there are positions.
+        """
+        limit = self.config.context_length
+        if capacity is not None and capacity > limit:
+            raise ConfigError(f"cache capacity {capacity} exceeds the context of {limit} tokens")
+        return KVCache(self.config, batch_size, capacity or limit)
+
+    def forward(self, tokens: Any) -> tuple[Array, Backward]:
+        """Return the logits (B, T, V) and the backward pass from any dLoss/dlogits."""
+        return with_backward(self, self, as_ids(tokens))
+
+    def loss_and_grads(
+        self,
+        tokens: Any,
+        targets: Any,
+        mask: Any | None = None,
+        *,
+        n_counted: float | None = None,
+        rng: Key | None = None,
+        out: Tree | None = None,
+    ) -> tuple[float, Tree]:
+        """Return the mean loss in nats a token, and its gradient for every parameter.
+
+        Args:
+            tokens: (B, T)
+            targets: (B, T), the token after each
+            mask: (B, T) of 0 and 1; targets with 0 do not count
+            n_counted: tokens of the whole batch where this is a part of one (default: those here)
+            rng: draws the dropout; None drops nothing
+            out: receives the gradients; nested like ``parameters()``
+        """
+        weights = token_weights(targets, mask, n_counted)
+        loss, grads = self.differentiate(as_ids(tokens), as_ids(targets), weights, rng)
+        return float(loss), write_into(out, grads)
+
+    def loss(
+        self,
+        tokens: Any,
+        targets: Any,
+        mask: Any | None = None,
+        *,
+        n_counted: float | None = None,
+    ) -> float:
+        """Return the mean loss in nats a token, for evaluation. Arguments as above."""
+        weights = token_weights(targets, mask, n_counted)
+        return float(weighted_loss(self(tokens), as_ids(targets), weights))
+
+    def differentiate(
+        self, tokens: Array, targets: Array, weights: Array, rng: Key | None = None
+    ) -> tuple[Array, Tree]:
+        """Return the loss, a lazy number, and its gradients: all MLX, so it can be compiled.
+
+        ``weights`` (B, T) are from ``token_weights``.
+        """
+
+        def loss_of(parameters: Tree) -> Array:
+            with holding(self, parameters):
+                for _, x in self._stages(tokens, None, rng):
+                    logits = x
+            return weighted_loss(logits, targets, weights)
+
+        loss, grads = mx.value_and_grad(loss_of)(self.parameters())
+        return loss, grads
+
+    def check_length(self, n_tokens: int, cache: KVCache | None = None) -> None:
+        """Raise a ConfigError where ``n_tokens`` more do not fit the context, or the cache."""
+        n_before = 0 if cache is None else int(cache.lengths.max())
+        limit = self.config.context_length if cache is None else cache.capacity
+        if n_before + n_tokens > limit:
+            raise ConfigError(
+                f"{n_before + n_tokens} tokens do not fit the context of {limit}; "
+                "shorten the text or keep its end only"
+            )
+
+    def _stages(
+        self, tokens: Any, cache: KVCache | None, rng: Key | None
+    ) -> Iterator[tuple[str, Array]]:
+        self.check_length(tokens.shape[1], cache)
+        keys = split_key(rng, 1 + len(self.blocks))
+        x = self._dropout.drop(self._embed(as_ids(tokens), cache), keys[0])
+        yield "embeddings", x
+        for i, block in enumerate(self.blocks):
+            x = block.run(x, None if cache is None else cache.layers[i], keys[i + 1])
+            yield f"blocks.{i}", x
+        if cache is not None:
+            cache.advance(tokens.shape[1])
+        x = self.final_norm(x)
+        yield "final_norm", x
+        yield "logits", self._logits(x)
+
+    def _logits(self, hidden: Array) -> Array:
+        """Score every next token: (..., D) -> (..., V)."""
+        table = self.token_embedding if self.head is None else self.head
+        return hidden @ table.weight.T
+
+    def _embed(self, tokens: Array, cache: KVCache | None) -> Array:
+        x = self.token_embedding(tokens)  # (B, T, D)
+        n_tokens = tokens.shape[1]
+        positions = np.arange(n_tokens) if cache is None else cache.layers[0].positions(n_tokens)
+        if self.position_embedding is not None:
+            x = x + self.position_embedding(as_ids(positions))
+        elif self._sinusoids is not None:
+            x = x + self._sinusoids(as_ids(positions))
+        return x

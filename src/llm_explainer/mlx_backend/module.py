@@ -1,0 +1,136 @@
+"""The contract of a layer, as in ``numpy_backend/module.py``, kept by automatic differentiation.
+
+    y = layer(x)                    inference
+    y, backward = layer.forward(x)  the closure keeps x
+    dx, grads = backward(dy)        dy = dLoss/dy, dx = dLoss/dx; grads nested like parameters()
+
+``backward`` runs the layer again under ``mx.vjp``, which derives the gradients: it shows what a
+layer's backward pass is and lets tests compare it with NumPy's. Training differentiates the whole
+model in one go (``train_step.py``). Two threads cannot differentiate one module at the same time.
+
+Arrays here are lazy: they are computed when something asks for their numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import mlx.core as mx
+import numpy as np
+from mlx.nn.layers.base import Module as MLXModule
+
+from llm_explainer.tree import Tree, flatten, unflatten
+
+Array = mx.array
+Key = mx.array
+"""What randomness comes from: ``mx.random.key(seed)``. The same key gives the same numbers."""
+
+
+class Backward(Protocol):
+    """The closure that ``forward`` returns beside its result."""
+
+    def __call__(self, dy: Array, /, out: Tree | None = None) -> tuple[Array, Tree]:
+        """Return (dLoss/dx, gradients of the parameters)."""
+        ...
+
+
+class Module(MLXModule):
+    """A layer: its arrays are its parameters, its modules and lists of modules its children.
+
+    Attributes whose name begins with an underscore are not parameters (tables, settings). MLX's own
+    module finds the parameters, and is what the rest of MLX knows; this adds the contract.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
+    def parameters(self) -> Tree:
+        """Return the parameters, nested by attribute name: the arrays themselves, no copies."""
+        tree: Tree = super().parameters()  # type: ignore[no-untyped-call]
+        return tree
+
+    def forward(self, x: Array) -> tuple[Array, Backward]:
+        """Return what the layer makes of x, and the backward pass."""
+        return with_backward(self, self, x)
+
+    def replace(self, tree: Tree) -> None:
+        """Make the arrays of ``tree``, nested like ``parameters()``, the parameters; no copies."""
+        super().update(tree)
+
+    def update(self, tree: Tree) -> None:  # type: ignore[override]
+        """Copy the values of ``tree``, of MLX or NumPy, into the parameters.
+
+        Raises:
+            KeyError: a parameter is missing in ``tree``.
+            ValueError: a shape differs.
+        """
+        values, parameters = flatten(tree), self.parameters()
+        copies = {}
+        for name, parameter in flatten(parameters).items():
+            value = values[name]
+            if parameter.shape != tuple(value.shape):
+                raise ValueError(f"{name}: {tuple(value.shape)} does not fit {parameter.shape}")
+            # In the order of the indices: the transposed view that a checkpoint may give would be
+            # summed up in another order, and a resumed run would end a little elsewhere.
+            copies[name] = mx.contiguous(mx.array(value, parameter.dtype))
+        self.replace(unflatten(copies, like=parameters))
+
+
+def with_backward(
+    module: Module, function: Callable[[Array], Array], x: Array
+) -> tuple[Array, Backward]:
+    """Return y = function(x) and its backward pass, to x and to the module's parameters.
+
+    Ids have no gradient: for them dx is an empty array.
+    """
+    is_smooth = mx.issubdtype(x.dtype, mx.floating)
+
+    def backward(dy: Array, out: Tree | None = None) -> tuple[Array, Tree]:
+        parameters = module.parameters()
+        names, arrays = list(flatten(parameters)), list(flatten(parameters).values())
+
+        def replay(*primals: Array) -> Array:
+            values = dict(zip(names, primals, strict=False))  # x, where it is there, comes last
+            with holding(module, unflatten(values, like=parameters)):
+                return function(primals[-1] if is_smooth else x)
+
+        primals = [*arrays, x] if is_smooth else arrays
+        _, gradients = mx.vjp(replay, primals, [dy]) if primals else ([], [])
+        dx = gradients[-1] if is_smooth else mx.zeros(0)
+        grads = unflatten(dict(zip(names, gradients, strict=False)), like=parameters)
+        return dx, write_into(out, grads)
+
+    return function(x), backward
+
+
+@contextmanager
+def holding(module: Module, parameters: Tree) -> Iterator[None]:
+    """Let the module compute with other parameters: those that MLX is differentiating by."""
+    own = module.parameters()
+    module.replace(parameters)
+    try:
+        yield
+    finally:
+        module.replace(own)
+
+
+def write_into(out: Tree | None, grads: Tree) -> Tree:
+    """Return ``grads``, or ``out`` with their values in its arrays where it is given."""
+    if out is None:
+        return grads
+    values = flatten(grads)
+    for name, array in flatten(out).items():
+        array[...] = values[name]
+    return out
+
+
+def split_key(key: Key | None, n: int) -> list[Key | None]:
+    """Return ``n`` keys made of one, or as many times None."""
+    return [None] * n if key is None else list(mx.random.split(key, n))
+
+
+def as_ids(tokens: Any) -> Array:
+    """Return ids, of MLX or NumPy, as int32."""
+    return tokens if isinstance(tokens, mx.array) else mx.array(np.asarray(tokens, np.int32))

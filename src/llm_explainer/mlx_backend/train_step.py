@@ -1,0 +1,157 @@
+"""One training step: gradients of a batch, clipping, and the optimizer's update, compiled as one.
+
+``mx.compile`` traces a Python function once for every shape of its inputs, fuses what it can, and
+from then on runs the result. The parameters and the optimizer's state are no arguments but declared
+to it as what the function reads and changes. Where the loss or the gradient's norm is not finite,
+the compiled step writes back the old values, so nothing waits for Python to decide.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+from mlx.utils import tree_map
+
+from llm_explainer.mlx_backend.loss import token_weights, weighted_loss
+from llm_explainer.mlx_backend.model import GPT
+from llm_explainer.mlx_backend.module import Array, Key, as_ids
+from llm_explainer.mlx_backend.optimizer import Optimizer
+from llm_explainer.tree import Tree, flatten
+
+Batch = tuple[Any, Any, Any | None]
+"""Tokens (B, T), targets (B, T), and a mask (B, T) of the targets that count, or None for all."""
+
+Total = tuple[Array, Tree]
+"""Loss and gradients, summed over micro-batches."""
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step measured before its update."""
+
+    loss: float  # nats a token
+    grad_norm: float  # Euclidean norm of the whole gradient, before clipping
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether both are numbers; if not, the step changed nothing."""
+        return math.isfinite(self.loss) and math.isfinite(self.grad_norm)
+
+
+class TrainStep:
+    """Trains ``model`` with ``optimizer``, a call a step.
+
+    Args:
+        model: its parameters are those the optimizer holds
+        optimizer: made for this model
+        clip_norm: the gradient is scaled down to this norm (Pascanu et al. 2013); 0 never clips
+        threads: nothing here, since MLX schedules its own work; NumPy's twin shares a batch out
+    """
+
+    def __init__(
+        self, model: GPT, optimizer: Optimizer, *, clip_norm: float = 1.0, threads: int = 0
+    ) -> None:
+        self.model, self.optimizer, self.clip_norm = model, optimizer, clip_norm
+        self.threads = threads or available_cores()
+        self._state = [model, optimizer.arrays]
+        self._accumulate = compile_on_gpu(self._add_gradients, reads=self._state)
+        self._finish = compile_on_gpu(self._add_and_update, reads=self._state, writes=self._state)
+        self._summed_loss = compile_on_gpu(self._loss, reads=self._state)
+
+    def __call__(
+        self, micro_batches: Sequence[Batch], learning_rate: float, dropout_seed: Sequence[int] = ()
+    ) -> StepResult:
+        """Update the model once with the mean loss over all tokens of ``micro_batches``.
+
+        Micro-batches are worked through one after another and their gradients added up, which
+        trains as their concatenation would in the memory of one. ``dropout_seed`` fixes the
+        dropout; without one nothing is dropped.
+        """
+        n_counted = sum(count_targets(batch) for batch in micro_batches)
+        inputs = [
+            (*self._arrays(batch, n_counted), _dropout_key(dropout_seed, index))
+            for index, batch in enumerate(micro_batches)
+        ]
+        total: Total | None = None
+        for batch in inputs[:-1]:
+            total = self._accumulate(total, *batch)
+            mx.eval(total)  # or the memory of all of them would be needed at once
+        loss, norm = self._finish(total, *inputs[-1], self.optimizer.rates(learning_rate))
+        mx.eval(loss, norm, self._state)
+        result = StepResult(float(loss), float(norm))
+        self.optimizer.steps += result.is_finite
+        return result
+
+    def evaluate(self, batch: Batch) -> tuple[float, float]:
+        """Return the loss summed over the targets that count, in nats, and their number."""
+        loss = self._summed_loss(*self._arrays(batch, n_counted=1.0))
+        return float(loss), count_targets(batch)
+
+    def _add_gradients(
+        self, total: Total | None, tokens: Array, targets: Array, weights: Array, key: Key | None
+    ) -> Total:
+        loss, grads = self.model.differentiate(tokens, targets, weights, key)
+        if total is None:
+            return loss, grads
+        return total[0] + loss, tree_map(mx.add, total[1], grads)
+
+    def _add_and_update(self, total: Total | None, *batch_and_rates: Any) -> tuple[Array, Array]:
+        """Take the last micro-batch, then update; return the loss and the gradient's norm."""
+        *batch, rates = batch_and_rates
+        loss, grads = self._add_gradients(total, *batch)
+        squares = [mx.square(grad).sum() for grad in flatten(grads).values()]
+        norm = mx.sqrt(mx.stack(squares).sum())
+        if self.clip_norm:
+            scale = mx.minimum(self.clip_norm / norm, 1.0)
+            grads = tree_map(lambda grad: grad * scale, grads)
+        self.optimizer.apply(grads, rates, where=mx.isfinite(loss) & mx.isfinite(norm))
+        return loss, norm
+
+    def _loss(self, tokens: Array, targets: Array, weights: Array) -> Array:
+        return weighted_loss(self.model(tokens), targets, weights)
+
+    def _arrays(self, batch: Batch, n_counted: float) -> tuple[Array, Array, Array]:
+        """Return tokens, targets and weights (B, T) as MLX has them."""
+        tokens, targets, mask = batch
+        # Here, since an error while a function is being traced leaves the traces in the model.
+        self.model.check_length(tokens.shape[1])
+        return as_ids(tokens), as_ids(targets), token_weights(targets, mask, n_counted)
+
+
+def compile_on_gpu(
+    function: Callable[..., Any], *, reads: list[Any], writes: list[Any] | None = None
+) -> Callable[..., Any]:
+    """Return the function compiled, with the containers of arrays that it reads and changes.
+
+    On a CPU it stays as it is: MLX would call the machine's C++ compiler for about a second for
+    each fused operation, and gain nothing.
+    """
+    if mx.default_device() == mx.Device(mx.cpu):
+        return function
+    return mx.compile(function, inputs=reads, outputs=writes)
+
+
+def count_targets(batch: Batch) -> float:
+    """Return the number of targets that count towards the loss."""
+    _, targets, mask = batch
+    return float(targets.size if mask is None else mask.sum())
+
+
+def available_cores() -> int:
+    """Return the number of processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _dropout_key(seed: Sequence[int], index: int) -> Key | None:
+    """Return a key of its own for each micro-batch, or None where nothing is to be dropped."""
+    if not seed:
+        return None
+    return mx.array(np.random.SeedSequence([*seed, index]).generate_state(2))

@@ -1,0 +1,49 @@
+"""Models of both backends with the same weights, for tests that hold the two together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from small_models import Array, random_model, small_config
+
+from llm_explainer import numpy_backend
+
+pytest.importorskip("mlx.core", exc_type=ImportError)
+
+import mlx.core as mx
+
+from llm_explainer import mlx_backend
+from llm_explainer.gradcheck import relative_error
+from llm_explainer.tree import Tree, flatten
+
+__all__ = ["assert_close", "assert_gradients_close", "mlx_backend", "mx", "twins"]
+
+TOLERANCE = 1e-4
+
+
+def twins(**changes: Any) -> tuple[numpy_backend.GPT, mlx_backend.GPT]:
+    """Return a small model with random weights on NumPy (float32) and the same on MLX."""
+    model = random_model(small_config(**changes), np.float32)
+    twin = mlx_backend.GPT(model.config)
+    twin.update(model.parameters())
+    return model, twin
+
+
+def assert_close(actual: Any, expected: Array) -> None:
+    """Within 1e-4 absolute; shapes must be equal too."""
+    assert np.shape(actual) == expected.shape
+    np.testing.assert_allclose(np.asarray(actual), expected, rtol=0, atol=TOLERANCE)
+
+
+def assert_gradients_close(actual: Tree, expected: Tree) -> None:
+    """Every array within 1e-4 of its length; one that is zero by mathematics holds only rounding
+    (a softmax does not see a key's bias), so it counts as a hundredth of the others' length."""
+    actual, expected = flatten(actual), flatten(expected)
+    assert list(actual) == list(expected)
+    typical = max((np.linalg.norm(array) for array in expected.values()), default=0.0)
+    for name, array in expected.items():
+        found = np.asarray(actual[name])
+        assert found.shape == array.shape, name
+        assert relative_error(found, array, floor=0.01 * float(typical)) < TOLERANCE, name
