@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from llm_explainer.data import Text, check_ids, load_corpus, open_tokens, token_files, write_tokens
 from llm_explainer.data.text_files import Piece
-from llm_explainer.data.token_files import token_dtype
 from llm_explainer.errors import CorpusError, TokenizerError
+from llm_explainer.tokenizer.base import token_dtype
 
 
 class Letters:
@@ -25,12 +25,12 @@ class Letters:
     def __init__(self, vocab_size: int = 256, end_of_text: int | None = 0) -> None:
         self.vocab_size, self.end_of_text = vocab_size, end_of_text
 
-    def encode(self, text: str, *, allowed_special: Collection[str] = "all") -> list[int]:
+    def encode_array(self, text: str, *, allowed_special: Collection[str] = "all") -> np.ndarray:
         if allowed_special:
             text = text.replace("<|endoftext|>", "\0")
         if any(ord(letter) >= self.vocab_size for letter in text):
             raise TokenizerError("unknown letter")
-        return [ord(letter) for letter in text]
+        return np.array([ord(letter) for letter in text], token_dtype(self.vocab_size))
 
 
 def text_of(*pieces: Piece) -> Text:

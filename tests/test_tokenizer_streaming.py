@@ -24,6 +24,7 @@ from llm_explainer.tokenizer import (
 from llm_explainer.tokenizer.bpe_merging import merge_word
 from llm_explainer.tokenizer.bpe_training import Chains
 from llm_explainer.tokenizer.counting import count_words
+from llm_explainer.tokenizer.pattern_tokenizer import PatternTokenizer
 from llm_explainer.tokenizer.splitter import Splitter
 
 LONG_NAME = "<|" + "very " * 40 + "long|>"  # longer than patterns look ahead
@@ -96,10 +97,11 @@ def test_encode_iterable_is_lazy_and_keeps_memory_bounded() -> None:
 
 def test_the_word_cache_is_bounded() -> None:
     tokenizer = BPETokenizer.train([SAMPLE], 300)
-    tokenizer.encode(" ".join(str(number) for number in range(70_000)))
+    text = " ".join(str(number) for number in range(70_000))
+    PatternTokenizer.encode(tokenizer, text)
     info = tokenizer._cached_word_ids.cache_info()
     assert info.currsize == info.maxsize == 1 << 16
-    tokenizer.encode("a" * 1000)  # too long to keep
+    PatternTokenizer.encode(tokenizer, "a" * 1000)  # too long to keep
     assert tokenizer._cached_word_ids.cache_info() == info
 
 

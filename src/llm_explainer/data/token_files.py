@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from llm_explainer.data.corpora import Text
 from llm_explainer.data.text_files import BLOCK_BYTES
 from llm_explainer.errors import CorpusError
-from llm_explainer.tokenizer.base import END_OF_TEXT, Tokenizer
+from llm_explainer.tokenizer.base import END_OF_TEXT, Tokenizer, token_dtype
 
 Tokens = NDArray[np.unsignedinteger]  # (n,)
 CHECK_BLOCK = 1 << 22  # ids looked at together by check_ids
@@ -110,11 +110,6 @@ def check_ids(tokens: Tokens, vocab_size: int) -> None:
             )
 
 
-def token_dtype(vocab_size: int) -> np.dtype[np.unsignedinteger]:
-    """Return the smallest of uint16 and uint32 that holds every id."""
-    return np.dtype(np.uint16 if vocab_size <= 1 << 16 else np.uint32)
-
-
 def _write(
     file: BinaryIO, text: Text, tokenizer: Tokenizer, progress: Callable[[int], None] | None
 ) -> int:
@@ -124,7 +119,7 @@ def _write(
     n_tokens = n_characters = 0
     special = set() if tokenizer.end_of_text is None else {END_OF_TEXT}
     for block in _blocks(text, separate=bool(special)):
-        ids = np.array(tokenizer.encode(block, allowed_special=special), dtype)
+        ids = tokenizer.encode_array(block, allowed_special=special)
         file.write(ids.tobytes())
         n_tokens += len(ids)
         n_characters += len(block)

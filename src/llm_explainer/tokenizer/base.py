@@ -7,6 +7,9 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from llm_explainer.tokenizer.splitter import AllowedSpecial
 
 END_OF_TEXT = "<|endoftext|>"
@@ -14,6 +17,13 @@ END_OF_TEXT = "<|endoftext|>"
 
 UNKNOWN = "<|unk|>"
 """The special token for what a vocabulary lacks; byte-level BPE has no need of it."""
+
+TokenArray = NDArray[np.unsignedinteger]  # (n,)
+
+
+def token_dtype(vocab_size: int) -> np.dtype[np.unsignedinteger]:
+    """Return the smallest of uint16 and uint32 that holds every id."""
+    return np.dtype(np.uint16 if vocab_size <= 1 << 16 else np.uint32)
 
 
 class StreamDecoder:
@@ -67,6 +77,9 @@ class Tokenizer(Protocol):
 
     def encode(self, text: str, *, allowed_special: AllowedSpecial = "all") -> list[int]:
         """Return the ids of a text; allowed special tokens in it become their id."""
+
+    def encode_array(self, text: str, *, allowed_special: AllowedSpecial = "all") -> TokenArray:
+        """Return the ids of a text as an array of uint16, or of uint32 past 65,536 ids."""
 
     def encode_ordinary(self, text: str) -> list[int]:
         """Return the ids of a text in which special tokens are text like any other."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Self, get_args
 
 from llm_explainer.errors import TokenizerError
-from llm_explainer.tokenizer.base import END_OF_TEXT
+from llm_explainer.tokenizer import core
+from llm_explainer.tokenizer.base import END_OF_TEXT, TokenArray, token_dtype
 from llm_explainer.tokenizer.bpe_files import (
     BPEParts,
     bpe_from_json,
@@ -16,13 +18,18 @@ from llm_explainer.tokenizer.bpe_files import (
     read_gpt2_files,
 )
 from llm_explainer.tokenizer.bpe_merging import merge_word
-from llm_explainer.tokenizer.bpe_training import Progress, Ties, learn_merges
+from llm_explainer.tokenizer.bpe_training import Progress, Ties
 from llm_explainer.tokenizer.checks import require_whole, shorten
-from llm_explainer.tokenizer.counting import count_words
+from llm_explainer.tokenizer.fast_counting import count_word_bytes
+from llm_explainer.tokenizer.fast_decoding import FastDecoder
+from llm_explainer.tokenizer.fast_encoding import FastEncoder
+from llm_explainer.tokenizer.fast_training import learn_merges_fast
 from llm_explainer.tokenizer.pattern_tokenizer import PatternTokenizer
 from llm_explainer.tokenizer.sources import Source
-from llm_explainer.tokenizer.splitter import Splitter
+from llm_explainer.tokenizer.splitter import AllowedSpecial, Splitter
 from llm_explainer.tokenizer.tokenizer_json import Document, check_ids
+
+_FEW_CHARS = 2000  # below which arrays cost more than they gain
 
 
 class BPETokenizer(PatternTokenizer):
@@ -128,10 +135,9 @@ class BPETokenizer(PatternTokenizer):
         if ties not in get_args(Ties):
             raise TokenizerError(f"ties is {ties!r}; choose one of {', '.join(get_args(Ties))}")
         n_merges = vocab_size - 256 - n_special
-        words = count_words(source, splitter, workers=workers, progress=progress)
-        word_counts = {word.encode(): count for word, count in words.items()}
-        pairs = learn_merges(
-            word_counts, n_merges, min_frequency=min_frequency, ties=ties, progress=progress
+        words = count_word_bytes(source, splitter, workers=workers, progress=progress)
+        pairs = learn_merges_fast(
+            words, n_merges, min_frequency=min_frequency, ties=ties, progress=progress
         )
         tokens = [bytes([byte]) for byte in range(256)]
         for left, right in pairs:
@@ -185,6 +191,40 @@ class BPETokenizer(PatternTokenizer):
         special_ids = set(self.special_tokens.values())
         ordinary = {i: token for i, token in self.vocab.items() if i not in special_ids}
         return bpe_to_json(BPEParts(ordinary, self.merges, self.special_tokens, self.pattern))
+
+    def encode(self, text: str, *, allowed_special: AllowedSpecial = "all") -> list[int]:
+        """Return the ids of a text; see ``PatternTokenizer.encode``, which says it plainly."""
+        if isinstance(text, str) and len(text) < _FEW_CHARS and not core.core_in_use():
+            return super().encode(text, allowed_special=allowed_special)
+        ids: list[int] = self._fast_encoder.encode(text, allowed_special).tolist()
+        return ids
+
+    def encode_array(self, text: str, *, allowed_special: AllowedSpecial = "all") -> TokenArray:
+        """Return the ids of a text as an array (n_ids,); see ``PatternTokenizer.encode_array``."""
+        ids = self._fast_encoder.encode(text, allowed_special)
+        return ids.astype(token_dtype(self.vocab_size))
+
+    def encode_iterable(self, pieces: Iterable[str]) -> Iterator[int]:
+        """Yield the ids of pieces of text; see ``PatternTokenizer.encode_iterable``."""
+        for ids in self._fast_encoder.stream(pieces):
+            yield from ids.tolist()
+
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        """Return the UTF-8 bytes of the ids; see ``PatternTokenizer.decode_bytes``."""
+        if isinstance(ids, Iterator):
+            ids = list(ids)
+        data = self._fast_decoder.decode(ids)
+        return super().decode_bytes(ids) if data is None else data  # which says what is wrong
+
+    @cached_property
+    def _fast_encoder(self) -> FastEncoder:
+        return FastEncoder(
+            self._splitter, self._ranks, self._merged, self._byte_ids, self.special_tokens
+        )
+
+    @cached_property
+    def _fast_decoder(self) -> FastDecoder:
+        return FastDecoder(self.vocab)
 
     def _word_ids(self, word: str) -> list[int]:
         byte_ids = self._byte_ids

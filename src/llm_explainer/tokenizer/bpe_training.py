@@ -152,10 +152,10 @@ def _by_id(symbol: int, _token: bytes) -> str:
 
 
 def _by_hf_id(symbol: int, token: bytes) -> str:
-    return f"{symbol if symbol > 255 else _HF_ORDER.index(token):010}"
+    return f"{symbol if symbol > 255 else HF_ORDER.index(token):010}"
 
 
-_HF_ORDER = sorted((bytes([byte]) for byte in range(256)), key=byte_alphabet.to_text)
+HF_ORDER = sorted((bytes([byte]) for byte in range(256)), key=byte_alphabet.to_text)
 
 _PRECEDENCES: dict[Ties, Callable[[int, bytes], str]] = {
     "greatest-bytes": _by_bytes,

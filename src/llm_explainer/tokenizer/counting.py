@@ -36,7 +36,7 @@ def count_words(
             element that is neither a path nor text; workers that cannot start.
     """
     texts = read_texts(source)
-    alone = workers == 1 or splitter.pattern not in PATTERNS or _has_space(splitter.special_tokens)
+    alone = workers == 1 or splitter.pattern not in PATTERNS or has_space(splitter.special_tokens)
     counts: Counter[str] = Counter()
     n_chars = 0
     for n_more, part in _count(texts, splitter) if alone else _share(texts, splitter, workers):
@@ -100,7 +100,7 @@ def _batches(texts: Iterable[Pieces]) -> Iterator[list[str]]:
         for piece in checked_pieces(pieces):
             rest += piece
             if len(rest) >= _BATCH_CHARS:
-                cut = _last_cut(rest)
+                cut = last_cut(rest)
                 yield [*batch, rest[:cut]]
                 batch, size, rest = [], 0, rest[cut:]
         batch.append(rest)
@@ -111,16 +111,23 @@ def _batches(texts: Iterable[Pieces]) -> Iterator[list[str]]:
     yield batch
 
 
-def _last_cut(text: str) -> int:
-    """Return the last place where a space follows on something else, or 0.
+def last_cut(text: str) -> int:
+    """Return the last place where a word begins whatever stands before and after, or 0.
 
-    Every pattern that has a name begins a word there, whatever comes before and after.
+    That is, with every pattern that has a name, where a blank follows on something else than white
+    space; or, failing that, behind a single end of line between two such things.
     """
     cut = text.rfind(" ")
     while cut > 0 and text[cut - 1].isspace():
         cut = text.rfind(" ", 0, cut)
-    return max(cut, 0)
+    if cut > 0:
+        return cut
+    end = text.rfind("\n", 0, len(text) - 1)
+    while end > 0 and (text[end - 1].isspace() or text[end + 1].isspace()):
+        end = text.rfind("\n", 0, end)
+    return end + 1 if end > 0 else 0
 
 
-def _has_space(special_tokens: Iterable[str]) -> bool:
-    return any(" " in name for name in special_tokens)
+def has_space(special_tokens: Iterable[str]) -> bool:
+    """Return whether ``last_cut`` may cut through a special token."""
+    return any(" " in name or "\n" in name for name in special_tokens)

@@ -9,9 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Self
 
+import numpy as np
+
 from llm_explainer.errors import TokenizerError
 from llm_explainer.files import write_atomically
-from llm_explainer.tokenizer.base import END_OF_TEXT, StreamDecoder
+from llm_explainer.tokenizer.base import END_OF_TEXT, StreamDecoder, TokenArray, token_dtype
 from llm_explainer.tokenizer.checks import shorten
 from llm_explainer.tokenizer.splitter import AllowedSpecial, Splitter
 from llm_explainer.tokenizer.tokenizer_json import Document, read_json
@@ -58,6 +60,15 @@ class PatternTokenizer(ABC):
             if special:
                 ids.append(self.special_tokens[special])
         return ids
+
+    def encode_array(self, text: str, *, allowed_special: AllowedSpecial = "all") -> TokenArray:
+        """Return the ids of a text as an array (n_ids,): uint16, or uint32 past 65,536 ids.
+
+        Raises:
+            TokenizerError: as ``encode``.
+        """
+        ids = self.encode(text, allowed_special=allowed_special)
+        return np.array(ids, token_dtype(self.vocab_size))
 
     def encode_ordinary(self, text: str) -> list[int]:
         """Return the ids of a text in which special tokens are text like any other.

@@ -1,0 +1,117 @@
+"""Contestants of benchmarks.tokenizer: ``python -m ... TASK NAME TEXT SIZE [VOCAB MERGES]``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.interleaved import serve
+from llm_explainer.tokenizer import BPETokenizer
+from llm_explainer.tokenizer.patterns import PATTERNS
+
+TASKS = {
+    "train": ["ours", "hf", "rustbpe"],
+    "encode cold": ["ours", "ours to a list", "tiktoken"],
+    "encode gpt4": ["ours", "ours to a list", "tiktoken"],
+    "encode warm": ["ours", "ours to a list", "tiktoken", "hf"],
+    "decode": ["ours", "ours from a list", "tiktoken", "hf"],
+}
+
+Step = Callable[[], object]
+
+
+def main() -> None:
+    """Serve steps of the task and the contestant named on the command line."""
+    task, name, text, vocab_size, *gpt2 = sys.argv[1:]
+    if task == "train":
+        serve(_training(name, Path(text), int(vocab_size)))
+        return
+    tokenizer = BPETokenizer.from_gpt2(*gpt2) if gpt2 else BPETokenizer.train(Path(text), 10_000)
+    if task == "encode gpt4":
+        tokenizer = _with_pattern(tokenizer, "gpt4")
+    content = Path(text).read_text(encoding="utf-8")
+    serve((_decoding if task == "decode" else _encoding)(name, tokenizer, content, task))
+
+
+def _training(name: str, text: Path, vocab_size: int) -> Step:
+    if name.startswith("ours"):
+        return lambda: BPETokenizer.train(text, vocab_size)
+    if name == "rustbpe":
+        import rustbpe
+
+        content = text.read_text(encoding="utf-8")
+        pattern = PATTERNS["gpt2"]
+        return lambda: rustbpe.Tokenizer().train_from_iterator(
+            iter([content]), vocab_size - 1, pattern=pattern
+        )
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+    def train() -> None:
+        peer = Tokenizer(models.BPE())
+        peer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        trainer = trainers.BpeTrainer(
+            vocab_size=vocab_size,
+            special_tokens=["<|endoftext|>"],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        )
+        peer.train([str(text)], trainer)
+
+    return train
+
+
+def _encoding(name: str, tokenizer: BPETokenizer, text: str, task: str) -> Step:
+    if name == "tiktoken":
+        peer = _tiktoken(tokenizer)
+        return lambda: peer.encode(text, allowed_special="all")
+    if name == "hf":
+        other = _hf(tokenizer)
+        return lambda: other.encode(text).ids
+
+    def encode() -> object:
+        if task != "encode warm":
+            tokenizer._fast_encoder.forget()
+        return tokenizer.encode(text) if "list" in name else tokenizer.encode_array(text)
+
+    return encode
+
+
+def _decoding(name: str, tokenizer: BPETokenizer, text: str, _task: str) -> Step:
+    array = tokenizer.encode_array(text)
+    ids = array.tolist()
+    if name == "tiktoken":
+        peer = _tiktoken(tokenizer)
+        return lambda: peer.decode(ids)
+    if name == "hf":
+        other = _hf(tokenizer)
+        return lambda: other.decode(ids, skip_special_tokens=False)
+    return lambda: tokenizer.decode(ids if "list" in name else array)
+
+
+def _with_pattern(tokenizer: BPETokenizer, pattern: str) -> BPETokenizer:
+    special = set(tokenizer.special_tokens.values())
+    vocab = {i: token for i, token in tokenizer.vocab.items() if i not in special}
+    return BPETokenizer(vocab, tokenizer.merges, tokenizer.special_tokens, pattern)
+
+
+def _tiktoken(tokenizer: BPETokenizer):
+    import tiktoken
+
+    special = set(tokenizer.special_tokens.values())
+    return tiktoken.Encoding(
+        "peer",
+        pat_str=PATTERNS[tokenizer.pattern],
+        mergeable_ranks={token: i for i, token in tokenizer.vocab.items() if i not in special},
+        special_tokens=tokenizer.special_tokens,
+    )
+
+
+def _hf(tokenizer: BPETokenizer):
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_buffer(tokenizer.to_json())
+
+
+if __name__ == "__main__":
+    main()

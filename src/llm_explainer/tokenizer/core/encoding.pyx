@@ -1,0 +1,249 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
+# distutils: language = c++
+"""Turning words into ids: each distinct word is merged once, and then looked up in the table."""
+
+import numpy as np
+
+from libc.string cimport memcpy
+from libcpp.vector cimport vector
+
+from llm_explainer.tokenizer.core.table cimport (
+    FIRST_SLOTS,
+    PACKED,
+    Slot,
+    byte,
+    double_slots,
+    find_slot,
+    i64,
+    make_empty,
+    pack,
+    u64,
+)
+
+cdef enum:
+    PLAIN = 64  # symbols up to which looking for the best merge beats keeping a heap
+    KEPT = 255  # bytes of the longest word whose ids are kept
+
+cdef int NEVER = 0x7FFFFFFF
+
+
+cdef struct Merge:
+    i64 pair  # left id * 2**32 + right id; -1 where there is none
+    int rank
+
+
+cdef class WordEncoder:
+    """Ids of words by merging, remembered; see encoding.pyi.
+
+    The value of a word is where its ids are, or its only id, times 256, plus how many there are.
+    """
+
+    cdef vector[Slot] slots
+    cdef size_t n_words
+    cdef vector[Merge] merges
+    cdef u64 merges_mask
+    cdef vector[int] merged, ids, kept_ids  # ids: of the word at hand
+    cdef int[256] byte_ids
+    cdef size_t most_words
+    cdef dict long_words
+
+    def __init__(self, pairs, merged, byte_ids, most_words):
+        cdef i64[::1] pairs_view = pairs
+        cdef Merge none
+        cdef Py_ssize_t rank, n_slots = 1024
+        while n_slots < 3 * len(pairs):
+            n_slots *= 2
+        none.pair, none.rank, self.merges_mask = -1, NEVER, n_slots - 1
+        self.merges.assign(n_slots, none)
+        for rank in range(pairs_view.shape[0]):
+            self.merge_of(pairs_view[rank])[0] = Merge(pairs_view[rank], <int> rank)
+        self.merged = merged
+        self.byte_ids = byte_ids
+        self.most_words = most_words
+        self.forget()
+
+    def encode(self, bytes data, const int[::1] ends):
+        cdef const byte* text = data
+        cdef Py_ssize_t size = len(data), start = 0, stop, length, i, n_ids = 0
+        cdef Py_ssize_t room = 2 * ends.shape[0] + 64
+        cdef u64 low, high, value
+        cdef Slot* slot
+        out = np.empty(room, np.int32)
+        cdef int[::1] out_view = out
+        for i in range(ends.shape[0]):
+            stop = ends[i]
+            length = stop - start
+            if length <= PACKED:
+                pack(text + start, length, start + 16 <= size, &low, &high)
+                slot = find_slot(self.slots, low, high)
+                if not slot.high:
+                    if self.n_words >= self.most_words:
+                        self.forget()
+                        slot = find_slot(self.slots, low, high)
+                    value = self.remember(text + start, length)
+                    slot.low, slot.high, slot.value = low, high, value
+                    self.n_words += 1
+                    if 2 * self.n_words > self.slots.size():
+                        double_slots(&self.slots)
+                else:
+                    value = slot.value
+            else:
+                value = self.long_word(data, start, stop)
+            length = value & 255
+            if value == 0:  # too long to be remembered
+                length = self.ids.size()
+            if n_ids + length > room:
+                room = 2 * (n_ids + length)
+                out = np.concatenate([out[:n_ids], np.empty(room - n_ids, np.int32)])
+                out_view = out
+            if value & 255 == 1:
+                out_view[n_ids] = <int> (value >> 8)
+            elif value:
+                memcpy(&out_view[n_ids], &self.kept_ids[value >> 8], 4 * length)
+            else:
+                memcpy(&out_view[n_ids], self.ids.data(), 4 * length)
+            n_ids += length
+            start = stop
+        return out[:n_ids]
+
+    def n_kept(self):
+        """Return how many words are remembered."""
+        return self.n_words + len(self.long_words)
+
+    cpdef void forget(self) except *:
+        """Begin again with no words: simpler than choosing some, and rarely needed."""
+        make_empty(&self.slots, FIRST_SLOTS)
+        self.n_words = 0
+        self.kept_ids.clear()
+        self.long_words = {}
+
+    cdef u64 long_word(self, bytes data, Py_ssize_t start, Py_ssize_t stop) except *:
+        if stop - start > KEPT:
+            self.merge_word(<const byte*> data + start, stop - start)
+            return 0
+        word = data[start:stop]
+        known = self.long_words.get(word)
+        if known is None:
+            if len(self.long_words) >= <Py_ssize_t> self.most_words // 4:
+                self.forget()
+            known = self.remember(<const byte*> data + start, stop - start)
+            self.long_words[word] = known
+        return known
+
+    cdef u64 remember(self, const byte* word, Py_ssize_t size) except *:
+        """Merge a word and keep its ids; return its value for a slot."""
+        cdef u64 place = self.kept_ids.size()
+        self.merge_word(word, size)
+        if self.ids.size() == 1:
+            return <u64> self.ids[0] << 8 | 1
+        self.kept_ids.insert(self.kept_ids.end(), self.ids.begin(), self.ids.end())
+        return place << 8 | self.ids.size()
+
+    cdef inline Merge* merge_of(self, i64 pair) noexcept nogil:
+        cdef u64 place = <u64> pair * <u64> 0x9E3779B97F4A7C15
+        place = (place >> 32) & self.merges_mask
+        while self.merges[place].pair != -1 and self.merges[place].pair != pair:
+            place = (place + 1) & self.merges_mask
+        return &self.merges[place]
+
+    cdef inline int rank(self, int left, int right) noexcept nogil:
+        return self.merge_of(<i64> left << 32 | right).rank
+
+    cdef void merge_word(self, const byte* word, Py_ssize_t size) except *:
+        """Leave the ids of a word in ``self.ids``."""
+        cdef int ranks[PLAIN]
+        cdef Py_ssize_t i, best
+        cdef int* ids
+        self.ids.resize(size)
+        ids = self.ids.data()
+        for i in range(size):
+            ids[i] = self.byte_ids[word[i]]
+        if size > PLAIN:
+            self.merge_long_word(size)
+            return
+        for i in range(size - 1):
+            ranks[i] = self.rank(ids[i], ids[i + 1])
+        while size > 1:
+            best = 0
+            for i in range(1, size - 1):
+                if ranks[i] < ranks[best]:
+                    best = i
+            if ranks[best] == NEVER:
+                break
+            ids[best] = self.merged[ranks[best]]
+            size -= 1
+            for i in range(best + 1, size):
+                ids[i] = ids[i + 1]
+                ranks[i - 1] = ranks[i]
+            if best:
+                ranks[best - 1] = self.rank(ids[best - 1], ids[best])
+            if best + 1 < size:
+                ranks[best] = self.rank(ids[best], ids[best + 1])
+        self.ids.resize(size)
+
+    cdef void merge_long_word(self, Py_ssize_t n) except *:
+        """Merge with a heap and links, O(n log n), as ``bpe_merging._merge_long_word`` does."""
+        cdef vector[int] before, after
+        cdef vector[u64] heap  # rank * 2**32 + place of the left symbol
+        cdef Py_ssize_t i, n_left = 0
+        cdef int place, taken, previous, following
+        cdef u64 top
+        cdef int* ids = self.ids.data()
+        before.resize(n)
+        after.resize(n)
+        for i in range(n):
+            before[i], after[i] = <int> i - 1, <int> i + 1
+            if i + 1 < n:
+                self.push(&heap, <int> i, self.rank(ids[i], ids[i + 1]))
+        while heap.size():
+            top = pop(&heap)
+            place = <int> (top & 0xFFFFFFFF)
+            taken = after[place]
+            if taken == n or ids[place] < 0 or self.rank(ids[place], ids[taken]) != <int> (top >> 32):
+                continue  # an earlier merge took one of the two
+            ids[place], ids[taken] = self.merged[top >> 32], -1
+            previous, following = before[place], after[taken]
+            after[place] = following
+            if following < n:
+                before[following] = place
+                self.push(&heap, place, self.rank(ids[place], ids[following]))
+            if previous >= 0:
+                self.push(&heap, previous, self.rank(ids[previous], ids[place]))
+        for i in range(n):
+            if ids[i] >= 0:
+                ids[n_left] = ids[i]
+                n_left += 1
+        self.ids.resize(n_left)
+
+    cdef inline void push(self, vector[u64]* heap, int place, int rank) except *:
+        if rank == NEVER:
+            return
+        cdef u64 entry = <u64> rank << 32 | <u64> place
+        cdef size_t child = heap.size(), parent
+        heap.push_back(entry)
+        while child:
+            parent = (child - 1) // 2
+            if heap[0][parent] <= entry:
+                break
+            heap[0][child] = heap[0][parent]
+            child = parent
+        heap[0][child] = entry
+
+
+cdef u64 pop(vector[u64]* heap) noexcept nogil:
+    cdef u64 top = heap[0][0], last = heap.back()
+    cdef size_t parent = 0, child
+    heap.pop_back()
+    while True:
+        child = 2 * parent + 1
+        if child >= heap.size():
+            break
+        if child + 1 < heap.size() and heap[0][child + 1] < heap[0][child]:
+            child += 1
+        if heap[0][child] >= last:
+            break
+        heap[0][parent] = heap[0][child]
+        parent = child
+    if heap.size():
+        heap[0][parent] = last
+    return top

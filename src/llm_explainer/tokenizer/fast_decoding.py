@@ -1,0 +1,72 @@
+"""The fast way from ids to bytes; the readable one is ``PatternTokenizer.decode_bytes``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llm_explainer.tokenizer import core
+
+_FEW_IDS = 64  # below which arrays cost more than they gain
+_BLOCK_IDS = 1 << 16
+_PADDING = bytes(16)
+
+
+class FastDecoder:
+    """Puts tokens together.
+
+    Args:
+        vocab: the bytes of every id.
+    """
+
+    def __init__(self, vocab: Mapping[int, bytes]) -> None:
+        self._list = [vocab[token_id] for token_id in range(len(vocab))]
+        self._tokens = b"".join(self._list) + _PADDING
+        self._starts = np.cumsum([0, *map(len, self._list)], dtype=np.int64)
+        eights = np.ndarray((len(self._tokens) - 8,), "<u8", self._tokens, 0, (1,))
+        self._firsts = eights[self._starts[:-1]]  # eight bytes of every token, or of the next too
+
+    def decode(self, ids: object) -> bytes | None:
+        """Return the bytes of the ids; None where one is unknown or no whole number."""
+        try:
+            if isinstance(ids, list) and core.core_in_use():
+                return core.decoding.decode(ids, self._tokens, self._starts)
+            if isinstance(ids, list) and len(ids) < _FEW_IDS:
+                known = min(ids, default=0) >= 0  # a list takes negative ones as well
+                return b"".join(map(self._list.__getitem__, ids)) if known else None
+            array = np.asarray(ids)
+            if array.ndim != 1 or array.dtype.kind not in "iu" or not array.size:
+                return None
+            if core.core_in_use():
+                return core.decoding.decode(array.astype(np.int64), self._tokens, self._starts)
+        except (LookupError, TypeError, ValueError, OverflowError):
+            return None
+        if array.min() < 0 or array.max() >= len(self._firsts):
+            return None
+        blocks = range(0, len(array), _BLOCK_IDS)
+        return b"".join([self._gather(array[start : start + _BLOCK_IDS]) for start in blocks])
+
+    def _gather(self, ids: NDArray[np.integer]) -> bytes:
+        """Return the bytes of ids with NumPy.
+
+        Eight bytes of every token are written from left to right, where it belongs: what is too
+        much the next token overwrites. The rest of longer tokens follows, byte by byte.
+        """
+        ids = ids.astype(np.int64)
+        starts = self._starts[ids]
+        sizes = self._starts[ids + 1] - starts
+        ends = np.cumsum(sizes)
+        places = ends - sizes
+        text = np.empty(int(ends[-1]) + 8, np.uint8)
+        np.ndarray((int(ends[-1]) + 1,), "<u8", text, 0, (1,))[places] = self._firsts[ids]
+        long = np.flatnonzero(sizes > 8)
+        if long.size:
+            rests = sizes[long] - 8
+            offsets = np.arange(int(rests.sum())) - np.repeat(np.cumsum(rests) - rests, rests)
+            source = np.frombuffer(self._tokens, np.uint8)
+            text[np.repeat(places[long] + 8, rests) + offsets] = source[
+                np.repeat(starts[long] + 8, rests) + offsets
+            ]
+        return text[:-8].tobytes()
