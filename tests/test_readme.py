@@ -92,7 +92,7 @@ def test_every_path_of_the_file_tree_exists():
     assert len(names) > 25
     known = {path.name for path in ROOT.rglob("*.py")} | {"src/llm_explainer/"}
     known |= {f"{path.name}/" for path in ROOT.iterdir() if path.is_dir()}
-    known |= {f"{path.name}/" for path in (ROOT / "src" / "llm_explainer").iterdir()}
+    known |= {f"{path.name}/" for path in (ROOT / "src").rglob("*") if path.is_dir()}
     assert set(names) <= known
 
 
