@@ -40,7 +40,7 @@ class RotaryEmbedding(Module):
     """
 
     def __init__(self, head_dim: int, context_length: int, theta: float = 10_000.0) -> None:
-        self._cos, self._sin = rotation_tables(head_dim, context_length, theta)  # (T, H) each
+        self._settings = (head_dim, context_length, theta)
 
     def __call__(self, x: Array, positions: Array) -> Array:
         """Turn x (B, T, heads, H) to positions, (T,) for all rows or (B, T) for each."""
@@ -64,29 +64,28 @@ class RotaryEmbedding(Module):
         swapped = np.empty(x.shape, x.dtype)
         swapped[..., :half] = x[..., half:]
         swapped[..., half:] = x[..., :half]
-        swapped *= self._for_heads(self._sin, positions, x)
-        x *= self._for_heads(self._cos, positions, x)
+        cos, sin = rotation_tables(*self._settings, n_heads=x.shape[-2])
+        swapped *= sin[positions]  # (..., T, heads, H)
+        x *= cos[positions]
         if inverse:
             x -= swapped  # sin(-a) = -sin(a)
         else:
             x += swapped
 
-    @staticmethod
-    def _for_heads(table: Array, positions: Array, x: Array) -> Array:
-        """Look up (..., T, heads, H), spelled out for every head: NumPy is fast on long rows."""
-        rows = table[positions][..., None, :]  # (..., T, 1, H)
-        return np.broadcast_to(rows, (*rows.shape[:-2], *x.shape[-2:])).astype(x.dtype)
 
-
-@lru_cache(maxsize=8)  # the layers of a model share their tables
-def rotation_tables(head_dim: int, context_length: int, theta: float) -> tuple[Array, Array]:
-    """Return cos and sin of every position's angles, (T, H) each.
+@lru_cache(maxsize=16)  # the layers of a model share their tables
+def rotation_tables(
+    head_dim: int, context_length: int, theta: float, n_heads: int
+) -> tuple[Array, Array]:
+    """Return cos and sin of every position's angles, (T, heads, H) each.
 
     As wide as a head and with the sign in the table, a rotation is two products and a sum:
-    y = x · cos + swap(x) · sin, where swap exchanges the halves.
+    y = x · cos + swap(x) · sin, where swap exchanges the halves. Spelled out for every head,
+    because NumPy is fast on long rows.
     """
     frequencies = theta ** (-np.arange(0, head_dim, 2) / head_dim)  # (H/2,)
     angles = np.outer(np.arange(context_length), frequencies)  # (T, H/2)
     cos, sin = np.cos(angles), np.sin(angles)
-    tables = np.concatenate([cos, cos], axis=1), np.concatenate([-sin, sin], axis=1)
-    return tables[0].astype(np.float32), tables[1].astype(np.float32)
+    tables = np.concatenate([cos, cos], axis=1), np.concatenate([-sin, sin], axis=1)  # (T, H)
+    every_head = [np.repeat(table[:, None], n_heads, axis=1) for table in tables]
+    return every_head[0].astype(np.float32), every_head[1].astype(np.float32)
