@@ -120,6 +120,16 @@ def test_a_folder_that_holds_another_run(command, tmp_path):
     assert (tmp_path / "run" / "model.safetensors").read_bytes() != before
 
 
+def test_overwriting_with_what_cannot_work_keeps_the_old_run(command, tmp_path):
+    assert command(pretrain, *STORIES, "--out=run")[0] == 0
+    before = (tmp_path / "run" / "model.safetensors").read_bytes()
+    result = command(pretrain, *TINY, "--corpus=nowhere.txt", "--out=run", "--overwrite")
+    assert_one_line(result, "nowhere.txt")
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == before
+    assert command(pretrain, "--resume=run")[0] == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
 def test_resume_and_from_refuse_what_they_would_ignore(command):
     assert command(pretrain, *STORIES, "--out=run")[0] == 0
     result = command(pretrain, "--resume=run", "--learning-rate=1", "--size=tiny")

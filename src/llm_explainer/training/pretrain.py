@@ -101,31 +101,35 @@ def start_run(
     preset = ModelConfig.preset(settings.size, family=settings.family, **settings.model)
     start = load_checkpoint(settings.start_from, settings.backend) if settings.start_from else None
     folder.create(overwrite=overwrite)
-    tokenizer, source = _prepare_data(
-        settings.data, preset.vocab_size, start[1] if start else None, folder, report
-    )
-    train = settings.train
-    vocab_size = tokenizer.vocab_size if tokenizer else settings.data.vocab_size
-    if vocab_size is None:
-        vocab_size = preset.vocab_size
-    if start:
-        model = start[0]
-    else:
-        config = dataclasses.replace(preset, vocab_size=vocab_size)
-        model = nn.GPT(config, train.seed, train.init_scheme)
-    train = dataclasses.replace(train, threads=train.threads or nn.available_cores())
-    record = {
-        "kind": "pretrain",
-        "backend": nn.__name__.rpartition(".")[2].removesuffix("_backend"),
-        "corpus": source,
-        "data": dataclasses.asdict(settings.data),
-        "start_from": settings.start_from,
-        "model": model.config.to_dict(),
-        "train": train.to_dict(),
-    }
-    batches = _open_batches(folder, model.config, train, tokenizer)
-    trainer = Trainer(nn, model, tokenizer, batches, train, folder, observers)
-    folder.write_settings(record)
+    try:
+        tokenizer, source = _prepare_data(
+            settings.data, preset.vocab_size, start[1] if start else None, folder, report
+        )
+        train = settings.train
+        vocab_size = tokenizer.vocab_size if tokenizer else settings.data.vocab_size
+        if vocab_size is None:
+            vocab_size = preset.vocab_size
+        if start:
+            model = start[0]
+        else:
+            config = dataclasses.replace(preset, vocab_size=vocab_size)
+            model = nn.GPT(config, train.seed, train.init_scheme)
+        train = dataclasses.replace(train, threads=train.threads or nn.available_cores())
+        record = {
+            "kind": "pretrain",
+            "backend": nn.__name__.rpartition(".")[2].removesuffix("_backend"),
+            "corpus": source,
+            "data": dataclasses.asdict(settings.data),
+            "start_from": settings.start_from,
+            "model": model.config.to_dict(),
+            "train": train.to_dict(),
+        }
+        batches = _open_batches(folder, model.config, train, tokenizer)
+        trainer = Trainer(nn, model, tokenizer, batches, train, folder, observers)
+        folder.write_settings(record)
+    except BaseException:  # Ctrl-C too
+        folder.give_back()
+        raise
     return Run(trainer, folder, describe(record))
 
 

@@ -88,7 +88,21 @@ class RunFolder:
                 f"{self.path} holds a run that reached {reached}; continue it with --resume, "
                 "replace it with --overwrite, or choose another folder"
             )
-        shutil.rmtree(self.path)
+        if self._replaced.exists():
+            shutil.rmtree(self._replaced)
+        self.path.rename(self._replaced)
+
+    @property
+    def _replaced(self) -> Path:
+        """Where an overwritten run waits until the new one is ready to train."""
+        path = self.path.resolve()  # so that "." has a name
+        return path.with_name(f".{path.name}.replaced")
+
+    def give_back(self) -> None:
+        """Undo ``create`` after a preparation that failed: an overwritten run is back."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        if self._replaced.exists():
+            self._replaced.rename(self.path)
 
     def _is_unfinished(self) -> bool:
         """Whether this is what a failed preparation leaves: token files and nothing else."""
@@ -98,8 +112,10 @@ class RunFolder:
         return all(e.name in made_here or e.suffix == ".tmp" for e in self.data_folder.iterdir())
 
     def write_settings(self, settings: dict[str, Any]) -> None:
-        """Write run.json."""
+        """Write run.json: from here on this is the run, and one that it replaces is gone."""
         write_atomically(self.settings_file, (json.dumps(settings, indent=2) + "\n").encode())
+        if self._replaced.exists():
+            shutil.rmtree(self._replaced)
 
     def read_settings(self) -> dict[str, Any]:
         """Return what ``write_settings`` wrote.
