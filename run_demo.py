@@ -3,11 +3,17 @@
 import typer
 
 from llm_explainer.commands.app import run
+from llm_explainer.commands.diff import diff
 from llm_explainer.commands.download import download
+from llm_explainer.commands.encode_corpus import encode_corpus
 from llm_explainer.commands.generate import generate
 from llm_explainer.commands.gradcheck import gradcheck
+from llm_explainer.commands.mac_accel import mac_accel
 from llm_explainer.commands.presets import presets
+from llm_explainer.commands.profile import profile
 from llm_explainer.commands.quick import quick
+from llm_explainer.commands.tokenize import tokenize
+from llm_explainer.commands.train_tokenizer import train_tokenizer
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -17,7 +23,19 @@ app = typer.Typer(
     epilog="Begin with `uv run run_demo.py quick`. To train on your own text: "
     "`uv run train_pretrain.py --help`. --debug shows the traceback of an error.",
 )
-for command in (quick, generate, presets, gradcheck, download):
+for command in (
+    quick,
+    generate,
+    presets,
+    gradcheck,
+    profile,
+    diff,
+    mac_accel,
+    download,
+    tokenize,
+    train_tokenizer,
+    encode_corpus,
+):
     app.command()(command)
 
 if __name__ == "__main__":

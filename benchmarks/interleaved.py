@@ -11,7 +11,9 @@ import os
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,18 +37,21 @@ class Contestant:
         return sorted(self.seconds)[len(self.seconds) // 2]
 
 
-def race(contestants: Sequence[Contestant], seconds: float) -> None:
+def race(contestants: Sequence[Contestant], seconds: float, keep_contended: bool = False) -> None:
     """Run all contestants in turn until ``seconds`` are over; fill in their step times.
+
+    ``keep_contended`` counts slices in which others used the processors too: for a machine that is
+    never quiet, where it still disturbs all contestants alike.
 
     Raises:
         RuntimeError: a contestant did not start, or had no slice of its own.
     """
-    workers = [_start(contestant) for contestant in contestants]
+    workers = [start(contestant) for contestant in contestants]
     try:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             for contestant, worker in zip(contestants, workers, strict=True):
-                _one_slice(contestant, worker)
+                take_slice(contestant, worker, keep_contended)
     finally:
         for worker in workers:
             worker.kill()
@@ -55,23 +60,28 @@ def race(contestants: Sequence[Contestant], seconds: float) -> None:
             raise RuntimeError(f"{contestant.name}: every slice was contended; run it for longer")
 
 
-def serve(step: Callable[[], object]) -> None:
+def serve(step: Callable[[], object], warmup_steps: int = WARMUP_STEPS) -> None:
     """Be a contestant: run ``step`` for as long as each line of standard input says."""
-    for _ in range(WARMUP_STEPS):
+    for _ in range(warmup_steps):
         step()
     print("ready", flush=True)
     for line in sys.stdin:
-        times, cpu = [], time.process_time()
+        times = []
         start = before = time.perf_counter()
         while before - start < float(line):
             step()
             after = time.perf_counter()
             times.append(after - before)
             before = after
-        print(time.process_time() - cpu, before - start, *times, flush=True)
+        print(before - start, *times, flush=True)
 
 
-def _start(contestant: Contestant) -> subprocess.Popen[str]:
+def start(contestant: Contestant) -> subprocess.Popen[str]:
+    """Start a contestant's process and wait until it is warm.
+
+    Raises:
+        RuntimeError: it did not start.
+    """
     worker = subprocess.Popen(
         [sys.executable, "-m", contestant.module, *contestant.arguments],
         stdin=subprocess.PIPE,
@@ -84,22 +94,55 @@ def _start(contestant: Contestant) -> subprocess.Popen[str]:
     return worker
 
 
-def _one_slice(contestant: Contestant, worker: subprocess.Popen[str]) -> None:
+def take_slice(
+    contestant: Contestant, worker: subprocess.Popen[str], keep_contended: bool = False
+) -> None:
+    """Let a contestant work for a slice, and note its steps unless others disturbed them."""
     assert worker.stdin is not None
     assert worker.stdout is not None
-    busy = _busy_seconds()
+    busy, own = busy_seconds(), own_seconds(worker.pid)
     print(SLICE_S, file=worker.stdin, flush=True)
-    cpu, wall, *times = map(float, worker.stdout.readline().split())
-    others = _busy_seconds() - busy - cpu
-    if others > 0.05 * wall + 0.02:  # the kernel counts in hundredths of a second
+    wall, *times = map(float, worker.stdout.readline().split())
+    others = busy_seconds() - busy - (own_seconds(worker.pid) - own)
+    if (
+        not keep_contended and others > 0.05 * wall + 0.02
+    ):  # the kernel counts in hundredths of a second
         contestant.dropped_slices += 1
     else:
         contestant.seconds += times
 
 
-def _busy_seconds() -> float:
+def busy_seconds() -> float:
     """Return the processor seconds used by everyone since boot; 0 where nobody counts them."""
     if not STAT.exists():
         return 0.0
     user, nice, system, _, _, irq, softirq, steal = map(int, STAT.read_text().split()[1:9])
     return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
+def own_seconds(pid: int) -> float:
+    """Return the processor seconds used by a process and all that it started; 0 as above."""
+    if not STAT.exists():
+        return 0.0
+    ticks = 0
+    for member in family(pid):
+        with suppress(OSError):  # it may just have ended
+            ticks += sum(map(int, _stat_fields(member)[11:15]))  # and of children that ended
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def family(pid: int) -> list[int]:
+    """Return a process and its descendants, from Linux's table of processes."""
+    children = defaultdict(list)
+    for path in STAT.parent.glob("[0-9]*"):
+        with suppress(OSError):
+            children[int(_stat_fields(int(path.name))[1])].append(int(path.name))
+    members = [pid]
+    for member in members:  # grows while it is walked along
+        members += children[member]
+    return members
+
+
+def _stat_fields(pid: int) -> list[str]:
+    """Return what Linux says of a process behind its name, which may hold spaces."""
+    return (STAT.parent / str(pid) / "stat").read_text().rpartition(")")[2].split()

@@ -11,7 +11,7 @@ import argparse
 import hashlib
 import random
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from llm_explainer.files import write_atomically
@@ -20,12 +20,12 @@ SUFFIXES = {".py", ".md", ".rst", ".txt", ".html", ".pod", ".po"}
 SIZES = range(300, 1_500_000)  # bytes of a document
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Write the text, and print how large it became."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--megabytes", type=float, default=60.0)
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     documents: list[bytes] = []
     n_bytes = 0
     for document in _documents():

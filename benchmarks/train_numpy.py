@@ -10,9 +10,9 @@ from llm_explainer import load_backend
 
 
 def main() -> None:
-    """Serve steps of the size named on the command line."""
+    """Serve steps of the size and family named on the command line."""
     nn = load_backend("numpy")
-    config, tokens, targets = random_batch(sys.argv[1])
+    config, tokens, targets = random_batch(*sys.argv[1:3])
     model = nn.GPT(config)
     optimizer = nn.AdamW(model, betas=BETAS, eps=EPS, weight_decay=WEIGHT_DECAY)
     train_step = nn.TrainStep(model, optimizer, clip_norm=CLIP_NORM)

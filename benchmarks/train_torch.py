@@ -1,7 +1,8 @@
-"""Contestant: the same model and step in PyTorch eager, written the way nanoGPT is.
+"""Contestant: the same model and step in PyTorch, written the way nanoGPT is.
 
 One fused QKV projection, ``scaled_dot_product_attention``, tanh GELU, tied embeddings, fused AdamW
-with decay on matrices only: what a good PyTorch user would write.
+with decay on matrices only: what a good PyTorch user would write. Arguments: size, family, and
+``eager`` or ``compile``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from torch.nn import functional
 
 from benchmarks.interleaved import serve
 from benchmarks.shapes import BETAS, CLIP_NORM, EPS, LEARNING_RATE, WEIGHT_DECAY, random_batch
+from benchmarks.train_torch_llama import TorchLlama
 from llm_explainer import ModelConfig
 
 
@@ -62,9 +64,11 @@ class TorchGPT(nn.Module):
 
 
 def main() -> None:
-    """Serve steps of the size named on the command line."""
-    config, tokens, targets = random_batch(sys.argv[1])
-    model = TorchGPT(config)
+    """Serve steps of the size, family and mode named on the command line."""
+    size, family, mode = sys.argv[1:4]
+    config, tokens, targets = random_batch(size, family)
+    model = TorchLlama(config) if family == "llama" else TorchGPT(config)
+    compiled = torch.compile(model) if mode == "compile" else model
     matrices = [p for p in model.parameters() if p.ndim == 2]
     vectors = [p for p in model.parameters() if p.ndim < 2]
     groups = [
@@ -75,7 +79,7 @@ def main() -> None:
     x, y = torch.from_numpy(tokens), torch.from_numpy(targets)
 
     def step() -> None:
-        loss = model(x, y)
+        loss = compiled(x, y)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)

@@ -102,6 +102,30 @@ def test_next_logits_without_a_cache(family: dict[str, Any]) -> None:
     np.testing.assert_allclose(ragged, model(tokens)[[0, 1], [1, 4]], rtol=1e-12)
 
 
+@each_family
+@settings(max_examples=30)
+@given(data=st.data(), lengths=st.lists(st.integers(1, 5), min_size=1, max_size=5))
+def test_rows_that_are_kept_go_on_as_before(
+    family: dict[str, Any], data: st.DataObject, lengths: list[int]
+) -> None:
+    model = random_model(small_config(context_length=8, n_layers=2, **family), np.float32)
+    texts = random_tokens(model.config, len(lengths), 8)
+    rows = np.array(
+        data.draw(st.lists(st.sampled_from(range(len(lengths))), min_size=1, unique=True))
+    )
+    cache, ends = model.make_cache(len(lengths)), np.array(lengths)
+    model.next_logits(texts[:, : max(lengths)], cache, ends)
+    cache.keep(rows)
+    assert cache.lengths.tolist() == ends[rows].tolist()
+    for n_more in range(3):
+        next_tokens = texts[rows, ends[rows] + n_more][:, None]  # (B, 1)
+        logits = model.next_logits(next_tokens, cache)
+        for place, row in enumerate(rows):
+            assert_close(
+                logits[place], model(texts[row : row + 1, : ends[row] + n_more + 1])[0, -1]
+            )
+
+
 def test_two_caches_do_not_meet() -> None:
     model = random_model(small_config(), np.float32)
     first, second = random_tokens(model.config, 1, 4), random_tokens(model.config, 1, 4, seed=1)

@@ -5,8 +5,10 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import typer
+from safetensors.numpy import load_file, save_file
 
 from llm_explainer.backend import load_backend
 from llm_explainer.checkpoint import save_checkpoint
@@ -250,3 +252,17 @@ def test_a_scripted_session_starts_with_the_prompt(command, model):
     assert code == 0
     assert out.startswith(text_of(model, "Once", max_tokens=8) + "\n")
     assert out.count("\n") >= 2
+
+
+def test_weights_in_half_precision_are_noted_in_one_line(tmp_path, model):
+    path = save_checkpoint(tmp_path / "half", model, TOKENIZER)
+    (path / "SHA256SUMS").unlink()
+    weights = path / "model.safetensors"
+    save_file({n: a.astype(np.float16) for n, a in load_file(weights).items()}, weights)
+    arguments = [str(path), "--prompt", "Once", "--max-tokens", "3", "--no-echo"]
+    done = subprocess.run([sys.executable, "-c", PROGRAM, *arguments], capture_output=True)
+    assert done.returncode == 0
+    assert b"float16" not in done.stdout
+    note = f"note: the weights in {path} are float16; they are used as float32"
+    assert done.stderr.decode().splitlines()[0] == note
+    assert len(done.stderr.splitlines()) == 2  # the other one says how fast it was

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from llm_explainer.init import STD, InitScheme, initializer
+from llm_explainer.config import InitScheme
+from llm_explainer.init import STD, initializer
 
 SHAPE = (300, 400)
 

@@ -127,6 +127,21 @@ def test_ragged_batches(family: dict[str, Any]) -> None:
 
 
 @each_family
+def test_rows_that_are_kept_go_on_as_before(family: dict[str, Any]) -> None:
+    model, twin = twins(n_layers=2, **family)
+    texts, lengths = random_tokens(model.config, 4, 5), np.array([2, 4, 1, 3])
+    caches = model.make_cache(4), twin.make_cache(4)
+    rows, one = np.array([3, 0]), np.array([[1], [2]])
+    model.next_logits(texts, caches[0], lengths)
+    twin.next_logits(texts, caches[1], lengths)
+    for cache in caches:
+        cache.keep(rows)
+        assert cache.lengths.tolist() == [3, 2]
+    for _ in range(2):
+        assert_close(twin.next_logits(one, caches[1]), model.next_logits(one, caches[0]))
+
+
+@each_family
 def test_next_logits_without_a_cache(family: dict[str, Any]) -> None:
     model, twin = twins(**family)
     tokens, lengths = random_tokens(model.config, 2, 6), np.array([2, 5])

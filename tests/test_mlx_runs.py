@@ -21,10 +21,12 @@ from llm_explainer import (
 from llm_explainer.errors import TrainingError
 from llm_explainer.generation import generate_batch
 from llm_explainer.tokenizer import CharTokenizer
-from llm_explainer.training import RunFolder, TrainConfig, Trainer
 from llm_explainer.training.batches import WindowBatches
+from llm_explainer.training.config import TrainConfig
 from llm_explainer.training.events import Evaluated, StepDone
 from llm_explainer.training.pretrain import DataConfig, PretrainSettings, resume_run, start_run
+from llm_explainer.training.run_folder import RunFolder
+from llm_explainer.training.trainer import Trainer
 from llm_explainer.tree import flatten
 
 TEXT = "the quick brown fox jumps over the lazy dog. " * 40

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ from small_models import FAMILIES, SWITCHES, Array, random_model, random_tokens,
 
 from llm_explainer.config import ModelConfig
 from llm_explainer.numpy_backend import GPT, SGD, AdamW, TrainStep, optimizer
-from llm_explainer.numpy_backend.flat import ALIGNMENT
 from llm_explainer.tree import flatten, unflatten
 
 GOLDEN = Path(__file__).parent / "golden" / "torch_training.npz"
@@ -157,7 +157,7 @@ def test_the_model_lives_in_one_flat_buffer(changes: dict[str, Any]) -> None:
     logits = model(tokens)
     flat = AdamW(model).flat
     assert flat.size == model.config.count_parameters() == len(flat.values)
-    assert flat.values.ctypes.data % ALIGNMENT == 0
+    assert flat.values.ctypes.data % mmap.PAGESIZE == 0
     n_decayed = 0
     for name, array in flatten(model.parameters()).items():
         np.testing.assert_array_equal(array, before[name])

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from tokenizer_cases import SAMPLE, one_of_each_kind
 
 from llm_explainer.errors import TokenizerError
-from llm_explainer.tokenizer import BPETokenizer, CharTokenizer, WordTokenizer
+from llm_explainer.tokenizer import BPETokenizer, CharTokenizer, WordTokenizer, sources
 from llm_explainer.tokenizer.counting import count_words
 from llm_explainer.tokenizer.splitter import Splitter
 
@@ -103,6 +104,18 @@ CALLS: dict[str, tuple[Callable[[], object], str]] = {
     "one id instead of a list": (lambda: BPE.decode(5), "decode takes a list of ids, received 5"),
     "text instead of ids": (lambda: BPE.decode("abc"), "decode takes a list of ids"),
     "an unknown id in a stream": (lambda: BPE.stream_decoder().push(300), "unknown token id 300"),
+    "half a character": (
+        lambda: BPE.decode([ord("é"), *BPE.encode("é")[:1], 65], errors="strict"),
+        'the ids give no UTF-8: byte 0xe9 at offset 0; use errors="replace", or decode_bytes',
+    ),
+    "another way with errors": (
+        lambda: BPE.decode([1], errors="ignore"),
+        "errors is 'ignore'; choose replace or strict",
+    ),
+    "no way with errors": (
+        lambda: KINDS["words"].decode([1], errors=None),
+        "errors is None; choose replace or strict",
+    ),
     "an unknown id of a word": (lambda: KINDS["words"].decode([9999]), "unknown token id 9999"),
 }
 
@@ -114,11 +127,23 @@ def test_refused_in_one_line(call: Callable[[], object], message: str) -> None:
     assert "\n" not in str(error.value)
 
 
+def readable_counts(path: Path, _: int) -> object:
+    return count_words(path, Splitter("gpt2"))
+
+
 def test_a_file_that_is_not_utf8(tmp_path: Path) -> None:
     path = tmp_path / "latin1.txt"
-    path.write_bytes("naïve ".encode("latin-1") * 100)
-    with pytest.raises(TokenizerError, match=r"latin1\.txt is not UTF-8"):
-        train(path, 300)
+    with mock.patch.object(sources, "_BLOCK_BYTES", 10):
+        for content, message in [
+            (b"the \xff theme", "byte 0xff at offset 4;"),
+            ("é, ".encode() * 10 + b"na\xefve", "byte 0xef at offset 42;"),
+            (b"ab " * 13 + b"\xc3!", "byte 0xc3 at offset 39;"),  # the last byte of a block
+            (b"ab " * 33 + "🙂".encode()[:3], "byte 0xf0 at offset 99;"),
+        ]:
+            path.write_bytes(content)
+            for learn in (train, readable_counts):
+                with pytest.raises(TokenizerError, match=rf"latin1\.txt is not UTF-8: {message}"):
+                    learn(path, 300)
     with pytest.raises(TokenizerError, match="cannot read"):
         train(tmp_path, 300)
 

@@ -6,6 +6,7 @@ import json
 import random
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +20,8 @@ from tokenizer_cases import (
     texts,
 )
 
+from llm_explainer.data import sliding_windows
+from llm_explainer.errors import TokenizerError
 from llm_explainer.tokenizer import BPETokenizer
 from llm_explainer.tokenizer.bpe_merging import LONG_WORD, merge_word
 from llm_explainer.tokenizer.bpe_training import Chains, learn_merges
@@ -218,10 +221,21 @@ def test_of_overlapping_special_tokens_the_longest_is_taken() -> None:
 
 
 def test_decoding_takes_numpy_ids() -> None:
-    numpy = pytest.importorskip("numpy")
     tokenizer = TOKENIZERS["gpt2"]
     ids = tokenizer.encode(SAMPLE)
-    assert tokenizer.decode(numpy.array(ids, numpy.uint16)) == SAMPLE
+    assert tokenizer.decode(np.array(ids, np.uint16)) == SAMPLE
+
+
+def test_bytes_that_are_no_utf8_are_replaced_or_refused() -> None:
+    tokenizer = TOKENIZERS["gpt2"]
+    data = "né 🙂".encode()
+    assert tokenizer.decode(list(data), errors="strict") == "né 🙂"
+    for broken, offset in [(data[:-1], 4), (b"ab\xff\xc3!", 2)]:
+        ids = list(broken)  # the first 256 ids are the bytes
+        assert tokenizer.decode(ids) == broken.decode(errors="replace")
+        with pytest.raises(TokenizerError, match=f"byte {broken[offset]:#04x} at offset {offset};"):
+            tokenizer.decode(ids, errors="strict")
+        assert tokenizer.decode_bytes(ids) == broken
 
 
 def test_figures_of_the_verdict_with_gpt2s_vocabulary() -> None:
@@ -230,7 +244,9 @@ def test_figures_of_the_verdict_with_gpt2s_vocabulary() -> None:
     ids = tokenizer.encode(text)
     assert (tokenizer.vocab_size, tokenizer.end_of_text) == (50257, 50256)
     assert len(ids) == 5145
-    assert ids[:5] == [40, 367, 2885, 1464, 1807]
+    inputs, targets = sliding_windows(np.array(ids, np.uint16), 4, 4)
+    assert inputs[0].tolist() == [40, 367, 2885, 1464]
+    assert targets[0].tolist() == [367, 2885, 1464, 1807]
     assert tokenizer.decode(ids) == text
     sentence = "Hello, this is a test sentence{}. <|endoftext|> It's the last he painted, you know,"
     begin, stop = [15496, 11, 428, 318, 257, 1332, 6827], [13, 220, 50256]

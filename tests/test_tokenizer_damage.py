@@ -32,6 +32,26 @@ def set_vocab(**values: object) -> Callable[[dict[str, Any]], object]:
     return lambda document: document["model"]["vocab"].update(values)
 
 
+def like_qwen(document: dict[str, Any]) -> None:
+    """Make the file one as Qwen 2 has it: text is normalized before it is cut."""
+    byte_level = {**document["pre_tokenizer"], "use_regex": False}
+    split = {"type": "Split", "pattern": {"Regex": r"\p{L}+|\P{L}"}, "behavior": "Isolated"}
+    steps = [{**split, "invert": False}, byte_level]
+    document.update(
+        normalizer={"type": "NFC"},
+        pre_tokenizer={"type": "Sequence", "pretokenizers": steps},
+        post_processor={**byte_level, "use_regex": False},
+    )
+
+
+def like_roberta(document: dict[str, Any]) -> None:
+    """Make the file one as RoBERTa has it: a token that takes the blank before it."""
+    mask = {**document["added_tokens"][0], "content": "<mask>", "id": 300, "lstrip": True}
+    document["added_tokens"].append(mask)
+    document["model"]["vocab"]["<mask>"] = 300
+    document["post_processor"] = {"type": "RobertaProcessing", "add_prefix_space": False}
+
+
 FILES: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "is not valid JSON"),
     "cut off": (BPE.to_json()[:2000], "is not valid JSON .* it may be cut off"),
@@ -65,7 +85,9 @@ FILES: dict[str, tuple[bytes, str]] = {
     ),
     "not byte-level": (edited(set_vocab(**{"▁the": 300})), "'▁', which stands for no byte"),
     "a normalizer": (edited(lambda d: d.update(normalizer={"type": "NFC"})), "normalizer is"),
-    "ignored merges": (edited(set_model(ignore_merges=True)), "model.ignore_merges is True"),
+    "Qwen's": (edited(like_qwen), r"normalizer is \{'type': 'NFC'\}; only null is supported"),
+    "RoBERTa's": (edited(like_roberta), "lstrip of '<mask>' is True; only false is supported"),
+    "merges half ignored": (edited(set_model(ignore_merges=1)), "model.ignore_merges is 1; only"),
     "dropout": (edited(set_model(dropout=0.1)), "model.dropout is 0.1"),
     "a suffix": (edited(set_model(end_of_word_suffix="</w>")), "end_of_word_suffix is '</w>'"),
     "no split": (edited(lambda d: d.update(pre_tokenizer=None)), "pre_tokenizer is None"),

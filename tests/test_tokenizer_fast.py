@@ -192,7 +192,7 @@ def test_long_words_that_are_not_packed_do_not_pile_up() -> None:
         tokenizer = BPETokenizer.train([SAMPLE], 300)
         for letter in "abcdefgh":
             tokenizer.encode_array(letter * 6000)
-            assert tokenizer._fast_encoder._words._words.n_long_bytes <= 12_000  # type: ignore[union-attr]
+            assert tokenizer._fast_encoder._words._recent.words.n_long_bytes <= 12_000  # type: ignore[union-attr]
 
 
 def test_larger_vocabularies_give_uint32() -> None:

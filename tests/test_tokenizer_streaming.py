@@ -159,7 +159,7 @@ def test_a_stream_scans_a_word_without_end_a_bounded_number_of_times(
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_workers_count_the_same_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(counting, "_BATCH_CHARS", 500)
-    monkeypatch.setattr(sources, "_BLOCK_CHARS", 100)
+    monkeypatch.setattr(sources, "_BLOCK_BYTES", 101)
     rng = random.Random(5)
     joints = ["   ", "\n  ", "  \n x", "\u3000 y", "a" * 600]
     text = "".join(rng.choice([*NASTY_TEXTS, *joints, SAMPLE]) for _ in range(200))

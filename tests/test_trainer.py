@@ -10,10 +10,12 @@ import pytest
 from llm_explainer import ModelConfig, load_backend, load_checkpoint
 from llm_explainer.errors import CheckpointError, ConfigError, TrainingError
 from llm_explainer.tokenizer import CharTokenizer
-from llm_explainer.training import RunFolder, TrainConfig, Trainer
 from llm_explainer.training.batches import WindowBatches
+from llm_explainer.training.config import TrainConfig
 from llm_explainer.training.evaluation import token_byte_lengths
 from llm_explainer.training.events import Evaluated, Sampled, Saved, StepDone
+from llm_explainer.training.run_folder import RunFolder
+from llm_explainer.training.trainer import Trainer
 from llm_explainer.tree import flatten
 
 TEXT = "the quick brown fox jumps over the lazy dog. " * 40

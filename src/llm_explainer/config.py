@@ -14,6 +14,8 @@ Family = Literal["gpt2", "llama"]
 Norm = Literal["layernorm", "rmsnorm"]
 Position = Literal["learned", "sinusoidal", "rope"]
 Activation = Literal["relu", "gelu", "silu", "swiglu"]
+InitScheme = Literal["normal", "truncated_normal", "zeros"]
+"""How fresh weights are drawn; see ``init.py``."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,5 +29,13 @@ class TrainingError(LLMExplainerError):
     """Training that cannot go on, such as a loss that is no longer finite."""
 
 
+class ProcessLost(TrainingError):  # noqa: N818 - says what happened
+    """Another process of a distributed run that is gone."""
+
+
 class BackendUnavailable(LLMExplainerError):  # noqa: N818 - a name that others build on
     """A backend that this machine lacks."""
+
+
+class LLMExplainerWarning(UserWarning):
+    """Something that a user should know and that stops nothing; a line of the commands."""

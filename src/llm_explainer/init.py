@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-InitScheme = Literal["normal", "truncated_normal", "zeros"]
+from llm_explainer.config import InitScheme
+
 Init = Callable[[tuple[int, ...], float], NDArray[np.float32]]
 """``init(shape, scale)`` draws the next weight; the order of the calls fixes its values."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +25,7 @@ from llm_explainer.checkpoint.saving import (
 )
 from llm_explainer.checkpoint.tensors import Array, Shape, TensorFiles
 from llm_explainer.checkpoint.weights import build_model, weight_files
-from llm_explainer.errors import CheckpointError
+from llm_explainer.errors import CheckpointError, LLMExplainerWarning
 from llm_explainer.tokenizer import Tokenizer, load_tokenizer
 from llm_explainer.tree import flatten
 
@@ -58,6 +59,9 @@ def load_checkpoint(path: str | os.PathLike[str], backend: str = "auto") -> tupl
 def load_model(path: str | os.PathLike[str], backend: str = "auto") -> Any:
     """Return the model of a checkpoint, as ``load_checkpoint`` does, without a tokenizer.
 
+    Its parameters are float32. Where the file has them in float16 or bfloat16, that is what they
+    become, number for number, and a ``LLMExplainerWarning`` says so.
+
     Raises:
         CheckpointError: missing, damaged, or a model that we cannot build.
         BackendUnavailable: no such backend.
@@ -68,7 +72,15 @@ def load_model(path: str | os.PathLike[str], backend: str = "auto") -> Any:
         verify_checksums(directory, [CONFIG, *(file.name for file in files)])
         container, config = read_config(directory / CONFIG)
         with TensorFiles(files) as tensors:
-            return build_model(nn, container, config, tensors, directory)
+            model = build_model(nn, container, config, tensors, directory)
+            rounded = tensors.rounded()
+    if rounded is not None:
+        warnings.warn(
+            f"the weights in {directory} are {rounded}; they are used as float32",
+            LLMExplainerWarning,
+            stacklevel=2,
+        )
+    return model
 
 
 def load_trainer_state(

@@ -75,8 +75,7 @@ def save_checkpoint(
             _write_json(folder / CONFIG, document)
             write_tensors(folder / MODEL, _stored_tensors(model))
             if tokenizer is not None:
-                tokenizer.save(folder / TOKENIZER)
-                _write_json(folder / TOKENIZER_CONFIG, _tokenizer_document(tokenizer, config))
+                write_tokenizer(folder, tokenizer, config.context_length)
             if trainer_state is not None:
                 _write_json(folder / TRAINER, trainer_state)
             if optimizer_state is not None:
@@ -102,6 +101,29 @@ def check_vocabulary(
         )
 
 
+def write_tokenizer(folder: Path, tokenizer: Tokenizer, context_length: int | None = None) -> None:
+    """Write ``tokenizer.json``, and ``tokenizer_config.json`` for Hugging Face's ``AutoTokenizer``.
+
+    Args:
+        folder: that the caller will make appear all at once.
+        tokenizer: of any kind.
+        context_length: of the model that it belongs to; None where there is none yet.
+
+    Raises:
+        OSError: the files cannot be written.
+    """
+    document: dict[str, Any] = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "clean_up_tokenization_spaces": False,  # it would drop spaces before punctuation
+    }
+    if context_length is not None:
+        document["model_max_length"] = context_length
+    if tokenizer.end_of_text is not None:
+        document |= {"bos_token": END_OF_TEXT, "eos_token": END_OF_TEXT}
+    tokenizer.save(folder / TOKENIZER)
+    _write_json(folder / TOKENIZER_CONFIG, document)
+
+
 def _stored_tensors(model: Model) -> dict[str, Array]:
     """Return the arrays of ``model.safetensors``: views where the file has them as we do."""
     parameters = {name: np.asarray(array) for name, array in flatten(model.parameters()).items()}
@@ -119,17 +141,6 @@ def _stored_tensors(model: Model) -> dict[str, Array]:
                 tensors[name] = array[first : first + shape[0]]
                 first += shape[0]
     return tensors
-
-
-def _tokenizer_document(tokenizer: Tokenizer, config: ModelConfig) -> dict[str, Any]:
-    document: dict[str, Any] = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "model_max_length": config.context_length,
-        "clean_up_tokenization_spaces": False,  # it would drop spaces before punctuation
-    }
-    if tokenizer.end_of_text is not None:
-        document |= {"bos_token": END_OF_TEXT, "eos_token": END_OF_TEXT}
-    return document
 
 
 def _write_json(path: Path, document: dict[str, Any]) -> None:

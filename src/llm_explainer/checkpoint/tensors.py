@@ -18,7 +18,8 @@ from llm_explainer.errors import CheckpointError
 Array = NDArray[Any]
 Shape = tuple[int, ...]
 
-_READABLE = ("F32", "F16", "BF16")
+_NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+_READABLE = tuple(_NAMES)
 
 
 def write_tensors(path: Path, arrays: dict[str, Array]) -> None:
@@ -65,6 +66,11 @@ class TensorFiles:
 
     def __exit__(self, *exception: object) -> None:
         self._stack.close()
+
+    def rounded(self) -> str | None:
+        """Return the type of fewer bits than float32 that tensors have here, if any does."""
+        dtypes = {file.get_slice(name).get_dtype() for name, (_, file) in self._homes.items()}
+        return next((_NAMES[dtype] for dtype in sorted(dtypes) if dtype != "F32"), None)
 
     @property
     def n_numbers(self) -> int:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import sys
+import warnings
 from collections.abc import Callable
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 import typer
 
-from llm_explainer.errors import LLMExplainerError
+from llm_explainer.errors import LLMExplainerError, LLMExplainerWarning
 
 FAILED = 2
 """Exit code of a command that could not do what was asked, as for a wrong option."""
@@ -27,6 +28,7 @@ def run(program: typer.Typer | Callable[..., None]) -> NoReturn:
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a narrow terminal is no reason to crash
+    warnings.showwarning = _show_warning
     arguments = [argument for argument in sys.argv[1:] if argument != _DEBUG]
     try:
         # Typer turns a wrong option, Ctrl-C and a closed pipe into exit codes.
@@ -38,6 +40,24 @@ def run(program: typer.Typer | Callable[..., None]) -> NoReturn:
         typer.secho(f"error: {message}", err=True, fg="red")
         sys.exit(FAILED)
     sys.exit(0)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Show what the library has to say in one line, without the place in its code."""
+    if issubclass(category, LLMExplainerWarning):
+        typer.secho(f"note: {message}", err=True, dim=True)
+    else:
+        _python_shows_warning(message, category, filename, lineno, file, line)
+
+
+_python_shows_warning = warnings.showwarning
 
 
 def _single_command(function: Callable[..., None]) -> typer.Typer:

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from typer import Option
 
+from llm_explainer.commands.distributed import join, leading
 from llm_explainer.commands.options import Options, given, refuse, with_options
 from llm_explainer.commands.training import INTERRUPTED, report_result, train_with_view
 from llm_explainer.config import ModelConfig
@@ -36,12 +37,17 @@ def pretrain(
     out: Annotated[Path, Option(help="the run folder")] = Path("runs/pretrain"),
     overwrite: Annotated[bool, Option("--overwrite", help="replace the run in --out")] = False,
     resume: Annotated[
-        Path | None, Option(help="continue this run exactly; takes no options but --backend")
+        Path | None,
+        Option(help="continue this run exactly; beside it, --backend and --distributed"),
     ] = None,
     start_from: Annotated[
         str | None, Option("--from", help="start a new run with this checkpoint's weights")
     ] = None,
     backend: Annotated[str, Option(help="auto, numpy or mlx")] = "auto",
+    distributed: Annotated[
+        bool,
+        Option("--distributed", help="share every batch with the processes of mlx.launch (MLX)"),
+    ] = False,
     **settings: Any,
 ) -> None:
     """Pre-train a language model: learn a tokenizer, then to predict each next token.
@@ -58,37 +64,44 @@ def pretrain(
       uv run train_pretrain.py --resume runs/notes
 
       uv run train_pretrain.py --from runs/notes --corpus poems.txt --out runs/poems
+
+      uv run mlx.launch -n 2 --backend ring -- python train_pretrain.py --distributed
     """
     console = Console()
     typed = given(context)
     if resume is not None:
-        refuse(typed - {"resume", "backend"}, "--resume continues a run exactly as it was set up")
-        run = resume_run(RunFolder(resume), backend=backend if "backend" in typed else None)
-        console.print(f"resuming {resume} after step {run.trainer.step:,}")
-    else:
-        if start_from is not None:
-            fixed = {*MODEL.names, "size", "family", "init_scheme", "tokenizer", "vocab_size"}
-            refuse(typed & fixed, "--from takes the model and its tokenizer from the checkpoint")
-        with StageProgress(console) as progress:
-            run = start_run(
-                PretrainSettings(
-                    data=DataConfig(**DATA.take(settings)),
-                    train=TrainConfig(**TRAINING.take(settings)),
-                    size=size,
-                    family=family,
-                    model=MODEL.take(settings),
-                    backend=backend,
-                    start_from=start_from,
-                ),
-                RunFolder(out),
-                overwrite=overwrite,
-                report=progress.report,
-            )
-    finish(run, console)
+        allowed = {"resume", "backend", "distributed"}
+        refuse(typed - allowed, "--resume continues a run exactly as it was set up")
+    if start_from is not None:
+        fixed = {*MODEL.names, "size", "family", "init_scheme", "tokenizer", "vocab_size"}
+        refuse(typed & fixed, "--from takes the model and its tokenizer from the checkpoint")
+    plan = PretrainSettings(
+        data=DataConfig(**DATA.take(settings)),
+        train=TrainConfig(**TRAINING.take(settings)),
+        size=size,
+        family=family,
+        model=MODEL.take(settings),
+        backend="mlx" if distributed and backend == "auto" else backend,
+        start_from=start_from,
+    )
+    folder = RunFolder(out if resume is None else resume)
+    processes = join(plan.backend, context.params, folder) if distributed else None
+    with leading(processes, folder):
+        if resume is not None:
+            chosen = plan.backend if "backend" in typed or distributed else None
+            run = resume_run(folder, backend=chosen, processes=processes)
+            console.print(f"resuming {resume} after step {run.trainer.step:,}")
+        else:
+            with StageProgress(console) as progress:
+                run = start_run(
+                    plan, folder, overwrite=overwrite, report=progress.report, processes=processes
+                )
+        finish(run, console)
 
 
 def finish(run: Run, console: Console) -> None:
-    """Train, say how it went, and what to do next."""
+    """Say what training will take, train, say how it went, and what to do next."""
+    console.print(run.preflight.summary(), highlight=False, soft_wrap=True)
     result = train_with_view(run, console)
     report_result(result, run, console)
     if not result.finished:

@@ -78,6 +78,7 @@ def quick(
     with StageProgress(console) as progress:
         run = start_run(settings, folder, overwrite=overwrite, report=progress.report)
     console.print(f"[bold]2.[/] A model learns to predict the next token, {steps:,} times over.")
+    console.print(run.preflight.summary(), highlight=False, soft_wrap=True)
     result = train_with_view(run, console)
     report_result(result, run, console)
     if not result.finished:

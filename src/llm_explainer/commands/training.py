@@ -31,18 +31,18 @@ def train_with_view(run: Run, console: Console) -> TrainResult:
         console, str(folder.path), run.description, trainer.config.steps, trainer.step
     )
     trainer.observers = [log, view]
-    try:
-        with view, stop_on_interrupt(trainer):
-            result = trainer.train()
-    finally:
-        log.close()
-        draw_loss_curve(read_log(folder.log_file), folder.curve_file, folder.path.name)
-    return result
+    with stop_on_interrupt(trainer):
+        try:
+            with view:
+                return trainer.train()
+        finally:
+            log.close()
+            draw_loss_curve(read_log(folder.log_file), folder.curve_file, folder.path.name)
 
 
 @contextmanager
 def stop_on_interrupt(trainer: Trainer) -> Iterator[None]:
-    """Let Ctrl-C (and a polite kill) end training after the step in progress.
+    """Let Ctrl-C, a polite kill or a closed terminal end training after the step in progress.
 
     A second Ctrl-C interrupts at once, as usual; the newest checkpoint stays whole.
     """
@@ -51,7 +51,10 @@ def stop_on_interrupt(trainer: Trainer) -> Iterator[None]:
         trainer.request_stop()
         signal.signal(number, signal.default_int_handler)
 
-    signals = (signal.SIGINT, signal.SIGTERM)
+    names = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows lacks the last one
+    signals = [number for name in names if (number := getattr(signal, name, None))]
+    # What nohup has this process ignore stays ignored.
+    signals = [number for number in signals if signal.getsignal(number) != signal.SIG_IGN]
     before = [signal.signal(number, stop) for number in signals]
     try:
         yield

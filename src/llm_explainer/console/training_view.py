@@ -108,7 +108,8 @@ class TrainingView:
             self._line(
                 f"step {event.step}/{self._total_steps}  "
                 f"loss {self._smoothed / self._weight:.4f}  lr {event.learning_rate:.2e}  "
-                f"{self._tokens / self._seconds:,.0f} tokens/s  {self._time_left()} left"
+                f"{self._tokens / self._seconds:,.0f} tokens/s  "
+                f"{event.peak_memory / 1e9:.2f} GB  {self._time_left()} left"
             )
 
     def _line(self, text: str) -> None:
@@ -144,6 +145,8 @@ class TrainingView:
             rows.add_row("learning rate", f"{self._last.learning_rate:.2e}")
             rows.add_row("gradient norm", f"{self._last.grad_norm:.3f}")
             rows.add_row("speed", f"{self._tokens / self._seconds:,.0f} tokens/s")
+            if self._last.peak_memory:
+                rows.add_row("memory", f"{self._last.peak_memory / 1e9:.2f} GB at most")
         if self._checkpoint:
             rows.add_row("checkpoint", self._checkpoint)
         if self._sample:

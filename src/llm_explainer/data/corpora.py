@@ -21,8 +21,7 @@ NAMES = ("auto", "stories", "shakespeare", "tinystories")
 STORY_BYTES = 4_000_000
 """How much of the endless stories is taken when nobody says how much."""
 
-TRAIN_FRACTION = 0.9
-VALIDATION_EVERY = 10  # of a corpus of documents, every tenth is for validation
+VALIDATION_FRACTION = 0.1
 VALIDATION_SEED_OFFSET = 1 << 32  # stories for validation come from seeds that nobody types
 AUTO_TIMEOUT_S = 5.0
 
@@ -41,6 +40,18 @@ class Text:
         for piece in self.pieces():
             yield piece.text
 
+    def first(self, n_bytes: int) -> Text:
+        """Return the text's beginning.
+
+        Raises:
+            CorpusError: there is not as much.
+        """
+        if not 1 <= n_bytes <= self.size_bytes:
+            raise CorpusError(
+                f"{n_bytes:,} bytes of a text of {self.size_bytes:,}; take 1 to {self.size_bytes:,}"
+            )
+        return Text(lambda: _limit(self.pieces(), n_bytes, ends_document=False), n_bytes)
+
 
 @dataclass(frozen=True)
 class Corpus:
@@ -57,61 +68,70 @@ def load_corpus(
     *,
     seed: int = 0,
     max_bytes: int | None = None,
+    validation_fraction: float = VALIDATION_FRACTION,
     progress: downloads.Progress | None = None,
 ) -> Corpus:
     """Return the corpus of that name or path.
 
-    A tenth is for validation. Of one continuous text, such as Shakespeare, the last tenth of the
-    characters (as in nanoGPT); of ten documents or more, every tenth; of the stories, stories from
-    another seed; of TinyStories, its own validation file.
+    A tenth, or another fraction, is for validation. Of one continuous text, such as Shakespeare,
+    the last tenth of the characters (as in nanoGPT); of ten documents or more, every tenth; of the
+    stories, stories from another seed; of TinyStories, its own validation file.
 
     Args:
         name: one of ``NAMES``, or the path of a text file or folder. ``auto`` is Shakespeare when
             cached or reachable, otherwise the stories; ``description`` says which and why.
         seed: which stories; the other corpora do not depend on it.
         max_bytes: take about this much text, of both splits together; None is all of it.
+        validation_fraction: above 0 and below 1.
         progress: called during a download with (bytes that we have, bytes in all).
 
     Raises:
-        CorpusError: no such name or path, no text, not UTF-8, unreadable, or a failed download.
+        CorpusError: no such name or path, no text, not UTF-8, unreadable, a failed download; a
+            number of bytes or a fraction that cannot work.
     """
     if max_bytes is not None and max_bytes < 1:
         raise CorpusError(f"max_bytes is {max_bytes}; it takes 1 or more, or none for everything")
+    if not 0 < validation_fraction < 1:
+        raise CorpusError(
+            f"validation_fraction is {validation_fraction}; it takes a number above 0 and below 1"
+        )
     match str(name):
         case "auto":
-            return _auto(seed, max_bytes, progress)
+            return _auto(seed, max_bytes, validation_fraction, progress)
         case "stories":
-            return _stories(seed, max_bytes or STORY_BYTES)
+            return _stories(seed, max_bytes or STORY_BYTES, validation_fraction)
         case "shakespeare":
             path = downloads.download(downloads.SHAKESPEARE, progress=progress)
-            return _from_files("shakespeare", [path], max_bytes)
+            return _from_files("shakespeare", [path], max_bytes, validation_fraction)
         case "tinystories":
-            return _tinystories(max_bytes, progress)
+            return _tinystories(max_bytes, validation_fraction, progress)
     if paths := _text_files(name):
-        return _from_files(str(name), paths, max_bytes)
+        return _from_files(str(name), paths, max_bytes, validation_fraction)
     raise CorpusError(
         f"no corpus or file {str(name)!r}; choose one of {', '.join(NAMES)}, or the path of a "
         f"text file or folder"
     )
 
 
-def _auto(seed: int, max_bytes: int | None, progress: downloads.Progress | None) -> Corpus:
+def _auto(
+    seed: int, max_bytes: int | None, fraction: float, progress: downloads.Progress | None
+) -> Corpus:
     try:
         path = downloads.download(
             downloads.SHAKESPEARE, progress=progress, timeout_s=AUTO_TIMEOUT_S
         )
     except CorpusError:
-        stories = _stories(seed, max_bytes or STORY_BYTES)
+        stories = _stories(seed, max_bytes or STORY_BYTES, fraction)
         why = "Shakespeare is neither cached nor reachable"
         return Corpus("stories", f"{stories.description}; {why}", stories.train, stories.validation)
-    return _from_files("shakespeare", [path], max_bytes)
+    return _from_files("shakespeare", [path], max_bytes, fraction)
 
 
-def _stories(seed: int, size: int) -> Corpus:
+def _stories(seed: int, size: int, fraction: float) -> Corpus:
     def text(seed: int, size: int) -> Text:
         return Text(lambda: (Piece(story, True) for story in stories_text(size, seed)), size)
 
-    n_train = max(1, int(TRAIN_FRACTION * size))
+    n_train = max(1, int((1 - fraction) * size))
     return Corpus(
         name="stories",
         description=f"stories: {_amount(size)} of built-in stories, seed {seed}",
@@ -120,14 +140,16 @@ def _stories(seed: int, size: int) -> Corpus:
     )
 
 
-def _tinystories(max_bytes: int | None, progress: downloads.Progress | None) -> Corpus:
-    def text(file: downloads.RemoteFile, fraction: float) -> Text:
+def _tinystories(
+    max_bytes: int | None, fraction: float, progress: downloads.Progress | None
+) -> Corpus:
+    def text(file: downloads.RemoteFile, share: float) -> Text:
         path = downloads.download(file, progress=progress)
-        limit = None if max_bytes is None else max(1, int(fraction * max_bytes))
+        limit = None if max_bytes is None else max(1, int(share * max_bytes))
         return Text(lambda: _limit(read_pieces(path), limit), min(limit or file.size, file.size))
 
-    validation = text(downloads.TINYSTORIES_VALID, 1 - TRAIN_FRACTION)
-    train = text(downloads.TINYSTORIES_TRAIN, TRAIN_FRACTION)
+    validation = text(downloads.TINYSTORIES_VALID, fraction)
+    train = text(downloads.TINYSTORIES_TRAIN, 1 - fraction)
     amount = _amount(train.size_bytes + validation.size_bytes)
     return Corpus("tinystories", f"tinystories: {amount}", train, validation)
 
@@ -143,7 +165,7 @@ def _text_files(name: str | Path) -> list[Path]:
         raise CorpusError(f"cannot read {str(name)!r}: {error.strerror or error}") from error
 
 
-def _from_files(name: str, paths: list[Path], max_bytes: int | None) -> Corpus:
+def _from_files(name: str, paths: list[Path], max_bytes: int | None, fraction: float) -> Corpus:
     """Split the text of files; one pass over it counts, and finds what is not UTF-8."""
 
     def pieces() -> Iterator[Piece]:
@@ -153,11 +175,11 @@ def _from_files(name: str, paths: list[Path], max_bytes: int | None) -> Corpus:
     n_bytes, n_characters, n_documents = _count(pieces())
     if not n_characters:
         raise CorpusError(f"corpus {name} is empty; it takes a file with some UTF-8 text")
-    if n_documents >= VALIDATION_EVERY:
-        train, validation = _split_documents(pieces)
+    if int(fraction * n_documents):
+        train, validation = _split_documents(pieces, fraction)
     else:
-        train, validation = _split_characters(pieces, int(TRAIN_FRACTION * n_characters))
-    n_train = int(TRAIN_FRACTION * n_bytes)
+        train, validation = _split_characters(pieces, int((1 - fraction) * n_characters))
+    n_train = int((1 - fraction) * n_bytes)
     documents = f" in {n_documents:,} documents" if n_documents > 1 else ""
     return Corpus(
         name=name,
@@ -170,13 +192,13 @@ def _from_files(name: str, paths: list[Path], max_bytes: int | None) -> Corpus:
 Pieces = Callable[[], Iterator[Piece]]
 
 
-def _split_documents(pieces: Pieces) -> tuple[Pieces, Pieces]:
-    """Give every tenth document to validation."""
+def _split_documents(pieces: Pieces, fraction: float) -> tuple[Pieces, Pieces]:
+    """Give a fraction of the documents to validation, evenly spread: of 0.1, every tenth."""
 
     def select(validation: bool) -> Iterator[Piece]:
         document = 0
         for piece in pieces():
-            if validation == (document % VALIDATION_EVERY == VALIDATION_EVERY - 1):
+            if validation == (int(fraction * (document + 1)) > int(fraction * document)):
                 yield piece
             document += piece.ends_document
 
@@ -205,18 +227,23 @@ def _split_characters(pieces: Pieces, n_train: int) -> tuple[Pieces, Pieces]:
     return train, validation
 
 
-def _limit(pieces: Iterable[Piece], max_bytes: int | None) -> Iterator[Piece]:
-    """Yield pieces up to a number of bytes; the last one may be cut, never inside a character."""
+def _limit(
+    pieces: Iterable[Piece], max_bytes: int | None, *, ends_document: bool = True
+) -> Iterator[Piece]:
+    """Yield pieces up to a number of bytes; the last one may be cut, never inside a character.
+
+    ``ends_document`` says whether a cut is the end of a document.
+    """
     if max_bytes is None:
         yield from pieces
         return
     left = max_bytes
-    for text, ends_document in pieces:
-        encoded = text.encode()
+    for piece in pieces:
+        encoded = piece.text.encode()
         if len(encoded) >= left:
-            yield Piece(encoded[:left].decode(errors="ignore"), ends_document=True)
+            yield Piece(encoded[:left].decode(errors="ignore"), ends_document)
             return
-        yield Piece(text, ends_document)
+        yield piece
         left -= len(encoded)
 
 

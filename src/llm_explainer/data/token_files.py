@@ -7,11 +7,8 @@ pages that a batch touches.
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +16,9 @@ from numpy.typing import NDArray
 from llm_explainer.data.corpora import Text
 from llm_explainer.data.text_files import BLOCK_BYTES
 from llm_explainer.errors import CorpusError
-from llm_explainer.tokenizer.base import END_OF_TEXT, Tokenizer, token_dtype
+from llm_explainer.tokenizer.base import END_OF_TEXT, Tokenizer
+from llm_explainer.tokenizer.crew import in_order
+from llm_explainer.tokenizer.token_writer import DTypeName, open_token_file
 
 Tokens = NDArray[np.unsignedinteger]  # (n,)
 CHECK_BLOCK = 1 << 22  # ids looked at together by check_ids
@@ -30,6 +29,8 @@ def write_tokens(
     text: Text,
     tokenizer: Tokenizer,
     *,
+    dtype: DTypeName | None = None,
+    workers: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> int:
     """Encode a text into a token file; return the number of tokens.
@@ -41,31 +42,25 @@ def write_tokens(
         path: where to; an existing file is replaced.
         text: a split of a corpus.
         tokenizer: anything with the tokenizers' interface.
+        dtype: "uint16" or "uint32"; None is the smallest that holds every id.
+        workers: processes that encode.
         progress: called after each block with the characters encoded so far.
 
     Raises:
-        CorpusError: the text gives no tokens, or the file cannot be written.
-        TokenizerError: the tokenizer cannot take the text.
+        CorpusError: the text gives no tokens, the file cannot be written, or ``dtype`` is too small
+            for the vocabulary.
+        TokenizerError: the tokenizer cannot take the text, or no ``workers``.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            n_tokens = _write(file, text, tokenizer, progress)
-            file.flush()
-            os.fsync(file.fileno())
-        if not n_tokens:
-            raise CorpusError(f"no tokens for {path}: the text is empty; it takes some text")
-        temporary.replace(path)
-    except OSError as error:
-        raise CorpusError(
-            f"cannot write token file {path}: {error.strerror or error}; choose a folder that "
-            f"exists, is writable and has room"
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):  # most often it is gone: it has the real name now
-            temporary.unlink()
-    return n_tokens
+    special = set() if tokenizer.end_of_text is None else {END_OF_TEXT}
+    n_characters = 0
+    with open_token_file(path, tokenizer.vocab_size, dtype) as writer:
+        blocks = _blocks(text, separate=bool(special))
+        for n_more, ids in in_order(workers, _encode, (tokenizer, special), blocks):
+            writer.append(ids)
+            n_characters += n_more
+            if progress is not None:
+                progress(n_characters)
+    return writer.n_tokens
 
 
 def open_tokens(path: str | Path) -> Tokens:
@@ -110,30 +105,10 @@ def check_ids(tokens: Tokens, vocab_size: int) -> None:
             )
 
 
-def _write(
-    file: BinaryIO, text: Text, tokenizer: Tokenizer, progress: Callable[[int], None] | None
-) -> int:
-    dtype = token_dtype(tokenizer.vocab_size)
-    _write_header(file, dtype, 0)  # to be overwritten when the length is known
-    start = file.tell()
-    n_tokens = n_characters = 0
-    special = set() if tokenizer.end_of_text is None else {END_OF_TEXT}
-    for block in _blocks(text, separate=bool(special)):
-        ids = tokenizer.encode_array(block, allowed_special=special)
-        file.write(ids.tobytes())
-        n_tokens += len(ids)
-        n_characters += len(block)
-        if progress is not None:
-            progress(n_characters)
-    file.seek(0)
-    _write_header(file, dtype, n_tokens)
-    assert file.tell() == start  # NumPy leaves room in the header for the length to grow
-    return n_tokens
-
-
-def _write_header(file: BinaryIO, dtype: np.dtype[np.unsignedinteger], n_tokens: int) -> None:
-    header = {"descr": dtype.str, "fortran_order": False, "shape": (n_tokens,)}
-    np.lib.format.write_array_header_1_0(file, header)
+def _encode(job: tuple[Tokenizer, set[str]], block: str) -> tuple[int, Tokens]:
+    """Return how many characters a block has, and its ids."""
+    tokenizer, special = job
+    return len(block), tokenizer.encode_array(block, allowed_special=special)
 
 
 def _blocks(text: Text, *, separate: bool) -> Iterator[str]:

@@ -132,18 +132,28 @@ class Decoder:
 
     def _next_logits(self) -> Any:
         """Return the logits (B, V) after the last token of each text in the batch."""
-        going = [text for text in self._batch if not text.ended_by]
-        if self._cache is None or 4 * len(going) <= len(self._batch):
-            # Most of the batch has ended: now it pays to fill a cache of the others alone.
-            self._batch = going
+        if self._cache is None:
+            self._batch = [text for text in self._batch if not text.ended_by]
             return self._read_all()
-        # Ended texts are fed along. Cut to the length of one that goes on, they neither outgrow
-        # the cache nor force a mask upon a batch of equal lengths.
-        ended = np.array([bool(text.ended_by) for text in self._batch])  # (B,)
-        lengths = self._cache.lengths
-        self._cache.trim(np.where(ended, lengths[ended.argmin()], lengths))
+        self._let_ended_leave()
         last_tokens = np.array([text.window[-1:] for text in self._batch])  # (B, 1)
         return self._model.next_logits(last_tokens, self._cache)
+
+    def _let_ended_leave(self) -> None:
+        """Take ended texts out of the batch, a quarter of it or more at a time.
+
+        That copies the cache, so the few in between are fed along. Cut to the length of a text that
+        goes on, they neither outgrow the cache nor force a mask upon a batch of equal lengths.
+        """
+        going = [place for place, text in enumerate(self._batch) if not text.ended_by]
+        n_texts = len(self._batch)
+        if 4 * len(going) <= 3 * n_texts:
+            self._batch = [self._batch[place] for place in going]
+            self._cache.keep(np.array(going))
+        elif len(going) < n_texts:
+            lengths = np.full(n_texts, self._cache.lengths[going[0]])  # (B,)
+            lengths[going] = self._cache.lengths[going]
+            self._cache.trim(lengths)
 
     def _read_all(self) -> Any:
         """Compute the batch's windows from their start, into a new cache."""

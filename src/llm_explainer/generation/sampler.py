@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -50,24 +51,25 @@ class Sampler:
         Raises:
             GenerationError: logits that are not finite.
         """
-        logits = self._penalized(logits.astype(np.float64))  # (V,)
-        if not np.isfinite(logits.max()):  # nan if any is
+        if self._sampling.repetition_penalty != 1:
+            logits = self._penalized(logits)
+        likeliest = int(logits.argmax())  # nan counts as the highest
+        if not math.isfinite(logits[likeliest]):
             raise GenerationError(
-                f"the model's highest score is {logits.max()}; its weights are damaged or its "
+                f"the model's highest score is {logits[likeliest]}; its weights are damaged or its "
                 "training diverged, so try an earlier checkpoint"
             )
         if self._sampling.temperature == 0:
-            token = int(logits.argmax())
+            token = likeliest
         else:
-            token = self._draw(*distribution(logits, self._sampling))
+            token = self._draw(*distribution(logits.astype(np.float64), self._sampling))
         self._seen.add(token)
         return token
 
     def _penalized(self, logits: Scores) -> Scores:
-        if self._sampling.repetition_penalty == 1:
-            return logits
         seen = [token for token in self._seen if token != self._unpenalized]
-        return penalize_repetition(logits, seen, self._sampling.repetition_penalty)
+        penalty = self._sampling.repetition_penalty
+        return penalize_repetition(logits.astype(np.float64), seen, penalty)
 
     def _draw(self, tokens: Places, probabilities: Scores) -> int:
         """Draw one of ``tokens`` (K,) by inverting the cumulative distribution."""

@@ -77,6 +77,6 @@ class CausalSelfAttention(Module):
         q = q.reshape(b, k.shape[1], -1, t, width) * (1 / math.sqrt(width))  # (B, K, G, T, H)
         scores = q @ k[:, :, None].swapaxes(-1, -2)  # (B, K, G, T, T)
         seen = mx.tril(mx.ones((t, t), mx.bool_))
-        weights = mx.softmax(mx.where(seen, scores, -mx.inf), axis=-1)
+        weights = mx.softmax(mx.where(seen, scores, -mx.inf), axis=-1, precise=True)
         attended = self._dropout.drop(weights, rng) @ v[:, :, None]  # (B, K, G, T, H)
         return attended.reshape(b, n_heads, t, width)

@@ -12,59 +12,58 @@ from numpy.typing import NDArray
 
 from llm_explainer.config import ModelConfig
 from llm_explainer.mlx_backend.module import Array, as_ids
+from llm_explainer.places import Places
 
 Lengths = NDArray[np.int64]
 
 
 class LayerCache:
-    """One layer's keys and values, preallocated as (B, K, L, H)."""
+    """One layer's keys and values, preallocated as (B, K, L, H).
 
-    def __init__(self, shape: tuple[int, int, int, int], lengths: Lengths) -> None:
+    Attributes:
+        places: where the texts end; shared by all layers.
+    """
+
+    def __init__(self, shape: tuple[int, int, int, int], places: Places) -> None:
         self._keys = mx.zeros(shape)
         self._values = mx.zeros(shape)
-        self._lengths = lengths  # (B,), shared by all layers
-
-    def positions(self, n_tokens: int) -> Lengths:
-        """Return where the next tokens stand: (T,) where all rows agree, else (B, T)."""
-        first = self._lengths[0]
-        if self._rows_agree():
-            return np.arange(first, first + n_tokens)
-        return self._lengths[:, None] + np.arange(n_tokens)
+        self.places = places
 
     def start(self) -> int | Array:
         """Return where the next token stands: one number where all rows agree, else (B,)."""
-        return int(self._lengths[0]) if self._rows_agree() else as_ids(self._lengths)
+        return self.places.longest if self.places.agree else as_ids(self.places.lengths)
 
     def mask(self, n_tokens: int) -> Array | str | None:
         """Return what hides the keys that the next tokens do not see, as MLX's attention wants it.
 
-        The query at position p sees the keys up to p. Where rows agree, the last query is that of
-        the last key, which is what MLX means by "causal"; a single query then sees all keys.
+        Where rows agree, the last query is that of the last key, which is what MLX means by
+        "causal"; a single query then sees all keys.
         """
-        if self._rows_agree():
+        if self.places.agree:
             return None if n_tokens == 1 else "causal"
-        n_keys = int(self._lengths.max()) + n_tokens
-        seen = np.arange(n_keys) <= self.positions(n_tokens)[..., None]  # (B, T, S)
-        return mx.array(seen[:, None])  # (B, 1, T, S): the same for all heads
+        unseen = self.places.unseen(n_tokens)
+        assert unseen is not None
+        return mx.array(~unseen[:, None])  # (B, 1, T, S): the same for all heads
 
     def append(self, k: Array, v: Array) -> tuple[Array, Array]:
         """Store k and v (B, K, T, H) behind each row's last token; return all, (B, K, S, H).
 
         Slots behind a shorter row's end hold leftovers: the mask hides them.
         """
-        n_tokens = k.shape[2]
-        stop = int(self._lengths.max()) + n_tokens
-        if self._rows_agree():
+        n_tokens, stop = k.shape[2], self.places.longest + k.shape[2]
+        if self.places.agree:
             self._keys[:, :, stop - n_tokens : stop] = k
             self._values[:, :, stop - n_tokens : stop] = v
         else:
-            slots = as_ids(self.positions(n_tokens))[:, None, :, None]  # (B, 1, T, 1)
+            slots = as_ids(self.places.positions(n_tokens))[:, None, :, None]  # (B, 1, T, 1)
             self._keys = mx.put_along_axis(self._keys, slots, k, axis=2)
             self._values = mx.put_along_axis(self._values, slots, v, axis=2)
         return self._keys[:, :, :stop], self._values[:, :, :stop]
 
-    def _rows_agree(self) -> bool:
-        return bool((self._lengths == self._lengths[0]).all())
+    def keep(self, rows: Lengths) -> None:
+        """Forget all rows but these."""
+        kept = as_ids(rows)
+        self._keys, self._values = self._keys[kept], self._values[kept]
 
 
 class KVCache:
@@ -76,14 +75,25 @@ class KVCache:
 
     def __init__(self, config: ModelConfig, batch_size: int, capacity: int) -> None:
         self.capacity = capacity
-        self.lengths: Lengths = np.zeros(batch_size, np.int64)  # (B,)
+        self.places = Places(batch_size)
         shape = (batch_size, config.n_kv_heads, capacity, config.head_dim)
-        self.layers = [LayerCache(shape, self.lengths) for _ in range(config.n_layers)]
+        self.layers = [LayerCache(shape, self.places) for _ in range(config.n_layers)]
+
+    @property
+    def lengths(self) -> Lengths:
+        """How many tokens of each text it holds, (B,)."""
+        return self.places.lengths
 
     def advance(self, n_tokens: int) -> None:
         """Count ``n_tokens`` more in every row: the model calls it when all layers have stored."""
-        self.lengths += n_tokens
+        self.places.move_to(self.lengths + n_tokens)
 
     def trim(self, lengths: Lengths) -> None:
         """Forget all but the first ``lengths`` (B,) tokens of each row."""
-        self.lengths[:] = lengths
+        self.places.move_to(lengths)
+
+    def keep(self, rows: Lengths) -> None:
+        """Forget all texts but those of ``rows``, an array of their places in the batch."""
+        for layer in self.layers:
+            layer.keep(rows)
+        self.places.move_to(self.lengths[rows])

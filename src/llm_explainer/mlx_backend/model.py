@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import mlx.core as mx
 import numpy as np
 
-from llm_explainer.config import ModelConfig
+from llm_explainer.config import InitScheme, ModelConfig
 from llm_explainer.errors import ConfigError
-from llm_explainer.init import InitScheme, initializer
+from llm_explainer.init import initializer
 from llm_explainer.mlx_backend.block import Block, make_norm
 from llm_explainer.mlx_backend.cache import KVCache
 from llm_explainer.mlx_backend.layers import Dropout, Embedding, Linear
@@ -22,11 +23,13 @@ from llm_explainer.mlx_backend.module import (
     Module,
     as_ids,
     holding,
+    recomputed,
     split_key,
     with_backward,
     write_into,
 )
 from llm_explainer.mlx_backend.positions import SinusoidalPositions
+from llm_explainer.mlx_backend.precision import in_precision
 from llm_explainer.tree import Tree
 
 
@@ -82,7 +85,7 @@ class GPT(Module):
 
         The embeddings, every block and the final norm (B, T, D), then the logits (B, T, V).
         """
-        yield from self._stages(tokens, cache, None)
+        yield from self._stages(tokens, cache)
 
     def next_logits(
         self, tokens: Any, cache: KVCache | None = None, lengths: Any | None = None
@@ -92,13 +95,14 @@ class GPT(Module):
         Rows may have different ``lengths`` (B,): ``tokens`` (B, T) are padded on the right with
         any id, and the cache forgets the padding.
         """
-        n_rows, n_tokens = tokens.shape
-        ends = np.full(n_rows, n_tokens) if lengths is None else np.asarray(lengths)
         stages = self.hidden_states(tokens, cache)
         hidden = next(x for name, x in stages if name == "final_norm")  # (B, T, D)
+        if lengths is None:
+            return self._logits(hidden[:, -1])
+        n_rows, n_tokens = tokens.shape
         if cache is not None:
-            cache.trim(cache.lengths - n_tokens + ends)
-        return self._logits(hidden[mx.arange(n_rows), as_ids(ends - 1)])
+            cache.trim(cache.lengths - n_tokens + lengths)
+        return self._logits(hidden[mx.arange(n_rows), as_ids(lengths - 1)])
 
     def make_cache(self, batch_size: int = 1, capacity: int | None = None) -> KVCache:
         """Return an empty key-value cache for ``capacity`` tokens, by default the whole context.
@@ -123,6 +127,7 @@ class GPT(Module):
         *,
         n_counted: float | None = None,
         rng: Key | None = None,
+        recompute: bool = False,
         out: Tree | None = None,
     ) -> tuple[float, Tree]:
         """Return the mean loss in nats a token, and its gradient for every parameter.
@@ -133,10 +138,13 @@ class GPT(Module):
             mask: (B, T) of 0 and 1; targets with 0 do not count
             n_counted: tokens of the whole batch where this is a part of one (default: those here)
             rng: draws the dropout; None drops nothing
+            recompute: keep each block's input alone, and run it again in the backward pass
             out: receives the gradients; nested like ``parameters()``
         """
         weights = token_weights(targets, mask, n_counted)
-        loss, grads = self.differentiate(as_ids(tokens), as_ids(targets), weights, rng)
+        loss, grads = self.differentiate(
+            as_ids(tokens), as_ids(targets), weights, rng, recompute=recompute
+        )
         return float(loss), write_into(out, grads)
 
     def loss(
@@ -152,25 +160,33 @@ class GPT(Module):
         return float(weighted_loss(self(tokens), as_ids(targets), weights))
 
     def differentiate(
-        self, tokens: Array, targets: Array, weights: Array, rng: Key | None = None
+        self,
+        tokens: Array,
+        targets: Array,
+        weights: Array,
+        rng: Key | None = None,
+        *,
+        dtype: mx.Dtype = mx.float32,
+        recompute: bool = False,
     ) -> tuple[Array, Tree]:
         """Return the loss, a lazy number, and its gradients: all MLX, so it can be compiled.
 
-        ``weights`` (B, T) are from ``token_weights``.
+        ``weights`` (B, T) are from ``token_weights``. The blocks and the head compute in ``dtype``;
+        the loss and the gradients are float32.
         """
 
         def loss_of(parameters: Tree) -> Array:
-            with holding(self, parameters):
-                for _, x in self._stages(tokens, None, rng):
+            with holding(self, in_precision(parameters, dtype)):
+                for _, x in self._stages(tokens, rng=rng, dtype=dtype, recompute=recompute):
                     logits = x
-            return weighted_loss(logits, targets, weights)
+            return weighted_loss(logits.astype(mx.float32), targets, weights)
 
         loss, grads = mx.value_and_grad(loss_of)(self.parameters())
         return loss, grads
 
     def check_length(self, n_tokens: int, cache: KVCache | None = None) -> None:
         """Raise a ConfigError where ``n_tokens`` more do not fit the context, or the cache."""
-        n_before = 0 if cache is None else int(cache.lengths.max())
+        n_before = 0 if cache is None else cache.places.longest
         limit = self.config.context_length if cache is None else cache.capacity
         if n_before + n_tokens > limit:
             raise ConfigError(
@@ -179,14 +195,23 @@ class GPT(Module):
             )
 
     def _stages(
-        self, tokens: Any, cache: KVCache | None, rng: Key | None
+        self,
+        tokens: Any,
+        cache: KVCache | None = None,
+        *,
+        rng: Key | None = None,
+        dtype: mx.Dtype = mx.float32,
+        recompute: bool = False,
     ) -> Iterator[tuple[str, Array]]:
         self.check_length(tokens.shape[1], cache)
         keys = split_key(rng, 1 + len(self.blocks))
-        x = self._dropout.drop(self._embed(as_ids(tokens), cache), keys[0])
+        x = self._dropout.drop(self._embed(as_ids(tokens), cache), keys[0]).astype(dtype)
         yield "embeddings", x
         for i, block in enumerate(self.blocks):
-            x = block.run(x, None if cache is None else cache.layers[i], keys[i + 1])
+            run = partial(
+                block.run, cache=None if cache is None else cache.layers[i], rng=keys[i + 1]
+            )
+            x = recomputed(block, run, x) if recompute else run(x)
             yield f"blocks.{i}", x
         if cache is not None:
             cache.advance(tokens.shape[1])
@@ -197,12 +222,12 @@ class GPT(Module):
     def _logits(self, hidden: Array) -> Array:
         """Score every next token: (..., D) -> (..., V)."""
         table = self.token_embedding if self.head is None else self.head
-        return hidden @ table.weight.T
+        return hidden @ table.weight.astype(hidden.dtype).T
 
     def _embed(self, tokens: Array, cache: KVCache | None) -> Array:
         x = self.token_embedding(tokens)  # (B, T, D)
         n_tokens = tokens.shape[1]
-        positions = np.arange(n_tokens) if cache is None else cache.layers[0].positions(n_tokens)
+        positions = np.arange(n_tokens) if cache is None else cache.places.positions(n_tokens)
         if self.position_embedding is not None:
             x = x + self.position_embedding(as_ids(positions))
         elif self._sinusoids is not None:

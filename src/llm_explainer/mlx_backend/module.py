@@ -116,6 +116,22 @@ def holding(module: Module, parameters: Tree) -> Iterator[None]:
         module.replace(own)
 
 
+def recomputed(module: Module, function: Callable[[Array], Array], x: Array) -> Array:
+    """Return function(x), of this module, such that the backward pass runs it again.
+
+    What is kept is x, and nothing of what was computed on the way (Chen et al. 2016, "Training Deep
+    Nets with Sublinear Memory Cost", section 4).
+    """
+
+    def run(parameters: Tree, x: Array) -> Array:
+        with holding(module, parameters):
+            return function(x)
+
+    # The parameters are an argument, because what a function just refers to gets no gradient.
+    y: Array = mx.checkpoint(run)(module.parameters(), x)
+    return y
+
+
 def write_into(out: Tree | None, grads: Tree) -> Tree:
     """Return ``grads``, or ``out`` with their values in its arrays where it is given."""
     if out is None:
@@ -129,6 +145,13 @@ def write_into(out: Tree | None, grads: Tree) -> Tree:
 def split_key(key: Key | None, n: int) -> list[Key | None]:
     """Return ``n`` keys made of one, or as many times None."""
     return [None] * n if key is None else list(mx.random.split(key, n))
+
+
+def as_array(values: Any) -> Array:
+    """Return numbers as this backend's layers take them: ids as integers, all else as float32."""
+    if np.issubdtype(np.asarray(values).dtype, np.integer):
+        return as_ids(values)
+    return mx.array(values, mx.float32)
 
 
 def as_ids(tokens: Any) -> Array:

@@ -39,8 +39,10 @@ class Optimizer(ABC):
         """Return the numbers that differ from step to step; the learning rate is the first."""
 
     @abstractmethod
-    def change(self, gradient: Array, state: list[Array], rates: Array) -> tuple[Array, ...]:
-        """Return what to subtract from a parameter, and its new state."""
+    def change(
+        self, name: str, gradient: Array, state: list[Array], rates: Array
+    ) -> tuple[Array, ...]:
+        """Return what to subtract from the parameter of this name, and its new state."""
 
     def update(self, grads: Tree, learning_rate: float) -> None:
         """Update every parameter with its gradient, nested like the model's parameters."""
@@ -55,7 +57,7 @@ class Optimizer(ABC):
         gradients = flatten(grads)
         for name, p in flatten(parameters).items():
             state = [arrays[name] for arrays in states.values()]
-            move, *new_state = self.change(gradients[name], state, rates)
+            move, *new_state = self.change(name, gradients[name], state, rates)
             # Decay shrinks matrices (embeddings included) but not biases and norm weights.
             decay = self.weight_decay if p.ndim >= 2 else 0.0
             updated[name] = mx.where(where, p * (1 - rates[0] * decay) - move, p)
@@ -122,7 +124,9 @@ class AdamW(Optimizer):
         step = learning_rate * math.sqrt(correction2) / correction1
         return mx.array([learning_rate, step, self.eps * math.sqrt(correction2)])
 
-    def change(self, gradient: Array, state: list[Array], rates: Array) -> tuple[Array, ...]:
+    def change(
+        self, name: str, gradient: Array, state: list[Array], rates: Array
+    ) -> tuple[Array, ...]:
         """Return the move and the new m and v."""
         (m, v), (beta1, beta2), (_, step, eps) = state, self.betas, rates
         m = beta1 * m + (1 - beta1) * gradient
@@ -146,7 +150,9 @@ class SGD(Optimizer):
         """Return the learning rate."""
         return mx.array([learning_rate])
 
-    def change(self, gradient: Array, state: list[Array], rates: Array) -> tuple[Array, ...]:
+    def change(
+        self, name: str, gradient: Array, state: list[Array], rates: Array
+    ) -> tuple[Array, ...]:
         """Return the move and the new u."""
         u = self.momentum * state[0] + gradient
         return rates[0] * u, u

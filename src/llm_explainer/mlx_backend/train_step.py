@@ -8,40 +8,25 @@ the compiled step writes back the old values, so nothing waits for Python to dec
 
 from __future__ import annotations
 
-import math
-import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import mlx.core as mx
 import numpy as np
 from mlx.utils import tree_map
 
+from llm_explainer.machine import available_cores
+from llm_explainer.mlx_backend.distributed import Group
 from llm_explainer.mlx_backend.loss import token_weights, weighted_loss
 from llm_explainer.mlx_backend.model import GPT
 from llm_explainer.mlx_backend.module import Array, Key, as_ids
 from llm_explainer.mlx_backend.optimizer import Optimizer
+from llm_explainer.mlx_backend.precision import DTYPES, check_dtype
+from llm_explainer.steps import Batch, StepResult, count_targets, in_parts
 from llm_explainer.tree import Tree, flatten
 
-Batch = tuple[Any, Any, Any | None]
-"""Tokens (B, T), targets (B, T), and a mask (B, T) of the targets that count, or None for all."""
-
 Total = tuple[Array, Tree]
-"""Loss and gradients, summed over micro-batches."""
-
-
-@dataclass(frozen=True)
-class StepResult:
-    """What a step measured before its update."""
-
-    loss: float  # nats a token
-    grad_norm: float  # Euclidean norm of the whole gradient, before clipping
-
-    @property
-    def is_finite(self) -> bool:
-        """Whether both are numbers; if not, the step changed nothing."""
-        return math.isfinite(self.loss) and math.isfinite(self.grad_norm)
+"""Loss and gradients, summed over the parts so far."""
 
 
 class TrainStep:
@@ -52,35 +37,65 @@ class TrainStep:
         optimizer: made for this model
         clip_norm: the gradient is scaled down to this norm (Pascanu et al. 2013); 0 never clips
         threads: nothing here, since MLX schedules its own work; NumPy's twin shares a batch out
+        micro_batch: rows of a batch worked through at a time, 0 for all; fewer take less memory
+        dtype: float32 or bfloat16, of the products and of what the backward pass needs; parameters,
+            optimizer state, loss and the sum of gradients are float32 in any case
+        recompute: each block runs again in the backward pass, instead of keeping what it computed
+        group: the processes that train on a batch together, as ``connect`` returns them; all of
+            them make the same calls, each with its rows of the batch
+
+    Raises:
+        ConfigError: a dtype that the device lacks.
     """
 
     def __init__(
-        self, model: GPT, optimizer: Optimizer, *, clip_norm: float = 1.0, threads: int = 0
+        self,
+        model: GPT,
+        optimizer: Optimizer,
+        *,
+        clip_norm: float = 1.0,
+        threads: int = 0,
+        micro_batch: int = 0,
+        dtype: str = "float32",
+        recompute: bool = False,
+        group: Group | None = None,
     ) -> None:
+        check_dtype(dtype)
         self.model, self.optimizer, self.clip_norm = model, optimizer, clip_norm
         self.threads = threads or available_cores()
+        self.micro_batch, self.dtype, self.recompute = micro_batch, dtype, recompute
+        self.group = group
         self._state = [model, optimizer.arrays]
         self._accumulate = compile_on_gpu(self._add_gradients, reads=self._state)
         self._finish = compile_on_gpu(self._add_and_update, reads=self._state, writes=self._state)
         self._summed_loss = compile_on_gpu(self._loss, reads=self._state)
 
     def __call__(
-        self, micro_batches: Sequence[Batch], learning_rate: float, dropout_seed: Sequence[int] = ()
+        self,
+        batches: Sequence[Batch],
+        learning_rate: float,
+        dropout_seed: Sequence[int] = (),
+        n_counted: float | None = None,
     ) -> StepResult:
-        """Update the model once with the mean loss over all tokens of ``micro_batches``.
+        """Update the model once with the mean loss over all tokens of ``batches``.
 
-        Micro-batches are worked through one after another and their gradients added up, which
-        trains as their concatenation would in the memory of one. ``dropout_seed`` fixes the
-        dropout; without one nothing is dropped.
+        They are worked through one after another, in parts of ``micro_batch`` rows, and their
+        gradients added up, which trains as their concatenation would in the memory of one part:
+        all is the same up to rounding, but for which numbers drop out. ``dropout_seed`` fixes the
+        dropout; without one nothing is dropped. ``n_counted`` is the number of targets that count
+        in all where other processes train on the rest of the batch (default: those here).
         """
-        n_counted = sum(count_targets(batch) for batch in micro_batches)
+        if n_counted is None:
+            n_counted = sum(count_targets(batch) for batch in batches)
+        if self.group is not None:  # whose mean then is a sum over the whole batch
+            n_counted /= self.group.size
         inputs = [
-            (*self._arrays(batch, n_counted), _dropout_key(dropout_seed, index))
-            for index, batch in enumerate(micro_batches)
+            (*self._arrays(part, n_counted), _dropout_key(dropout_seed, index))
+            for index, part in enumerate(in_parts(batches, self.micro_batch))
         ]
         total: Total | None = None
-        for batch in inputs[:-1]:
-            total = self._accumulate(total, *batch)
+        for part in inputs[:-1]:
+            total = self._accumulate(total, *part)
             mx.eval(total)  # or the memory of all of them would be needed at once
         loss, norm = self._finish(total, *inputs[-1], self.optimizer.rates(learning_rate))
         mx.eval(loss, norm, self._state)
@@ -89,22 +104,31 @@ class TrainStep:
         return result
 
     def evaluate(self, batch: Batch) -> tuple[float, float]:
-        """Return the loss summed over the targets that count, in nats, and their number."""
-        loss = self._summed_loss(*self._arrays(batch, n_counted=1.0))
-        return float(loss), count_targets(batch)
+        """Return the loss summed over the targets that count, in nats, and their number.
+
+        It is computed in float32, whatever training computes in: this is the model that is saved.
+        """
+        loss = 0.0
+        for part in in_parts([batch], self.micro_batch):
+            loss += float(self._summed_loss(*self._arrays(part, n_counted=1.0)))
+        return loss, count_targets(batch)
 
     def _add_gradients(
         self, total: Total | None, tokens: Array, targets: Array, weights: Array, key: Key | None
     ) -> Total:
-        loss, grads = self.model.differentiate(tokens, targets, weights, key)
+        loss, grads = self.model.differentiate(
+            tokens, targets, weights, key, dtype=DTYPES[self.dtype], recompute=self.recompute
+        )
         if total is None:
             return loss, grads
         return total[0] + loss, tree_map(mx.add, total[1], grads)
 
-    def _add_and_update(self, total: Total | None, *batch_and_rates: Any) -> tuple[Array, Array]:
-        """Take the last micro-batch, then update; return the loss and the gradient's norm."""
-        *batch, rates = batch_and_rates
-        loss, grads = self._add_gradients(total, *batch)
+    def _add_and_update(self, total: Total | None, *part_and_rates: Any) -> tuple[Array, Array]:
+        """Take the last part, then update; return the loss and the gradient's norm."""
+        *part, rates = part_and_rates
+        loss, grads = self._add_gradients(total, *part)
+        if self.group is not None:
+            loss, grads = self.group.average((loss, grads))
         squares = [mx.square(grad).sum() for grad in flatten(grads).values()]
         norm = mx.sqrt(mx.stack(squares).sum())
         if self.clip_norm:
@@ -137,21 +161,8 @@ def compile_on_gpu(
     return mx.compile(function, inputs=reads, outputs=writes)
 
 
-def count_targets(batch: Batch) -> float:
-    """Return the number of targets that count towards the loss."""
-    _, targets, mask = batch
-    return float(targets.size if mask is None else mask.sum())
-
-
-def available_cores() -> int:
-    """Return the number of processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _dropout_key(seed: Sequence[int], index: int) -> Key | None:
-    """Return a key of its own for each micro-batch, or None where nothing is to be dropped."""
+    """Return a key of its own for each part of a step, or None where nothing is to be dropped."""
     if not seed:
         return None
     return mx.array(np.random.SeedSequence([*seed, index]).generate_state(2))

@@ -45,12 +45,15 @@ class CausalSelfAttention(Module):
 
     def __call__(self, x: Array, cache: LayerCache | None = None) -> Array:
         """Map (B, T, D) to (B, T, D), after the tokens that ``cache`` holds; adds these to it."""
-        positions = np.arange(x.shape[1]) if cache is None else cache.positions(x.shape[1])
+        n_tokens = x.shape[1]
+        positions = np.arange(n_tokens) if cache is None else cache.places.positions(n_tokens)
         q, k, v = self._split(self._turn(self.qkv_proj(x), positions))
-        if cache is None:
+        if cache is not None:
+            keys, values = cache.append(k[:, :, 0], v[:, :, 0])  # (B, K, S, H)
+        if cache is None or cache.places.longest == 0:  # nothing before: a cache changes nothing
             attended, _ = causal_attention(q, k, v)  # (B, T, D)
         else:
-            attended = attend(q, *cache.append(k[:, :, 0], v[:, :, 0]), positions)
+            attended = attend(q, keys, values, cache.places.unseen(n_tokens))
         return self.out_proj(attended)
 
     def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Backward]:
@@ -90,34 +93,32 @@ class CausalSelfAttention(Module):
         The axis of length 1 lets ``matmul`` serve one key-value head to a whole group.
         """
         n_kv, group, width = self._heads
-        ends = np.cumsum([n_kv * group * width, n_kv * width])
-        q, k, v = np.split(qkv, ends, axis=-1)
-        heads_first = (0, 2, 3, 1, 4)
-        rows = qkv.shape[:2]
+        b, t, _ = qkv.shape
+        n_queries = n_kv * group
+        heads = qkv.reshape(b, t, n_queries + 2 * n_kv, width).swapaxes(1, 2)  # (B, heads, T, H)
         return (
-            q.reshape(*rows, n_kv, group, width).transpose(heads_first),
-            k.reshape(*rows, n_kv, 1, width).transpose(heads_first),
-            v.reshape(*rows, n_kv, 1, width).transpose(heads_first),
+            heads[:, :n_queries].reshape(b, n_kv, group, t, width),
+            heads[:, n_queries:-n_kv, None],
+            heads[:, -n_kv:, None],
         )
 
 
-def attend(q: Array, k: Array, v: Array, positions: Array) -> Array:
+def attend(q: Array, k: Array, v: Array, unseen: Array | None) -> Array:
     """Attend from q (B, K, G, T, H) to the S cached keys and values (B, K, S, H).
 
-    Query t of row b stands at ``positions`` (T,) or (B, T) and sees the keys up to there.
-    Returns (B, T, K·G·H).
+    ``unseen`` (T, S) or (B, T, S) hides keys, None hides none. Returns (B, T, K·G·H).
     """
     b, n_kv, group, t, width = q.shape
-    seen = np.arange(k.shape[2]) <= positions[..., None]  # (T, S) or (B, T, S)
     # The queries of a group are rows of one product with their shared keys.
-    rows = q.reshape(b, n_kv, group * t, width) * (1 / math.sqrt(width))
-    scores = (rows @ k.swapaxes(-1, -2)).reshape(b, n_kv, group, t, -1)  # (B, K, G, T, S)
-    if not seen.all():
-        seen = seen.reshape(-1, 1, 1, t, k.shape[2])
-        scores = np.where(seen, scores, -np.inf)
-    scores -= scores.max(-1, keepdims=True)
-    weights = np.exp(scores, out=scores)
-    weights /= weights.sum(-1, keepdims=True)
-    attended = weights.reshape(b, n_kv, group * t, -1) @ v  # (B, K, G·T, H)
+    rows = (q * (1 / math.sqrt(width))).reshape(b, n_kv, group * t, width)
+    weights = rows @ k.swapaxes(-1, -2)  # (B, K, G·T, S)
+    if unseen is not None:
+        scores = weights.reshape(b, n_kv, group, t, -1)  # a view
+        unseen = unseen.reshape(-1, 1, 1, t, k.shape[2])  # (B or 1, 1, 1, T, S)
+        np.copyto(scores, -np.inf, where=unseen)
+    weights -= weights.max(-1, keepdims=True)
+    np.exp(weights, out=weights)
+    attended = weights @ v  # (B, K, G·T, H)
+    attended /= weights.sum(-1, keepdims=True)  # after the product, where rows are H wide, not S
     attended = attended.reshape(b, n_kv, group, t, width).transpose(0, 3, 1, 2, 4)
     return attended.reshape(b, t, -1)

@@ -9,22 +9,20 @@ import numpy as np
 
 from llm_explainer.config import ModelConfig
 from llm_explainer.numpy_backend.module import Array
+from llm_explainer.places import Places
 
 
 class LayerCache:
-    """One layer's keys and values, preallocated as (B, K, L, H)."""
+    """One layer's keys and values, preallocated as (B, K, L, H).
 
-    def __init__(self, shape: tuple[int, int, int, int], lengths: Array) -> None:
+    Attributes:
+        places: where the texts end; shared by all layers.
+    """
+
+    def __init__(self, shape: tuple[int, int, int, int], places: Places) -> None:
         self._keys = np.zeros(shape, np.float32)
         self._values = np.zeros(shape, np.float32)
-        self._lengths = lengths  # (B,), shared by all layers
-
-    def positions(self, n_tokens: int) -> Array:
-        """Return where the next tokens stand: (T,) where all rows agree, else (B, T)."""
-        first = self._lengths[0]
-        if (self._lengths == first).all():
-            return np.arange(first, first + n_tokens)
-        return self._lengths[:, None] + np.arange(n_tokens)
+        self.places = places
 
     def append(self, k: Array, v: Array) -> tuple[Array, Array]:
         """Store k and v (B, K, T, H) behind each row's last token; return all, (B, K, S, H).
@@ -32,12 +30,19 @@ class LayerCache:
         S is the longest row's length. Slots behind a shorter row's end hold leftovers: the
         attention mask hides them.
         """
-        n_tokens = k.shape[2]
-        for row, start in enumerate(self._lengths):
-            self._keys[row, :, start : start + n_tokens] = k[row]
-            self._values[row, :, start : start + n_tokens] = v[row]
-        stop = int(self._lengths.max()) + n_tokens
+        n_tokens, stop = k.shape[2], self.places.longest + k.shape[2]
+        if self.places.agree:
+            self._keys[:, :, stop - n_tokens : stop] = k
+            self._values[:, :, stop - n_tokens : stop] = v
+        else:
+            for row, start in enumerate(self.places.lengths.tolist()):
+                self._keys[row, :, start : start + n_tokens] = k[row]
+                self._values[row, :, start : start + n_tokens] = v[row]
         return self._keys[:, :, :stop], self._values[:, :, :stop]
+
+    def keep(self, rows: Array) -> None:
+        """Forget all rows but these."""
+        self._keys, self._values = self._keys[rows], self._values[rows]
 
 
 class KVCache:
@@ -49,14 +54,25 @@ class KVCache:
 
     def __init__(self, config: ModelConfig, batch_size: int, capacity: int) -> None:
         self.capacity = capacity
-        self.lengths: Array = np.zeros(batch_size, np.int64)  # (B,)
+        self.places = Places(batch_size)
         shape = (batch_size, config.n_kv_heads, capacity, config.head_dim)
-        self.layers = [LayerCache(shape, self.lengths) for _ in range(config.n_layers)]
+        self.layers = [LayerCache(shape, self.places) for _ in range(config.n_layers)]
+
+    @property
+    def lengths(self) -> Array:
+        """How many tokens of each text it holds, (B,)."""
+        return self.places.lengths
 
     def advance(self, n_tokens: int) -> None:
         """Count ``n_tokens`` more in every row: the model calls it when all layers have stored."""
-        self.lengths += n_tokens
+        self.places.move_to(self.lengths + n_tokens)
 
     def trim(self, lengths: Array) -> None:
         """Forget all but the first ``lengths`` (B,) tokens of each row."""
-        self.lengths[:] = lengths
+        self.places.move_to(lengths)
+
+    def keep(self, rows: Array) -> None:
+        """Forget all texts but those of ``rows``, an array of their places in the batch."""
+        for layer in self.layers:
+            layer.keep(rows)
+        self.places.move_to(self.lengths[rows])

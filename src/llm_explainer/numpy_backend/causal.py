@@ -15,7 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
-from llm_explainer.numpy_backend.module import Array
+from llm_explainer.numpy_backend.module import Array, products_are_small
 
 BAND = 64
 """Query rows worked through at a time: 64 skips almost half of the scores at T = 256."""
@@ -42,6 +42,7 @@ def causal_attention(
     """
     b, n_kv, group, t, width = q.shape
     scale = 1 / math.sqrt(width)
+    needs_max = not products_are_small(q, k, scale)
     attended = np.empty((b, t, n_kv * group * width), q.dtype)
     heads = _heads_first(attended, q.shape)  # (B, K, G, T, H), a view
     exps = np.empty((*q.shape[:4], t), q.dtype)  # (B, K, G, T, T); each band fills what it sees
@@ -54,7 +55,8 @@ def causal_attention(
         np.matmul(q[rows, ..., band, :] * scale, k[rows, ..., seen, :].swapaxes(-1, -2), out=scores)
         height = band.stop - band.start
         scores[..., band] += hidden[:height, :height]  # only the square on the diagonal is cut
-        scores -= scores.max(-1, keepdims=True)  # exp cannot overflow; the softmax is the same
+        if needs_max:  # so that exp cannot overflow; the softmax is the same
+            scores -= scores.max(-1, keepdims=True)
         np.exp(scores, out=scores)
         inverse_sums[rows, ..., band, :] = 1 / (scores @ ones[seen])
         weights = scores if dropped is None else scores * dropped[rows, ..., band, seen]

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from llm_explainer.numpy_backend.module import Array
+from llm_explainer.numpy_backend.module import Array, products_are_small
 
 LOGITS_AT_ONCE = 1 << 20
 """Logits worked through at a time, 4 MB: the passes of a softmax find them in the cache."""
@@ -54,13 +54,15 @@ def token_weights(
     return flat / (n_counted or max(float(flat.sum()), 1.0))
 
 
-def softmax_loss_(logits: Array, targets: Array, weights: Array) -> float:
+def softmax_loss_(logits: Array, targets: Array, weights: Array, needs_max: bool = True) -> float:
     """Turn logits (N, V) into dLoss/dlogits, in place, and return the loss.
 
     With p = softmax(z), the loss of a token is -log p[target] and its gradient p - onehot(target).
+    Logits that are known to be small may do without ``needs_max``.
     """
     ids = np.arange(len(logits))
-    logits -= logits.max(-1, keepdims=True)  # exp cannot overflow; the softmax is the same
+    if needs_max:  # so that exp cannot overflow; the softmax is the same
+        logits -= logits.max(-1, keepdims=True)
     target_logits = logits[ids, targets]  # (N,)
     np.exp(logits, out=logits)
     sums = logits @ np.ones(logits.shape[1], logits.dtype)  # (N,)
@@ -89,11 +91,12 @@ def linear_cross_entropy(
     dlogits = np.empty((n, vocab_size), hidden.dtype)  # (N, V)
     dhidden = np.empty_like(hidden)  # (N, D)
     step = max(16, LOGITS_AT_ONCE // vocab_size)
+    needs_max = not products_are_small(hidden, head)
     loss = 0.0
     for start in range(0, n, step):
         rows = slice(start, start + step)
         np.matmul(hidden[rows], head.T, out=dlogits[rows])
-        loss += softmax_loss_(dlogits[rows], targets[rows], weights[rows])
+        loss += softmax_loss_(dlogits[rows], targets[rows], weights[rows], needs_max)
         np.matmul(dlogits[rows], head, out=dhidden[rows])
     np.matmul(dlogits.T, hidden, out=dhead)  # (V, N) @ (N, D)
     return loss, dhidden

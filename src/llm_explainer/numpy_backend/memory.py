@@ -1,17 +1,28 @@
-"""How much memory a training step takes, counted from what the closures keep."""
+"""How much memory a training step takes, counted from what the closures keep; and what there is."""
 
 from __future__ import annotations
 
 from llm_explainer.config import ModelConfig
+from llm_explainer.machine import available_memory
 
 BYTES = 4  # of a float32
+ALLOWANCE = 1.06  # for what the allocator leaves unused between arrays
 
 
-def training_bytes(config: ModelConfig, batch_size: int, threads: int) -> int:
-    """Return the bytes that training on ``batch_size`` windows takes, without the data.
+def training_bytes(
+    config: ModelConfig,
+    batch_size: int,
+    threads: int,
+    *,
+    dtype: str = "float32",
+    recompute: bool = False,
+) -> int:
+    """Return the bytes that training on ``batch_size`` windows at a time takes, without the data.
 
     For every parameter: itself, AdamW's two averages, the summed gradient and one gradient for each
     thread. For every token: what each layer's closure keeps for its backward pass, and the logits.
+    With ``recompute``, every block keeps its input, and all else exists for one block at a time.
+    ``dtype`` changes nothing: NumPy has float32 alone.
     """
     width, d_ff = config.d_model, config.d_ff
     qkv = (config.n_heads + 2 * config.n_kv_heads) * config.head_dim
@@ -20,11 +31,18 @@ def training_bytes(config: ModelConfig, batch_size: int, threads: int) -> int:
     # SwiGLU keeps gate's slope, gate's value, up, and their product; others slope and value.
     hidden = (4 if config.activation == "swiglu" else 2) * d_ff
     block = norms + qkv + scores + width + hidden
-    masks = (2 * width + scores) if config.dropout else 0
+    if config.dropout:
+        block += 2 * width + scores  # the masks
+    kept = config.n_layers * width + block if recompute else config.n_layers * block
     head = 4 * width + config.vocab_size
     # The backward pass of the widest layer holds two more gradients of its width for a moment.
     passing = 2 * max(d_ff, qkv)
-    per_token = config.n_layers * (block + masks) + head + passing
     per_parameter = 4 + threads
     n_tokens = batch_size * config.context_length
-    return BYTES * (per_parameter * config.count_parameters() + n_tokens * per_token)
+    numbers = per_parameter * config.count_parameters() + n_tokens * (kept + head + passing)
+    return int(ALLOWANCE * BYTES * numbers)
+
+
+def claim_memory(limit_gb: float = 0.0) -> int:
+    """Return the bytes that training may take: ``limit_gb``, or where that is 0 what is free."""
+    return int(limit_gb * 1e9) or available_memory()

@@ -6,15 +6,22 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from llm_explainer.config import ModelConfig
+from llm_explainer.config import InitScheme, ModelConfig
 from llm_explainer.errors import ConfigError
-from llm_explainer.init import InitScheme, initializer
+from llm_explainer.init import initializer
 from llm_explainer.numpy_backend.block import Block, make_norm
 from llm_explainer.numpy_backend.cache import KVCache
 from llm_explainer.numpy_backend.layers import Dropout, Embedding, Linear
 from llm_explainer.numpy_backend.loss import linear_cross_entropy, softmax_loss_, token_weights
-from llm_explainer.numpy_backend.module import Array, Backward, Module, gradients_like
+from llm_explainer.numpy_backend.module import (
+    Array,
+    Backward,
+    Module,
+    gradients_like,
+    long_lines,
+)
 from llm_explainer.numpy_backend.positions import SinusoidalPositions
+from llm_explainer.numpy_backend.recompute import forward_twice
 from llm_explainer.tree import Tree
 
 
@@ -44,11 +51,11 @@ class GPT(Module):
         self._dropout = Dropout(config.dropout)
         self.blocks = [Block(config, init=init) for _ in range(config.n_layers)]
         self.final_norm = make_norm(config)
-        self.head = (
-            None
-            if config.tie_embeddings
-            else Linear(config.d_model, config.vocab_size, bias=False, init=init)
-        )
+        self.head: Linear | None = None
+        if config.tie_embeddings:
+            self.token_embedding.weight = long_lines(self.token_embedding.weight)  # as the head's
+        else:
+            self.head = Linear(config.d_model, config.vocab_size, bias=False, init=init)
 
     def __call__(self, tokens: Array, cache: KVCache | None = None) -> Array:
         """Return the logits (B, T, V) of the token after each of ``tokens`` (B, T).
@@ -89,12 +96,13 @@ class GPT(Module):
         Rows may have different ``lengths`` (B,): ``tokens`` (B, T) are padded on the right with
         any id, and the cache forgets the padding.
         """
-        ends = np.full(len(tokens), tokens.shape[1]) if lengths is None else lengths
         stages = self.hidden_states(tokens, cache)
         hidden = next(x for name, x in stages if name == "final_norm")  # (B, T, D)
+        if lengths is None:
+            return self._logits(hidden[:, -1])
         if cache is not None:
-            cache.trim(cache.lengths - tokens.shape[1] + ends)
-        return self._logits(hidden[np.arange(len(tokens)), ends - 1])
+            cache.trim(cache.lengths - tokens.shape[1] + lengths)
+        return self._logits(hidden[np.arange(len(tokens)), lengths - 1])
 
     def make_cache(self, batch_size: int = 1, capacity: int | None = None) -> KVCache:
         """Return an empty key-value cache for ``capacity`` tokens, by default the whole context.
@@ -131,6 +139,7 @@ class GPT(Module):
         *,
         n_counted: float | None = None,
         rng: np.random.Generator | None = None,
+        recompute: bool = False,
         out: Tree | None = None,
     ) -> tuple[float, Tree]:
         """Return the mean loss in nats a token, and its gradient for every parameter.
@@ -141,10 +150,11 @@ class GPT(Module):
             mask: (B, T) of 0 and 1; targets with 0 do not count
             n_counted: tokens of the whole batch where this is a part of one (default: those here)
             rng: draws the dropout; None drops nothing
+            recompute: keep each block's input alone, and run it again in the backward pass
             out: receives the gradients; nested like ``parameters()``
         """
         grads = gradients_like(self, out)
-        hidden, body_backward = self._body(tokens, rng)  # (B, T, D)
+        hidden, body_backward = self._body(tokens, rng, recompute)  # (B, T, D)
         loss, dhidden = linear_cross_entropy(
             hidden.reshape(-1, hidden.shape[-1]),
             self._head_weight,
@@ -168,13 +178,15 @@ class GPT(Module):
         weights = token_weights(targets, mask, logits.dtype, n_counted)
         return softmax_loss_(logits.reshape(-1, logits.shape[-1]), targets.reshape(-1), weights)
 
-    def _body(self, tokens: Array, rng: np.random.Generator | None) -> tuple[Array, Backward]:
+    def _body(
+        self, tokens: Array, rng: np.random.Generator | None, recompute: bool = False
+    ) -> tuple[Array, Backward]:
         """Map tokens (B, T) to what the head reads, (B, T, D)."""
         positions = self._positions(tokens, None)
         x, dropout_backward = self._dropout.forward(self._embed(tokens, positions), rng)
         backwards = []
         for block in self.blocks:
-            x, block_backward = block.forward(x, rng)
+            x, block_backward = forward_twice(block, x, rng) if recompute else block.forward(x, rng)
             backwards.append(block_backward)
         hidden, norm_backward = self.final_norm.forward(x)
 
@@ -212,7 +224,7 @@ class GPT(Module):
 
     def _positions(self, tokens: Array, cache: KVCache | None) -> Array:
         """Return where the tokens stand, (T,) or (B, T)."""
-        n_before = 0 if cache is None else int(cache.lengths.max())
+        n_before = 0 if cache is None else cache.places.longest
         limit = self.config.context_length if cache is None else cache.capacity
         if n_before + tokens.shape[1] > limit:
             raise ConfigError(
@@ -221,7 +233,7 @@ class GPT(Module):
             )
         if cache is None:
             return np.arange(tokens.shape[1])
-        return cache.layers[0].positions(tokens.shape[1])
+        return cache.places.positions(tokens.shape[1])
 
     @property
     def _head_weight(self) -> Array:

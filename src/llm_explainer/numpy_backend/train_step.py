@@ -1,45 +1,28 @@
 """One training step: gradients of a batch, clipping, and the optimizer's update.
 
-The batch is cut into shards, one thread each: NumPy lets go of Python's lock inside its loops and
-BLAS, so the threads run side by side. BLAS itself is held to one thread, because one thread for
-each shard beats its own threads by 20 to 30 % (they wait for each other in every product) and does
-not collapse when another program takes a core. The result depends on the number of shards (sums
-are rounded in another order) but not on timing.
+The batch is cut into shards, one for each worker (``workers.py``): parameters are shared, and each
+shard has a gradient buffer of its own. BLAS is held to one thread, because one thread for each
+shard beats its own threads by 20 to 30 % (they wait for each other in every product) and does not
+collapse when another program takes a core. The result depends on the number of shards (sums are
+rounded in another order) but not on timing, nor on the kind of workers.
 """
 
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from llm_explainer.machine import available_cores
 from llm_explainer.numpy_backend.model import GPT
 from llm_explainer.numpy_backend.module import Array
 from llm_explainer.numpy_backend.optimizer import Optimizer
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-Batch = tuple[Array, Array, Array | None]
-"""Tokens (B, T), targets (B, T), and a mask (B, T) of the targets that count, or None for all."""
-
-
-@dataclass(frozen=True)
-class StepResult:
-    """What a step measured before its update."""
-
-    loss: float  # nats a token
-    grad_norm: float  # Euclidean norm of the whole gradient, before clipping
-
-    @property
-    def is_finite(self) -> bool:
-        """Whether both are numbers; if not, the step changed nothing."""
-        return math.isfinite(self.loss) and math.isfinite(self.grad_norm)
+from llm_explainer.numpy_backend.precision import check_dtype
+from llm_explainer.numpy_backend.workers import Arguments, make_workers
+from llm_explainer.steps import Batch, StepResult, count_targets, in_parts
 
 
 class TrainStep:
@@ -47,114 +30,154 @@ class TrainStep:
 
     Args:
         model: its parameters are those the optimizer holds
-        optimizer: made for this model
+        optimizer: made for this model; the workers know the settings that it and the model have at
+            the first call, and whatever the arrays hold
         clip_norm: the gradient is scaled down to this norm (Pascanu et al. 2013); 0 never clips
         threads: shards of a batch, 0 for one for each processor
+        micro_batch: rows of a batch worked through at a time, 0 for all; fewer take less memory
+        dtype: float32, the one that NumPy has; MLX's twin can compute in bfloat16
+        recompute: each block runs again in the backward pass, instead of keeping what it computed
+        group: nothing here, since one process does it all; MLX's twin shares a batch with others
+
+    Raises:
+        ConfigError: another dtype.
     """
 
     def __init__(
-        self, model: GPT, optimizer: Optimizer, *, clip_norm: float = 1.0, threads: int = 0
+        self,
+        model: GPT,
+        optimizer: Optimizer,
+        *,
+        clip_norm: float = 1.0,
+        threads: int = 0,
+        micro_batch: int = 0,
+        dtype: str = "float32",
+        recompute: bool = False,
+        group: None = None,
     ) -> None:
+        check_dtype(dtype)
         self.model, self.optimizer, self.clip_norm = model, optimizer, clip_norm
         self.threads = threads or available_cores()
+        self.micro_batch, self.recompute = micro_batch, recompute
+        # Only what is written to takes memory: with a single batch a step, ``_total`` takes none.
         self._gradients = [optimizer.flat.new_tree() for _ in range(self.threads)]
-        self._total = optimizer.flat.new_tree()[0]  # (size,), sum over shards and micro-batches
-        self._pool = ThreadPoolExecutor(self.threads)
+        self._total = optimizer.flat.new_tree()[0]  # (size,), sum over several batches
+        self._workers = make_workers(self.threads)
         self._blas = ThreadpoolController()
         n, size = self.threads, optimizer.flat.size
         self._parts = [slice(size * i // n, size * (i + 1) // n) for i in range(n)]
 
     def __call__(
-        self, micro_batches: Sequence[Batch], learning_rate: float, dropout_seed: Sequence[int] = ()
+        self,
+        batches: Sequence[Batch],
+        learning_rate: float,
+        dropout_seed: Sequence[int] = (),
+        n_counted: float | None = None,
     ) -> StepResult:
-        """Update the model once with the mean loss over all tokens of ``micro_batches``.
+        """Update the model once with the mean loss over all tokens of ``batches``.
 
-        Micro-batches are worked through one after another and their gradients added up, which
-        trains as their concatenation would in the memory of one. ``dropout_seed`` fixes the
-        dropout; without one nothing is dropped.
+        They are worked through one after another, in parts of ``micro_batch`` rows, and their
+        gradients added up, which trains as their concatenation would in the memory of one part:
+        all is the same up to rounding, but for which numbers drop out. ``dropout_seed`` fixes the
+        dropout; without one nothing is dropped. ``n_counted`` is the number of targets that count
+        in all where other processes train on the rest of the batch (default: those here).
         """
-        n_counted = sum(count_targets(batch) for batch in micro_batches)
-        loss = 0.0
+        if n_counted is None:
+            n_counted = sum(count_targets(batch) for batch in batches)
+        parts = list(in_parts(batches, self.micro_batch))
+        loss, squares = 0.0, 0.0
         with self._blas.limit(limits=1, user_api="blas"):
-            for index, batch in enumerate(micro_batches):
+            for index, part in enumerate(parts):
                 seed = [*dropout_seed, index] if dropout_seed else None
-                loss += self._add_gradients(batch, n_counted, seed, first=index == 0)
-            squares = self._map(lambda p: np.dot(self._total[p], self._total[p]), self._parts)
-            result = StepResult(loss, math.sqrt(sum(float(square) for square in squares)))
+                added, squares = self._add_gradients(part, n_counted, seed, index, len(parts))
+                loss += added
+            result = StepResult(loss, math.sqrt(squares))
             if result.is_finite:
-                self._update(result.grad_norm, learning_rate)
+                self._update(result.grad_norm, learning_rate, whole=len(parts) == 1)
         return result
 
     def evaluate(self, batch: Batch) -> tuple[float, float]:
         """Return the loss summed over the targets that count, in nats, and their number."""
+        losses: list[float] = []
         with self._blas.limit(limits=1, user_api="blas"):
-            losses = self._map(
-                lambda shard: self.model.loss(*shard, n_counted=1.0), self._shards(batch)
-            )
+            for part in in_parts([batch], self.micro_batch):
+                losses += self._run("_shard_loss", self._shards(part))
         return sum(losses), count_targets(batch)
 
     def _add_gradients(
-        self, batch: Batch, n_counted: float, seed: list[int] | None, first: bool
-    ) -> float:
-        """Add a micro-batch's gradients to the total (or set it) and return its share of loss."""
-        shards = self._shards(batch)
+        self, batch: Batch, n_counted: float, seed: list[int] | None, index: int, n_batches: int
+    ) -> tuple[float, float]:
+        """Add the gradients of batch ``index`` of ``n_batches`` to those before it.
 
-        def work(index: int) -> float:
-            rng = None if seed is None else np.random.default_rng([*seed, index])
-            _, tree = self._gradients[index]
-            loss, _ = self.model.loss_and_grads(
-                *shards[index], n_counted=n_counted, rng=rng, out=tree
-            )
-            return loss
+        Returns its share of the loss, and the sum of all squares so far.
+        """
+        shards = [(*shard, n_counted, seed) for shard in self._shards(batch)]
+        losses = self._run("_shard_gradients", shards)
+        squares = self._run("_sum_part", [(len(shards), index, n_batches)] * self.threads)
+        return sum(losses), sum(squares)
 
-        losses = self._map(work, range(len(shards)))
-
-        def reduce(part: slice) -> None:
-            total = self._total[part]
-            for index in range(len(shards)):
-                gradient = self._gradients[index][0][part]
-                if first and index == 0:
-                    total[...] = gradient
-                else:
-                    total += gradient
-
-        self._map(reduce, self._parts)
-        return sum(losses)
-
-    def _update(self, grad_norm: float, learning_rate: float) -> None:
+    def _update(self, grad_norm: float, learning_rate: float, whole: bool) -> None:
         clipped = self.clip_norm and grad_norm > self.clip_norm
         scale = self.clip_norm / grad_norm if clipped else 1.0
-        self.optimizer.steps += 1
-        self._map(
-            lambda part: self.optimizer.update_slice(self._total, learning_rate, scale, part),
-            self._parts,
-        )
+        n_steps = self.optimizer.steps + 1
+        self._run("_update_part", [(n_steps, learning_rate, scale, whole)] * self.threads)
 
     def _shards(self, batch: Batch) -> list[Batch]:
-        """Cut a batch along B into as many parts as there are threads, or as it has rows."""
+        """Cut a batch along B into as many parts as there are workers, or as it has rows."""
         tokens, targets, mask = batch
         n = min(self.threads, len(tokens))
         cuts = [slice(len(tokens) * i // n, len(tokens) * (i + 1) // n) for i in range(n)]
         return [(tokens[c], targets[c], None if mask is None else mask[c]) for c in cuts]
 
-    def _map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-        """Run ``work`` on every item, side by side; what is not finite shows in the result."""
+    def _run(self, method: str, arguments: Arguments) -> list[Any]:
+        """Call one of the methods below in every worker that has arguments."""
+        return self._workers.run(self, method, arguments)
 
-        def quietly(item: Item) -> Result:
-            with np.errstate(all="ignore"):
-                return work(item)
+    # What follows runs in the workers, side by side; ``worker`` says in which.
 
-        return list(self._pool.map(quietly, items))
+    def _shard_gradients(
+        self,
+        worker: int,
+        tokens: Array,
+        targets: Array,
+        mask: Array | None,
+        n_counted: float,
+        seed: list[int] | None,
+    ) -> float:
+        """Write a shard's gradients into the worker's buffer and return its share of the loss."""
+        loss, _ = self.model.loss_and_grads(
+            tokens,
+            targets,
+            mask,
+            n_counted=n_counted,
+            rng=None if seed is None else np.random.default_rng([*seed, worker]),
+            recompute=self.recompute,
+            out=self._gradients[worker][1],
+        )
+        return loss
 
+    def _shard_loss(self, worker: int, tokens: Array, targets: Array, mask: Array | None) -> float:
+        """Return the loss summed over a shard's targets."""
+        return self.model.loss(tokens, targets, mask, n_counted=1.0)
 
-def count_targets(batch: Batch) -> float:
-    """Return the number of targets that count towards the loss."""
-    _, targets, mask = batch
-    return float(targets.size if mask is None else mask.sum())
+    def _sum_part(self, worker: int, n_shards: int, index: int, n_batches: int) -> float:
+        """Sum a part of the gradients over shards, and with batches before; return its squares."""
+        part = self._parts[worker]
+        total = self._gradients[0][0][part]  # a batch alone is summed where its first shard is
+        if n_batches > 1:
+            first, total = total, self._total[part]
+            if index == 0:
+                total[...] = first
+            else:
+                total += first
+        for gradients, _ in self._gradients[1:n_shards]:
+            total += gradients[part]
+        return float(np.dot(total, total))
 
-
-def available_cores() -> int:
-    """Return the number of processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    def _update_part(
+        self, worker: int, n_steps: int, learning_rate: float, scale: float, whole: bool
+    ) -> None:
+        """Update a part of the parameters with the gradients that ``_sum_part`` left."""
+        self.optimizer.steps = n_steps
+        gradients = self._gradients[0][0] if whole else self._total
+        self.optimizer.update_slice(gradients, learning_rate, scale, self._parts[worker])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,10 @@ UNKNOWN = "<|unk|>"
 """The special token for what a vocabulary lacks; byte-level BPE has no need of it."""
 
 TokenArray = NDArray[np.unsignedinteger]  # (n,)
+
+
+DecodeErrors = Literal["replace", "strict"]
+"""What becomes of bytes that are no UTF-8: U+FFFD, or an error, as in ``bytes.decode``."""
 
 
 def token_dtype(vocab_size: int) -> np.dtype[np.unsignedinteger]:
@@ -87,8 +91,13 @@ class Tokenizer(Protocol):
     def encode_iterable(self, pieces: Iterable[str]) -> Iterator[int]:
         """Yield the ids of the text that the pieces make together."""
 
-    def decode(self, ids: Iterable[int]) -> str:
-        """Return the text of the ids."""
+    def encode_batch(
+        self, texts: Iterable[str], *, allowed_special: AllowedSpecial = "all", workers: int = 1
+    ) -> list[list[int]]:
+        """Return the ids of every text."""
+
+    def decode(self, ids: Iterable[int], *, errors: DecodeErrors = "replace") -> str:
+        """Return the text of the ids; bytes that are no UTF-8 become U+FFFD, or are refused."""
 
     def stream_decoder(self) -> StreamDecoder:
         """Return a decoder that takes one id after the other."""

@@ -25,8 +25,10 @@ from llm_explainer.tokenizer.fast_decoding import FastDecoder
 from llm_explainer.tokenizer.fast_encoding import FastEncoder
 from llm_explainer.tokenizer.fast_training import learn_merges_fast
 from llm_explainer.tokenizer.pattern_tokenizer import PatternTokenizer
+from llm_explainer.tokenizer.patterns import PATTERNS
 from llm_explainer.tokenizer.sources import Source
 from llm_explainer.tokenizer.splitter import AllowedSpecial, Splitter
+from llm_explainer.tokenizer.tiktoken_files import read_tiktoken_file
 from llm_explainer.tokenizer.tokenizer_json import Document, check_ids
 
 _FEW_CHARS = 2000  # below which arrays cost more than they gain
@@ -43,6 +45,8 @@ class BPETokenizer(PatternTokenizer):
         merges: pairs of tokens in the order of learning.
         special_tokens: names and ids beside those of ``vocab``.
         pattern: "gpt2", "gpt4", or a regular expression that matches the words.
+        ignore_merges: a word that is a token as a whole becomes that token, also where the merges
+            would not make it (as Llama 3's files want it).
 
     Raises:
         TokenizerError: parts that do not fit together.
@@ -54,10 +58,12 @@ class BPETokenizer(PatternTokenizer):
         merges: Sequence[tuple[bytes, bytes]],
         special_tokens: Mapping[str, int],
         pattern: str = "gpt2",
+        ignore_merges: bool = False,
     ) -> None:
         super().__init__(Splitter(pattern, special_tokens), special_tokens)
         self.pattern = pattern
         self.merges = list(merges)
+        self.ignore_merges = ignore_merges
         self.vocab: dict[int, bytes] = {
             **vocab,
             **{i: name.encode() for name, i in special_tokens.items()},
@@ -69,6 +75,7 @@ class BPETokenizer(PatternTokenizer):
         self._merged: list[int] = []  # the id that each merge makes
         for left, right in self.merges:
             self._append_merge(left, right)
+        self._whole_words = self._words_not_merged() if ignore_merges else {}
 
     def _ids_of_tokens(self, vocab: Mapping[int, bytes]) -> dict[bytes, int]:
         ids: dict[bytes, int] = {}
@@ -95,6 +102,14 @@ class BPETokenizer(PatternTokenizer):
             )
         self._ranks[pair] = len(self._merged)
         self._merged.append(self._ids[left + right])
+
+    def _words_not_merged(self) -> dict[bytes, int]:
+        """Return the tokens that their bytes, merged, do not become: most often there are none."""
+        return {
+            token: token_id
+            for token, token_id in self._ids.items()
+            if self._merged_ids(token) != [token_id]
+        }
 
     @classmethod
     def train(
@@ -174,6 +189,29 @@ class BPETokenizer(PatternTokenizer):
             raise TokenizerError(f"{vocab_json} and {merges_txt}: {error}") from None
 
     @classmethod
+    def from_tiktoken(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        pattern: str = "gpt4",
+        special_tokens: Sequence[str] | Mapping[str, int] = (END_OF_TEXT,),
+    ) -> Self:
+        """Read a rank file of tiktoken; the ids are those that tiktoken gives.
+
+        Args:
+            path: of the ``.tiktoken`` file.
+            pattern: "gpt2", "gpt4", or a regular expression; the file does not say which it is for.
+            special_tokens: names, whose ids follow on the ranks, or names and their ids.
+
+        Raises:
+            TokenizerError: a file that is missing or damaged, or special tokens that do not fit.
+        """
+        try:
+            return cls._from_parts(read_tiktoken_file(path, pattern, special_tokens))
+        except TokenizerError as error:
+            raise TokenizerError(f"{path}: {error}") from None
+
+    @classmethod
     def from_json(cls, document: Document) -> Self:
         """Build the tokenizer from a ``tokenizer.json`` of the byte-level BPE kind.
 
@@ -184,13 +222,17 @@ class BPETokenizer(PatternTokenizer):
 
     @classmethod
     def _from_parts(cls, parts: BPEParts) -> Self:
-        return cls(parts.vocab, parts.merges, parts.special_tokens, parts.pattern)
+        return cls(
+            parts.vocab, parts.merges, parts.special_tokens, parts.pattern, parts.ignore_merges
+        )
 
     def to_json(self) -> bytes:
         """Return the content of the ``tokenizer.json``."""
         special_ids = set(self.special_tokens.values())
         ordinary = {i: token for i, token in self.vocab.items() if i not in special_ids}
-        return bpe_to_json(BPEParts(ordinary, self.merges, self.special_tokens, self.pattern))
+        return bpe_to_json(
+            BPEParts(ordinary, self.merges, self.special_tokens, self.pattern, self.ignore_merges)
+        )
 
     def encode(self, text: str, *, allowed_special: AllowedSpecial = "all") -> list[int]:
         """Return the ids of a text; see ``PatternTokenizer.encode``, which says it plainly."""
@@ -219,16 +261,30 @@ class BPETokenizer(PatternTokenizer):
     @cached_property
     def _fast_encoder(self) -> FastEncoder:
         return FastEncoder(
-            self._splitter, self._ranks, self._merged, self._byte_ids, self.special_tokens
+            self._splitter,
+            self._ranks,
+            self._merged,
+            self._byte_ids,
+            self.special_tokens,
+            self._whole_words,
         )
 
     @cached_property
     def _fast_decoder(self) -> FastDecoder:
         return FastDecoder(self.vocab)
 
+    @property
+    def _cut_between_words(self) -> bool:
+        return self.pattern in PATTERNS
+
     def _word_ids(self, word: str) -> list[int]:
+        data = word.encode()
+        whole = self._whole_words.get(data)
+        return self._merged_ids(data) if whole is None else [whole]
+
+    def _merged_ids(self, word: bytes) -> list[int]:
         byte_ids = self._byte_ids
-        return merge_word([byte_ids[byte] for byte in word.encode()], self._ranks, self._merged)
+        return merge_word([byte_ids[byte] for byte in word], self._ranks, self._merged)
 
     def _token_bytes(self, token_id: int, first: bool) -> bytes:
         try:

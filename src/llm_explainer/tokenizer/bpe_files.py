@@ -35,6 +35,7 @@ class BPEParts:
     merges: list[Merge]
     special_tokens: dict[str, int]
     pattern: str
+    ignore_merges: bool = False
 
 
 def bpe_to_json(parts: BPEParts) -> bytes:
@@ -54,7 +55,7 @@ def bpe_to_json(parts: BPEParts) -> bytes:
         "end_of_word_suffix": None,
         "fuse_unk": False,
         "byte_fallback": False,
-        "ignore_merges": False,
+        "ignore_merges": parts.ignore_merges,
         "vocab": {**texts, **parts.special_tokens},
         "merges": [[byte_alphabet.to_text(part) for part in merge] for merge in parts.merges],
     }
@@ -75,7 +76,8 @@ def bpe_from_json(document: Document) -> BPEParts:
     model = expect(document.get("model"), dict, "model")
     require(model.get("type", "BPE"), ("BPE",), "model.type")
     require(document.get("normalizer"), (None,), "normalizer")
-    require(model.get("ignore_merges", False), (False,), "model.ignore_merges")
+    ignore_merges = model.get("ignore_merges", False)
+    require(ignore_merges, (False, True), "model.ignore_merges")
     require(model.get("dropout"), (None, 0.0), "model.dropout")
     for setting in ("continuing_subword_prefix", "end_of_word_suffix"):
         require(model.get(setting), (None, ""), f"model.{setting}")
@@ -86,6 +88,7 @@ def bpe_from_json(document: Document) -> BPEParts:
         _read_merges(expect(model.get("merges"), list, "model.merges")),
         special_tokens,
         _read_pattern(expect(document.get("pre_tokenizer"), dict, "pre_tokenizer")),
+        ignore_merges,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
 from llm_explainer.errors import TokenizerError
@@ -42,6 +43,23 @@ def check_text(text: str) -> None:
             f"text has a lone surrogate U+{code:04X} at character {error.start}; "
             f"replace it: text.encode('utf-8', 'replace').decode()"
         ) from None
+
+
+def not_utf8(
+    path: str | os.PathLike[str], error: UnicodeDecodeError, offset: int
+) -> TokenizerError:
+    """Return what there is to say of a file that is not UTF-8.
+
+    Args:
+        path: of the file.
+        error: of decoding a part of it.
+        offset: the byte of the file at which that part begins.
+    """
+    byte = error.object[error.start]
+    return TokenizerError(
+        f"{path} is not UTF-8: byte {byte:#04x} at offset {offset + error.start:,}; "
+        "save the file as UTF-8 text"
+    )
 
 
 def require_whole(name: str, value: object, at_least: int, because: str = "") -> None:

@@ -1,21 +1,91 @@
-"""Processes that take work whenever they have none, and tell what came of it at the end."""
+"""Processes that work: on pieces of which they tell at the end, or answering piece by piece."""
 
 from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn, Self, TypeVar
 
-from llm_explainer.errors import TokenizerError
+from llm_explainer.errors import LLMExplainerError, TokenizerError
+from llm_explainer.tokenizer.checks import require_whole
+
+Argument = TypeVar("Argument")
+Piece = TypeVar("Piece")
+Result = TypeVar("Result")
 
 _END = b""
 
 
-class Crew:
+class Processes:
+    """Processes with a pipe to each; a context manager that ends them.
+
+    Args:
+        n_workers: how many processes work in all, for the message when one fails.
+        serve: called in each process with its end of the pipe, ``work`` and ``argument``.
+        work: what there is to do.
+        argument: whatever ``work`` needs to know.
+    """
+
+    def __init__(
+        self,
+        n_workers: int,
+        serve: Callable[..., None],
+        work: Callable[..., Any],
+        argument: object,
+    ) -> None:
+        self._n_workers, self._serve = n_workers, serve
+        self._work, self._argument = work, argument
+        self.workers: list[tuple[BaseProcess, Connection]] = []
+
+    def start(self) -> Connection:
+        """Start one more process; return our end of its pipe."""
+        ours, theirs = multiprocessing.Pipe()
+        # A forked process has all our ends, its own among them. It must let go of them, or it would
+        # never see the end of its pipe, and wait for ever if this process were killed.
+        forked = multiprocessing.get_start_method() == "fork"
+        inherited = [ours, *(connection for _, connection in self.workers)] if forked else []
+        process = multiprocessing.Process(
+            target=_run,
+            args=(inherited, self._serve, theirs, self._work, self._argument),
+            daemon=True,
+        )
+        process.start()
+        theirs.close()  # so that the end of the worker is the end of the pipe
+        self.workers.append((process, ours))
+        return ours
+
+    def refuse(self) -> NoReturn:
+        """Say that a process is gone.
+
+        Raises:
+            TokenizerError: always.
+        """
+        raise TokenizerError(
+            f"{self._n_workers} workers could not start or were stopped; use workers=1, or put "
+            'the script\'s own code under: if __name__ == "__main__"'
+        ) from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for process, connection in self.workers:
+            connection.close()  # a worker that still waits for pieces ends
+            if kind is not None:
+                process.terminate()
+            process.join()
+
+
+class Crew(Processes):
     """Helps one process with work that comes in pieces; use it as a context manager.
 
     A pipe to each worker, and no queue: at most one piece waits for each, so memory stays bounded,
@@ -31,78 +101,151 @@ class Crew:
     def __init__(
         self, n_workers: int, work: Callable[[Any, Iterable[bytes]], Any], argument: object
     ) -> None:
-        self._n_workers, self._work, self._argument = n_workers, work, argument
-        self._workers: list[tuple[BaseProcess, Connection]] = []
+        super().__init__(n_workers + 1, _sum_up, work, argument)
+        self._most = n_workers
 
     def takes(self, piece: bytes) -> bool:
         """Hand a piece to a worker that is free; return whether there was one."""
         if not piece:
             return True
         try:
-            for _, connection in self._workers:
+            for _, connection in self.workers:
                 if connection.poll():
                     connection.recv_bytes()
                     connection.send_bytes(piece)
                     return True
-            if len(self._workers) < self._n_workers:
-                self._start().send_bytes(piece)
+            if len(self.workers) < self._most:
+                self.start().send_bytes(piece)
                 return True
         except (OSError, EOFError):
-            self._refuse()
+            self.refuse()
         return False
 
     def results(self) -> Iterator[Any]:
         """Yield the result of every worker that had something to do."""
         try:
-            for _, connection in self._workers:
+            for _, connection in self.workers:
                 connection.recv_bytes()
                 connection.send_bytes(_END)
-            for _, connection in self._workers:
+            for _, connection in self.workers:
                 yield connection.recv()
         except (OSError, EOFError):
-            self._refuse()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        for process, connection in self._workers:
-            connection.close()  # a worker that still waits for pieces ends
-            if kind is not None:
-                process.terminate()
-            process.join()
-
-    def _start(self) -> Connection:
-        ours, theirs = multiprocessing.Pipe()
-        process = multiprocessing.Process(
-            target=_serve, args=(theirs, self._work, self._argument), daemon=True
-        )
-        process.start()
-        theirs.close()  # so that the end of the worker is the end of the pipe
-        self._workers.append((process, ours))
-        return ours
-
-    def _refuse(self) -> NoReturn:
-        raise TokenizerError(
-            f"{self._n_workers + 1} workers could not start or were stopped; use workers=1, or put "
-            'the script\'s own code under: if __name__ == "__main__"'
-        ) from None
+            self.refuse()
 
 
-def _serve(
+def in_order(
+    n_workers: int,
+    work: Callable[[Argument, Piece], Result],
+    argument: Argument,
+    pieces: Iterable[Piece],
+) -> Iterator[Result]:
+    """Yield ``work(argument, piece)`` of every piece, in the order of the pieces.
+
+    Held in memory: two pieces or results for each worker, however many there are.
+
+    Args:
+        n_workers: processes that work while this one reads the pieces and takes the results; with
+            1, this one does everything.
+        work: a function of a module, so that another process finds it.
+        argument: the first argument of every call.
+        pieces: the second one; like results, what ``multiprocessing`` can send.
+
+    Raises:
+        TokenizerError: no workers, or one that could not start or was stopped.
+        LLMExplainerError: what ``work`` raises.
+    """
+    require_whole("workers", n_workers, 1)
+    if n_workers == 1:
+        yield from (work(argument, piece) for piece in pieces)
+        return
+    with Processes(n_workers, _answer, work, argument) as processes:
+        yield from _relay(processes, n_workers, iter(pieces))
+
+
+def _relay(processes: Processes, n_workers: int, pieces: Iterator[Any]) -> Iterator[Any]:
+    free: list[Connection] = []
+    busy: dict[Connection, int] = {}  # the number of the piece that a worker has
+    done: dict[int, Any] = {}  # the answer to it
+    n_yielded = 0
+    for number, piece in enumerate(pieces):  # the next piece is read while the others are worked on
+        while len(busy) == n_workers or (
+            number >= n_yielded + 2 * n_workers and n_yielded not in done
+        ):
+            _receive(processes, busy, done, free)
+        try:
+            connection = free.pop() if free else processes.start()
+            connection.send(piece)
+        except OSError:
+            processes.refuse()
+        busy[connection] = number
+        while n_yielded in done:
+            yield _result(done.pop(n_yielded))
+            n_yielded += 1
+    while busy or done:
+        if n_yielded not in done:
+            _receive(processes, busy, done, free)
+            continue
+        yield _result(done.pop(n_yielded))
+        n_yielded += 1
+
+
+def _receive(
+    processes: Processes,
+    busy: dict[Connection, int],
+    done: dict[int, Any],
+    free: list[Connection],
+) -> None:
+    """Wait for an answer or several."""
+    for connection in wait(list(busy)):
+        assert isinstance(connection, Connection)
+        try:
+            done[busy.pop(connection)] = connection.recv()
+        except (OSError, EOFError):
+            processes.refuse()
+        free.append(connection)
+
+
+def _result(answer: tuple[Any, LLMExplainerError | None]) -> Any:
+    result, error = answer
+    if error is not None:
+        raise error
+    return result
+
+
+def _run(
+    inherited: Iterable[Connection],
+    serve: Callable[..., None],
+    connection: Connection,
+    work: Callable[..., Any],
+    argument: object,
+) -> None:
+    """Be a process: serve at one end of a pipe until whoever has the other goes away."""
+    for other in inherited:
+        other.close()
+    with suppress(OSError, EOFError, KeyboardInterrupt):
+        serve(connection, work, argument)
+
+
+def _sum_up(
     connection: Connection, work: Callable[[Any, Iterable[bytes]], Any], argument: object
 ) -> None:
-    """Run ``work`` in a process of its own."""
+    """Run ``work`` on all pieces in a process of its own, and send what comes of it at the end."""
 
     def pieces() -> Iterator[bytes]:
         while piece := connection.recv_bytes():
             yield piece
             connection.send_bytes(_END)  # ready for the next
 
-    with suppress(OSError, EOFError, KeyboardInterrupt):  # when whoever asked has gone
-        connection.send(work(argument, pieces()))
+    connection.send(work(argument, pieces()))
+
+
+def _answer(connection: Connection, work: Callable[[Any, Any], Any], argument: object) -> None:
+    """Run ``work`` in a process of its own on piece after piece, and send back each result."""
+    while True:
+        piece = connection.recv()
+        answer: tuple[Any, LLMExplainerError | None]
+        try:
+            answer = work(argument, piece), None
+        except LLMExplainerError as error:
+            answer = None, error
+        connection.send(answer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 
 import numpy as np
@@ -36,25 +37,34 @@ class FastDecoder:
             if isinstance(ids, list) and len(ids) < _FEW_IDS:
                 known = min(ids, default=0) >= 0  # a list takes negative ones as well
                 return b"".join(map(self._list.__getitem__, ids)) if known else None
+            if isinstance(ids, list):
+                return self._join(ids)
             array = np.asarray(ids)
             if array.ndim != 1 or array.dtype.kind not in "iu" or not array.size:
                 return None
             if core.core_in_use():
                 return core.decoding.decode(array.astype(np.int64), self._tokens, self._starts)
-        except (LookupError, TypeError, ValueError, OverflowError):
+            return self._join(array)
+        except (LookupError, TypeError, ValueError, OverflowError, struct.error):
             return None
-        if array.min() < 0 or array.max() >= len(self._firsts):
-            return None
-        blocks = range(0, len(array), _BLOCK_IDS)
-        return b"".join([self._gather(array[start : start + _BLOCK_IDS]) for start in blocks])
+
+    def _join(self, ids: list[int] | NDArray[np.integer]) -> bytes:
+        """Return the bytes of ids with NumPy, block by block."""
+        starts = range(0, len(ids), _BLOCK_IDS)
+        return b"".join([self._gather(_as_array(ids[i : i + _BLOCK_IDS])) for i in starts])
 
     def _gather(self, ids: NDArray[np.integer]) -> bytes:
-        """Return the bytes of ids with NumPy.
+        """Return the bytes of a block of ids.
 
         Eight bytes of every token are written from left to right, where it belongs: what is too
         much the next token overwrites. The rest of longer tokens follows, byte by byte.
+
+        Raises:
+            LookupError: an unknown id.
         """
         ids = ids.astype(np.int64)
+        if ids.min() < 0:  # as an index it would count from the end
+            raise LookupError
         starts = self._starts[ids]
         sizes = self._starts[ids + 1] - starts
         ends = np.cumsum(sizes)
@@ -70,3 +80,10 @@ class FastDecoder:
                 np.repeat(starts[long] + 8, rests) + offsets
             ]
         return text[:-8].tobytes()
+
+
+def _as_array(ids: list[int] | NDArray[np.integer]) -> NDArray[np.integer]:
+    """Return ids as an array; ``struct`` takes a list apart three times as fast as ``np.array``."""
+    if isinstance(ids, list):
+        return np.frombuffer(struct.pack(f"{len(ids)}q", *ids), np.int64)
+    return ids

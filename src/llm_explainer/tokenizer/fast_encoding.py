@@ -33,15 +33,18 @@ MOST_WORDS = 1 << 17
 _STREAM_CHARS = 1 << 13  # that a stream gathers
 _STREAM_WORDS = 1 << 10  # that it encodes at a time where it has words already
 
-# Where a word of both patterns begins, whatever stands before and after: at a blank after anything
-# that is not white, after the only end of line between two such things, at a special token. Of
-# characters outside of ASCII only those that begin with E4 to ED are known here not to be white:
-# Chinese and Korean, which have few blanks.
 _TEXT, _CJK = rb"[!-~]", rb"[\xe4-\xed][\x80-\xbf][\x80-\xbf]"
-_CUT = re.compile(
-    rb"(?:(?<=%b)|(?<=%b))(?= )|(?:(?<=%b\n)|(?<=%b\n))(?=[!-~\xe4-\xed])|(?=\xff)"
-    % (_TEXT, _CJK, _TEXT, _CJK)
+CUT = re.compile(
+    rb"(?:(?<=%b)|(?<=%b))(?= )|(?:(?<=%b\n)|(?<=%b\n))(?=[!-~\xe4-\xed])"
+    rb"|(?<=[0-9A-Za-z])(?=,)|(?=\xff)" % (_TEXT, _CJK, _TEXT, _CJK)
 )
+"""Where a word of both patterns begins, whatever stands before and after.
+
+That is at a blank after anything that is not white, after the only end of line between two such
+things, at a comma after a letter or digit of ASCII, at a special token. Of characters outside of
+ASCII only those that begin with E4 to ED are known here not to be white: Chinese and Korean, which
+have few blanks.
+"""
 
 
 class FastEncoder:
@@ -53,6 +56,7 @@ class FastEncoder:
         merged: the id that each merge makes.
         byte_ids: the id of every byte (256,).
         special_tokens: the id of every special token.
+        whole_words: words that are not merged, and their ids.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class FastEncoder:
         merged: Sequence[int],
         byte_ids: Sequence[int],
         special_tokens: Mapping[str, int],
+        whole_words: dict[bytes, int],
     ) -> None:
         self._splitter, self._special_tokens = splitter, special_tokens
         self._stand_in = byte_ids[SPECIAL_BYTE[0]]  # never the id of text, which lacks this byte
@@ -69,9 +74,9 @@ class FastEncoder:
         if core.core_in_use():
             pairs = np.array(list(ranks), np.int64).reshape(-1, 2)
             keys = pairs[:, 0] << 32 | pairs[:, 1]
-            self._words = core.encoding.WordEncoder(keys, merged, byte_ids, MOST_WORDS)
+            self._words = core.encoding.WordEncoder(keys, merged, byte_ids, MOST_WORDS, whole_words)
         else:
-            self._words = VectorEncoder(ranks, merged, byte_ids, MOST_WORDS)
+            self._words = VectorEncoder(ranks, merged, byte_ids, MOST_WORDS, whole_words)
 
     def encode(self, text: str, allowed_special: AllowedSpecial) -> Ids:
         """Return the ids of a text (n_ids,).
@@ -166,7 +171,7 @@ def next_cut(data: bytes, start: int) -> int:
     """Return the first place from ``start`` on where a word certainly begins, or the end."""
     if start >= len(data):
         return len(data)
-    match = _CUT.search(data, start)
+    match = CUT.search(data, start)
     return match.start() if match else len(data)
 
 

@@ -89,6 +89,10 @@ class LookupTokenizer(PatternTokenizer):
         vocab = dict(enumerate(sorted(tokens)))
         return cls(vocab, {name: len(vocab) + i for i, name in enumerate(special_tokens)})
 
+    @property
+    def _cut_between_words(self) -> bool:
+        return True  # white space and commas are characters, and no part of words
+
     def _word_ids(self, word: str) -> list[int]:
         token_id = self._ids.get(word, self.special_tokens.get(UNKNOWN))
         if token_id is None:

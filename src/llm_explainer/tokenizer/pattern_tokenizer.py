@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import operator
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import Self
+from typing import Any, Self, get_args
 
 import numpy as np
 
 from llm_explainer.errors import TokenizerError
 from llm_explainer.files import write_atomically
-from llm_explainer.tokenizer.base import END_OF_TEXT, StreamDecoder, TokenArray, token_dtype
+from llm_explainer.tokenizer.base import (
+    END_OF_TEXT,
+    DecodeErrors,
+    StreamDecoder,
+    TokenArray,
+    token_dtype,
+)
+from llm_explainer.tokenizer.bpe_training import Progress
 from llm_explainer.tokenizer.checks import shorten
+from llm_explainer.tokenizer.many_encoding import Paths, encode_files, encode_texts
 from llm_explainer.tokenizer.splitter import AllowedSpecial, Splitter
+from llm_explainer.tokenizer.text_blocks import behind_special, cuts_between_words, last_word
+from llm_explainer.tokenizer.token_writer import DTypeName
 from llm_explainer.tokenizer.tokenizer_json import Document, read_json
 
 _CACHED_WORDS = 1 << 16  # about 20 MB of usual words; the least recently used goes first
@@ -91,13 +102,86 @@ class PatternTokenizer(ABC):
             if special:
                 yield self.special_tokens[special]
 
-    def decode(self, ids: Iterable[int]) -> str:
-        """Return the text of the ids; bytes that are no UTF-8 become U+FFFD.
+    def encode_batch(
+        self, texts: Iterable[str], *, allowed_special: AllowedSpecial = "all", workers: int = 1
+    ) -> list[list[int]]:
+        """Return the ids of every text.
+
+        Args:
+            texts: any number of them.
+            allowed_special: as in ``encode``.
+            workers: processes that encode; several are worth it from about a megabyte on.
 
         Raises:
-            TokenizerError: an unknown id.
+            TokenizerError: as ``encode``; or workers that could not start.
         """
-        return self.decode_bytes(ids).decode("utf-8", errors="replace")
+        return list(encode_texts(self, texts, allowed_special, workers))
+
+    def encode_file(
+        self,
+        source: Paths,
+        target: str | os.PathLike[str],
+        *,
+        allowed_special: AllowedSpecial = "all",
+        dtype: DTypeName | None = None,
+        workers: int = 1,
+        progress: Progress | None = None,
+    ) -> int:
+        """Write the ids of a text file to a ``.npy`` token file; return how many there are.
+
+        The ids are those of one call of ``encode`` for the whole text. Between several files stands
+        the id of ``<|endoftext|>``, where there is one. The target appears whole or not at all. A
+        few megabytes are held in memory, more where a text has no blank, comma or end of line for
+        so long. With a pattern of one's own only special tokens are sure borders of words: what
+        stands between two of them is held in memory, and encoded by one process.
+
+        Args:
+            source: the path of a UTF-8 file, or a list of paths.
+            target: the path of the token file; one that is there is replaced.
+            allowed_special: as in ``encode``.
+            dtype: "uint16" or "uint32"; None is the smallest that holds every id.
+            workers: processes that encode, while this one reads and writes; 1 is this one alone.
+            progress: called with "encoding", the bytes done, and the bytes in all.
+
+        Raises:
+            TokenizerError: a file that cannot be read or is not UTF-8 (says at which byte), a text
+                that ``encode`` refuses, or workers that could not start.
+            CorpusError: a target that cannot be written, a ``dtype`` too small for the vocabulary,
+                or no text at all.
+        """
+        names = self._splitter.allowed_names(allowed_special)
+        between_words = self._cut_between_words and cuts_between_words(names)
+        return encode_files(
+            self,
+            source,
+            target,
+            last_word if between_words else behind_special(names),
+            allowed=allowed_special,
+            dtype=dtype,
+            workers=workers,
+            progress=progress,
+        )
+
+    def decode(self, ids: Iterable[int], *, errors: DecodeErrors = "replace") -> str:
+        """Return the text of the ids.
+
+        Args:
+            ids: any number of them.
+            errors: "replace" makes U+FFFD of bytes that are no UTF-8, "strict" refuses them.
+
+        Raises:
+            TokenizerError: an unknown id, or bytes that are refused (says which and where).
+        """
+        if errors not in get_args(DecodeErrors):
+            raise TokenizerError(f"errors is {shorten(errors)}; choose replace or strict")
+        data = self.decode_bytes(ids)
+        try:
+            return data.decode(errors=errors)
+        except UnicodeDecodeError as error:
+            raise TokenizerError(
+                f"the ids give no UTF-8: byte {data[error.start]:#04x} at offset "
+                f'{error.start:,}; use errors="replace", or decode_bytes'
+            ) from None
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
         """Return the UTF-8 bytes of the ids, as they are.
@@ -146,6 +230,15 @@ class PatternTokenizer(ABC):
     def to_json(self) -> bytes:
         """Return the content of the ``tokenizer.json``."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # How another process gets it where it is not forked: as a file would hold it.
+        return _from_file_content, (type(self), self.to_json())
+
+    @property
+    @abstractmethod
+    def _cut_between_words(self) -> bool:
+        """Whether text can be cut wherever ``text_blocks.last_word`` says."""
+
     def _ordinary_ids(self, words: list[str]) -> list[int]:
         cached, ids = self._cached_word_ids, list[int]()
         for word in words:
@@ -166,3 +259,7 @@ class PatternTokenizer(ABC):
         except TypeError:
             shown = shorten(token_id)
         return TokenizerError(f"unknown token id {shown}; ids are 0 to {self.vocab_size - 1}")
+
+
+def _from_file_content(kind: type[PatternTokenizer], content: bytes) -> PatternTokenizer:
+    return kind.from_json(json.loads(content))

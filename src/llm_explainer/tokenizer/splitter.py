@@ -63,7 +63,7 @@ class Splitter:
         """
         check_text(text)
         start = 0
-        for match in self._find_special(text, self._allowed_names(allowed)):
+        for match in self._find_special(text, self.allowed_names(allowed)):
             yield text[start : match.start()], match.group()
             start = match.end()
         yield text[start:], ""
@@ -78,7 +78,7 @@ class Splitter:
         Words are the same as in one go for every pattern that looks no further than 64 characters
         past a word's end and does not look behind its start.
         """
-        names = self._allowed_names(allowed)
+        names = self.allowed_names(allowed)
         buffer, gathered, n_gathered, enough = "", list[str](), 0, _BLOCK_CHARS
         for piece in checked_pieces(pieces):
             gathered.append(piece)
@@ -93,6 +93,23 @@ class Splitter:
             enough = max(_BLOCK_CHARS, len(buffer))
         for ordinary, special in self.parts("".join([buffer, *gathered]), names):
             yield self.words(ordinary), special
+
+    def allowed_names(self, allowed: AllowedSpecial) -> tuple[str, ...]:
+        """Return the names of the special tokens that ``allowed`` means.
+
+        Raises:
+            TokenizerError: an unknown name.
+        """
+        if allowed == "all":
+            return self.special_tokens
+        if allowed == "none":
+            return ()
+        names = check_special_tokens(allowed)
+        for name in names:
+            if name not in self.special_tokens:
+                known = ", ".join(self.special_tokens) or "none"
+                raise TokenizerError(f"unknown special token {shorten(name)}; known: {known}")
+        return names
 
     def _settled(
         self, buffer: str, names: tuple[str, ...]
@@ -121,18 +138,6 @@ class Splitter:
 
     def _find_special(self, text: str, names: tuple[str, ...]) -> Iterable[Match]:
         return compile_choice(names).finditer(text) if names else ()
-
-    def _allowed_names(self, allowed: AllowedSpecial) -> tuple[str, ...]:
-        if allowed == "all":
-            return self.special_tokens
-        if allowed == "none":
-            return ()
-        names = check_special_tokens(allowed)
-        for name in names:
-            if name not in self.special_tokens:
-                known = ", ".join(self.special_tokens) or "none"
-                raise TokenizerError(f"unknown special token {shorten(name)}; known: {known}")
-        return names
 
     def _refuse_gap(self, text: str) -> NoReturn:
         """Name the first character that no word of ``text`` holds."""

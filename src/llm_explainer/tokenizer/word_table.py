@@ -62,6 +62,16 @@ class WordTable:
         long = np.flatnonzero(high == _LONG)
         return (long + start).astype(np.int32), [self._long_words[i] for i in low[long].tolist()]
 
+    def numbers_in(self, other: WordTable, start: int = 0) -> Numbers:
+        """Return what number each word from a number on has in another table, -1 where none."""
+        low, high = self._keys.keys(start)
+        long = np.flatnonzero(high == _LONG)
+        if long.size:
+            low, nowhere = low.copy(), len(other._long_words)
+            words = [self._long_words[i] for i in low[long].tolist()]
+            low[long] = [other._long_places.get(word, nowhere) for word in words]
+        return other._keys.find(low, high)
+
     def _long_place(self, word: bytes) -> int:
         place = self._long_places.setdefault(word, len(self._long_words))
         if place == len(self._long_words):

@@ -61,6 +61,9 @@ class WindowBatches:
                 )
             self._starts = document_starts(train, end_of_text, context_length)
             self._validation_starts = document_starts(validation, end_of_text, context_length)
+        # Too little text is found here, not at the first evaluation.
+        self.training(0)
+        next(self.validation(1))
 
     def training(self, index: int) -> Batch:
         """Return micro-batch ``index``: (B, T), (B, T), no mask."""
@@ -75,10 +78,10 @@ class WindowBatches:
         return inputs, targets, None
 
     def validation(self, max_windows: int | None = None) -> Iterator[Batch]:
-        """Yield validation windows; without gradients there is memory for four times as many."""
+        """Yield validation windows, as many at a time as there is known to be memory for."""
         windows = evaluation_windows(
             self._validation_tokens,
-            4 * self._config.batch_size,
+            self._config.batch_size,
             self._context_length,
             max_windows=max_windows,
             starts=self._validation_starts,

@@ -7,13 +7,14 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from llm_explainer.config import InitScheme
 from llm_explainer.errors import ConfigError
-from llm_explainer.init import InitScheme
 from llm_explainer.settings import setting
 
 Schedule = Literal["cosine", "linear", "constant", "inverse_sqrt"]
-OptimizerName = Literal["adamw", "sgd"]
+OptimizerName = Literal["adamw", "muon", "sgd"]
 Windows = Literal["random", "documents"]
+Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +28,11 @@ class TrainConfig:
     """
 
     steps: int = setting(1000, "updates of the parameters")
-    batch_size: int = setting(16, "windows in a micro-batch")
-    accumulate: int = setting(1, "micro-batches in a step, whose gradients add up")
+    batch_size: int = setting(16, "windows in a batch")
+    accumulate: int = setting(1, "batches in a step, whose gradients add up")
+    micro_batch: int = setting(
+        0, "windows of a batch that are worked through at once; 0: as many as fit in memory"
+    )
     windows: Windows = setting("random", "random places, or documents: each begins with one")
     learning_rate: float = setting(1e-3, "the highest, reached after warm-up")
     schedule: Schedule = setting("cosine", "cosine, linear, constant or inverse_sqrt")
@@ -36,7 +40,7 @@ class TrainConfig:
     min_learning_rate: float | None = setting(
         None, "where cosine and linear end; without it, a tenth of learning_rate"
     )
-    optimizer: OptimizerName = setting("adamw", "adamw or sgd")
+    optimizer: OptimizerName = setting("adamw", "adamw, muon (fewer steps, each dearer) or sgd")
     beta1: float = setting(0.9, "AdamW's memory of the gradient; SGD's momentum")
     beta2: float = setting(0.95, "AdamW's memory of the squared gradient")
     eps: float = setting(1e-8, "added to AdamW's divisor")
@@ -51,19 +55,28 @@ class TrainConfig:
     checkpoint_every: int = setting(200, "steps between checkpoints")
     keep_checkpoints: int = setting(2, "newest checkpoints kept, beside the best")
     threads: int = setting(0, "shards of a batch, one thread each; 0: one a processor")
+    dtype: Precision = setting(
+        "float32", "float32, or bfloat16 (MLX only): half the memory of what is kept, rounded more"
+    )
+    recompute: bool = setting(
+        False, "compute each block again in the backward pass: less memory, a third more time"
+    )
+    memory_limit_gb: float = setting(
+        0.0, "memory that training may take, in GB; 0: what this machine has free"
+    )
 
     def __post_init__(self) -> None:
         """Check every value, and fill in the lowest learning rate."""
         for field in ("steps", "batch_size", "accumulate", "eval_windows", "keep_checkpoints"):
             self._require(field, int, at_least=1)
         periods = ("eval_every", "sample_every", "checkpoint_every")
-        for field in (*periods, "warmup_steps", "seed", "threads"):
+        for field in (*periods, "warmup_steps", "seed", "threads", "micro_batch"):
             self._require(field, int, at_least=0)
         for field in ("learning_rate", "eps"):
             self._require(field, float, above=0)
         if self.min_learning_rate is None:
             object.__setattr__(self, "min_learning_rate", self.learning_rate / 10)
-        for field in ("min_learning_rate", "weight_decay", "clip_norm"):
+        for field in ("min_learning_rate", "weight_decay", "clip_norm", "memory_limit_gb"):
             self._require(field, float, at_least=0)
         for field in ("beta1", "beta2"):
             self._require(field, float, at_least=0, below=1)
@@ -71,6 +84,14 @@ class TrainConfig:
         self._require_choice("optimizer", get_args(OptimizerName))
         self._require_choice("windows", get_args(Windows))
         self._require_choice("init_scheme", ("normal", "truncated_normal"))
+        self._require_choice("dtype", get_args(Precision))
+        if not isinstance(self.recompute, bool):
+            raise ConfigError(f"recompute is {self.recompute!r}; it takes true or false")
+        if self.micro_batch > self.batch_size:
+            raise ConfigError(
+                f"micro_batch {self.micro_batch} is more than batch_size {self.batch_size}; "
+                "it takes at most that"
+            )
         if self.lowest_learning_rate > self.learning_rate:
             raise ConfigError(
                 f"min_learning_rate {self.min_learning_rate:g} is above learning_rate "

@@ -19,6 +19,7 @@ class StepDone:
     grad_norm: float  # before clipping
     tokens: int  # that the step trained on
     seconds: float
+    peak_memory: int = 0  # bytes, the most so far; 0 where the system does not say
 
 
 @dataclass(frozen=True)

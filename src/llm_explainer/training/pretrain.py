@@ -28,6 +28,8 @@ from llm_explainer.tokenizer import (
 from llm_explainer.training.batches import WindowBatches
 from llm_explainer.training.config import TrainConfig
 from llm_explainer.training.events import Observer
+from llm_explainer.training.preflight import Preflight, preflight
+from llm_explainer.training.processes import Processes
 from llm_explainer.training.run_folder import RunFolder
 from llm_explainer.training.trainer import Trainer
 
@@ -47,6 +49,9 @@ class DataConfig:
         "auto", "stories, shakespeare, tinystories, auto, or the path of a text file or folder"
     )
     max_bytes: int | None = setting(None, "take this much of the corpus; without it, all")
+    train_bytes: int | None = setting(
+        None, "train on the first bytes only; unlike with max_bytes, validation text stays whole"
+    )
     tokenizer: str = setting("bpe", "bpe, char, word, or the path of a tokenizer.json")
     vocab_size: int | None = setting(None, "tokens to learn (bpe, word); without it, the size's")
     train_data: str | None = setting(None, "a .npy file of token ids, instead of a corpus")
@@ -76,11 +81,12 @@ class PretrainSettings:
 
 @dataclass(frozen=True)
 class Run:
-    """A trainer in its folder, and one line that says what it trains."""
+    """A trainer in its folder, one line that says what it trains, and what that will take."""
 
     trainer: Trainer
     folder: RunFolder
     description: str
+    preflight: Preflight
 
 
 def start_run(
@@ -90,6 +96,7 @@ def start_run(
     overwrite: bool = False,
     observers: Sequence[Observer] = (),
     report: Report = lambda stage, done, total: None,
+    processes: Processes | None = None,
 ) -> Run:
     """Prepare a new run in ``folder``.
 
@@ -98,6 +105,7 @@ def start_run(
             holds another run is left as it is unless ``overwrite``.
     """
     nn = load_backend(settings.backend)
+    nn.check_dtype(settings.train.dtype)
     preset = ModelConfig.preset(settings.size, family=settings.family, **settings.model)
     start = load_checkpoint(settings.start_from, settings.backend) if settings.start_from else None
     folder.create(overwrite=overwrite)
@@ -109,12 +117,13 @@ def start_run(
         vocab_size = tokenizer.vocab_size if tokenizer else settings.data.vocab_size
         if vocab_size is None:
             vocab_size = preset.vocab_size
-        if start:
-            model = start[0]
-        else:
-            config = dataclasses.replace(preset, vocab_size=vocab_size)
-            model = nn.GPT(config, train.seed, train.init_scheme)
+        config = start[0].config if start else dataclasses.replace(preset, vocab_size=vocab_size)
         train = dataclasses.replace(train, threads=train.threads or nn.available_cores())
+        # Before the model is made: for a moment, the one that is measured takes the memory of it.
+        n_processes = 1 if processes is None else processes.size
+        forecast = preflight(nn, config, train, n_processes=n_processes)
+        train = dataclasses.replace(train, micro_batch=forecast.micro_batch)
+        model = start[0] if start else nn.GPT(config, train.seed, train.init_scheme)
         record = {
             "kind": "pretrain",
             "backend": nn.__name__.rpartition(".")[2].removesuffix("_backend"),
@@ -125,20 +134,25 @@ def start_run(
             "train": train.to_dict(),
         }
         batches = _open_batches(folder, model.config, train, tokenizer)
-        trainer = Trainer(nn, model, tokenizer, batches, train, folder, observers)
+        trainer = Trainer(nn, model, tokenizer, batches, train, folder, observers, processes)
         folder.write_settings(record)
     except BaseException:  # Ctrl-C too
         folder.give_back()
         raise
-    return Run(trainer, folder, describe(record))
+    return Run(trainer, folder, describe(record, processes), forecast)
 
 
 def resume_run(
-    folder: RunFolder, observers: Sequence[Observer] = (), *, backend: str | None = None
+    folder: RunFolder,
+    observers: Sequence[Observer] = (),
+    *,
+    backend: str | None = None,
+    processes: Processes | None = None,
 ) -> Run:
     """Continue the run in ``folder`` exactly where its newest checkpoint stands.
 
-    ``backend`` names another than the run began with; sums are then rounded otherwise.
+    ``backend`` names another than the run began with; sums are then rounded otherwise, as they are
+    with another number of ``processes``.
 
     Raises:
         LLMExplainerError: no run, or one that is damaged; a backend that this machine lacks.
@@ -149,26 +163,37 @@ def resume_run(
         record["backend"] = backend
     try:
         train, backend = TrainConfig(**record["train"]), record["backend"]
-        description = describe(record)
+        # Runs that were recorded without one had batches in one piece.
+        train = dataclasses.replace(train, micro_batch=train.micro_batch or train.batch_size)
+        description = describe(record, processes)
     except (KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{folder.settings_file} is damaged: {error}") from error
+    nn = load_backend(backend)
     model = load_model(newest, backend)
     has_tokenizer = (newest / "tokenizer.json").exists()  # token files may come without one
     tokenizer = load_tokenizer(newest / "tokenizer.json") if has_tokenizer else None
     batches = _open_batches(folder, model.config, train, tokenizer)
-    trainer = Trainer(load_backend(backend), model, tokenizer, batches, train, folder, observers)
+    trainer = Trainer(nn, model, tokenizer, batches, train, folder, observers, processes)
     trainer.resume()
-    return Run(trainer, folder, description)
+    n_processes = 1 if processes is None else processes.size
+    forecast = preflight(nn, model.config, train, first_step=trainer.step, n_processes=n_processes)
+    return Run(trainer, folder, description, forecast)
 
 
-def describe(record: dict[str, Any]) -> str:
+def describe(record: dict[str, Any], processes: Processes | None = None) -> str:
     """Return a run's settings in one line, for people."""
     config = ModelConfig(**record["model"])
     family = config.family or "custom"
     n_parameters = config.count_parameters() / 1e6
-    backend = record["backend"]
+    backend, train = record["backend"], TrainConfig(**record["train"])
     if backend == "numpy":  # MLX schedules its own work
-        backend += f", {record['train']['threads']} threads"
+        backend += f", {train.threads} threads"
+    if train.dtype != "float32":
+        backend += f", {train.dtype}"
+    if train.recompute:
+        backend += ", recomputing"
+    if processes is not None:
+        backend += f", {processes.size} processes"
     return f"{family}, {n_parameters:.2f} M parameters, {record['corpus']}, {backend}"
 
 
@@ -193,11 +218,12 @@ def _prepare_data(
         max_bytes=data.max_bytes,
         progress=lambda done, total: report("downloading", done, total),
     )
+    train = corpus.train if data.train_bytes is None else corpus.train.first(data.train_bytes)
     if tokenizer is None:
-        tokenizer = _make_tokenizer(data, corpus.train, preset_vocab_size, report)
+        tokenizer = _make_tokenizer(data, train, preset_vocab_size, report)
     for name, text, target in zip(
         ("encoding training text", "encoding validation text"),
-        (corpus.train, corpus.validation),
+        (train, corpus.validation),
         targets,
         strict=True,
     ):
@@ -207,7 +233,8 @@ def _prepare_data(
 
         write_tokens(target, text, tokenizer, progress=progress)
         report(name, text.size_bytes, text.size_bytes)
-    return tokenizer, corpus.description
+    part = "" if data.train_bytes is None else f", the first {data.train_bytes:,} to train on"
+    return tokenizer, corpus.description + part
 
 
 def _make_tokenizer(data: DataConfig, text: Text, preset_size: int, report: Report) -> Tokenizer:

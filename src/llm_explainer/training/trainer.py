@@ -23,8 +23,10 @@ from llm_explainer.training.config import TrainConfig
 from llm_explainer.training.diagnosis import first_non_finite
 from llm_explainer.training.evaluation import Evaluation, evaluate, token_byte_lengths
 from llm_explainer.training.events import Evaluated, Event, Observer, Sampled, Saved, StepDone
+from llm_explainer.training.processes import Group, Processes
 from llm_explainer.training.run_folder import RunFolder
 from llm_explainer.training.schedule import learning_rate
+from llm_explainer.training.sharing import SharedStep
 
 SAMPLE_TOKENS = 120
 
@@ -52,6 +54,10 @@ class Trainer:
         config: what to do
         folder: where to keep checkpoints; it must exist
         observers: called with every event, in order
+        processes: those that train on every batch together; None for this one alone
+
+    Raises:
+        ConfigError: a step has fewer windows than there are processes.
     """
 
     def __init__(
@@ -63,20 +69,23 @@ class Trainer:
         config: TrainConfig,
         folder: RunFolder,
         observers: Sequence[Observer] = (),
+        processes: Processes | None = None,
     ) -> None:
         self.model, self.tokenizer, self.config, self.folder = model, tokenizer, config, folder
         self.batches, self.observers = batches, observers
         self.step = 0  # updates done
         self.best_step: int | None = None
         self.best_loss = float("inf")
-        self._optimizer = _make_optimizer(nn, model, config)
-        self._train_step = nn.TrainStep(
-            model, self._optimizer, clip_norm=config.clip_norm, threads=config.threads
-        )
+        group = None if processes is None else processes.group
+        self._train_step = make_train_step(nn, model, config, group)
+        self._optimizer = self._train_step.optimizer
+        if processes is not None:
+            self._train_step = SharedStep(processes, self._train_step, config)
         self._token_bytes = (
             token_byte_lengths(tokenizer, model.config.vocab_size) if tokenizer else None
         )
         self._sample_start = self._find_sample_start()
+        self._peak_memory = nn.peak_memory
         self._stop_requested = False
 
     def resume(self) -> None:
@@ -152,7 +161,10 @@ class Trainer:
         self.step += 1
         n_tokens = sum(tokens.size for tokens, _, _ in batches)
         seconds = time.perf_counter() - started
-        self._tell(StepDone(self.step, result.loss, rate, result.grad_norm, n_tokens, seconds))
+        memory = self._peak_memory()
+        self._tell(
+            StepDone(self.step, result.loss, rate, result.grad_norm, n_tokens, seconds, memory)
+        )
 
     def _evaluate(self) -> None:
         """Evaluate on the sample of windows; what is the best so far is kept as a checkpoint."""
@@ -220,6 +232,25 @@ class Trainer:
             observer(event)
 
 
+def make_train_step(
+    nn: ModuleType, model: Any, config: TrainConfig, group: Group | None = None
+) -> Any:
+    """Return a backend's training step for ``model``, with an optimizer, as ``config`` says.
+
+    ``group`` are the processes that make it together, as ``nn.connect`` returns them.
+    """
+    return nn.TrainStep(
+        model,
+        _make_optimizer(nn, model, config),
+        clip_norm=config.clip_norm,
+        threads=config.threads,
+        micro_batch=config.micro_batch,
+        dtype=config.dtype,
+        recompute=config.recompute,
+        group=group,
+    )
+
+
 def _is_due(step: int, period: int) -> bool:
     return period > 0 and step % period == 0
 
@@ -227,7 +258,8 @@ def _is_due(step: int, period: int) -> bool:
 def _make_optimizer(nn: ModuleType, model: Any, config: TrainConfig) -> Any:
     if config.optimizer == "sgd":
         return nn.SGD(model, momentum=config.beta1, weight_decay=config.weight_decay)
-    return nn.AdamW(
+    kind = nn.Muon if config.optimizer == "muon" else nn.AdamW
+    return kind(
         model,
         betas=(config.beta1, config.beta2),
         eps=config.eps,

@@ -10,7 +10,8 @@ class WordEncoder:
         pairs: left id * 2**32 + right id of every merge (n_merges,), in the order of learning.
         merged: the id that each makes.
         byte_ids: the id of every byte (256,).
-        most_words: how many words are remembered before it begins again with none.
+        most_words: how many words are remembered; those go that were not used for long.
+        whole_words: words that are not merged, and their ids.
     """
 
     def __init__(
@@ -19,6 +20,7 @@ class WordEncoder:
         merged: Sequence[int],
         byte_ids: Sequence[int],
         most_words: int,
+        whole_words: dict[bytes, int],
     ) -> None: ...
     def encode(self, data: bytes, ends: NDArray[np.int32]) -> NDArray[np.int32]:
         """Return the ids of all words of ``data`` that end at ``ends`` (n_ids,)."""

@@ -32,22 +32,39 @@ cdef struct Merge:
     int rank
 
 
-cdef class WordEncoder:
-    """Ids of words by merging, remembered; see encoding.pyi.
+cdef class Memory:
+    """Words and their ids.
 
     The value of a word is where its ids are, or its only id, times 256, plus how many there are.
     """
 
     cdef vector[Slot] slots
     cdef size_t n_words
-    cdef vector[Merge] merges
-    cdef u64 merges_mask
-    cdef vector[int] merged, ids, kept_ids  # ids: of the word at hand
-    cdef int[256] byte_ids
-    cdef size_t most_words
+    cdef vector[int] ids
     cdef dict long_words
 
-    def __init__(self, pairs, merged, byte_ids, most_words):
+    def __init__(self):
+        make_empty(&self.slots, FIRST_SLOTS)
+        self.long_words = {}
+
+
+cdef class WordEncoder:
+    """Ids of words by merging, remembered; see encoding.pyi.
+
+    There are two memories. When the first has half of all the words that may be kept, it becomes
+    the second, and the one that was the second is gone; a word that is found in the second moves to
+    the first. So what is used stays, and it costs no look-up of a word that is in the first.
+    """
+
+    cdef Memory recent, older
+    cdef vector[Merge] merges
+    cdef u64 merges_mask
+    cdef vector[int] merged, ids  # ids: of the word at hand
+    cdef int[256] byte_ids
+    cdef size_t most_words
+    cdef dict whole_words  # None where there are none, the usual case
+
+    def __init__(self, pairs, merged, byte_ids, most_words, whole_words):
         cdef i64[::1] pairs_view = pairs
         cdef Merge none
         cdef Py_ssize_t rank, n_slots = 1024
@@ -60,6 +77,7 @@ cdef class WordEncoder:
         self.merged = merged
         self.byte_ids = byte_ids
         self.most_words = most_words
+        self.whole_words = whole_words or None
         self.forget()
 
     def encode(self, bytes data, const int[::1] ends):
@@ -75,18 +93,8 @@ cdef class WordEncoder:
             length = stop - start
             if length <= PACKED:
                 pack(text + start, length, start + 16 <= size, &low, &high)
-                slot = find_slot(self.slots, low, high)
-                if not slot.high:
-                    if self.n_words >= self.most_words:
-                        self.forget()
-                        slot = find_slot(self.slots, low, high)
-                    value = self.remember(text + start, length)
-                    slot.low, slot.high, slot.value = low, high, value
-                    self.n_words += 1
-                    if 2 * self.n_words > self.slots.size():
-                        double_slots(&self.slots)
-                else:
-                    value = slot.value
+                slot = find_slot(self.recent.slots, low, high)
+                value = slot.value if slot.high else self.short_word(text + start, length, low, high)
             else:
                 value = self.long_word(data, start, stop)
             length = value & 255
@@ -99,7 +107,7 @@ cdef class WordEncoder:
             if value & 255 == 1:
                 out_view[n_ids] = <int> (value >> 8)
             elif value:
-                memcpy(&out_view[n_ids], &self.kept_ids[value >> 8], 4 * length)
+                memcpy(&out_view[n_ids], &self.recent.ids[value >> 8], 4 * length)
             else:
                 memcpy(&out_view[n_ids], self.ids.data(), 4 * length)
             n_ids += length
@@ -108,35 +116,68 @@ cdef class WordEncoder:
 
     def n_kept(self):
         """Return how many words are remembered."""
-        return self.n_words + len(self.long_words)
+        return (
+            self.recent.n_words
+            + len(self.recent.long_words)
+            + self.older.n_words
+            + len(self.older.long_words)
+        )
 
-    cpdef void forget(self) except *:
-        """Begin again with no words: simpler than choosing some, and rarely needed."""
-        make_empty(&self.slots, FIRST_SLOTS)
-        self.n_words = 0
-        self.kept_ids.clear()
-        self.long_words = {}
+    def forget(self):
+        """Begin again with no words."""
+        self.recent, self.older = Memory(), Memory()
+
+    cdef void make_room(self) except *:
+        """See to it that the first memory can take one word more; long ones take far more room."""
+        cdef size_t n_long = len(self.recent.long_words)
+        if 2 * self.recent.n_words >= self.most_words or 16 * n_long >= self.most_words:
+            self.older, self.recent = self.recent, Memory()
+
+    cdef u64 short_word(self, const byte* word, Py_ssize_t size, u64 low, u64 high) except *:
+        """Return the value of a word that the first memory lacks, and put it there."""
+        cdef Slot* slot
+        cdef u64 value
+        self.make_room()
+        slot = find_slot(self.older.slots, low, high)
+        value = self.move(slot.value) if slot.high else self.remember(word, size)
+        find_slot(self.recent.slots, low, high)[0] = Slot(low, high, value)
+        self.recent.n_words += 1
+        if 2 * self.recent.n_words > self.recent.slots.size():
+            double_slots(&self.recent.slots)
+        return value
 
     cdef u64 long_word(self, bytes data, Py_ssize_t start, Py_ssize_t stop) except *:
         if stop - start > KEPT:
             self.merge_word(<const byte*> data + start, stop - start)
             return 0
         word = data[start:stop]
-        known = self.long_words.get(word)
+        known = self.recent.long_words.get(word)
         if known is None:
-            if len(self.long_words) >= <Py_ssize_t> self.most_words // 4:
-                self.forget()
-            known = self.remember(<const byte*> data + start, stop - start)
-            self.long_words[word] = known
+            self.make_room()
+            known = self.older.long_words.get(word)
+            if known is None:
+                known = self.remember(<const byte*> data + start, stop - start)
+            else:
+                known = self.move(known)
+            self.recent.long_words[word] = known
         return known
 
+    cdef u64 move(self, u64 value) except *:
+        """Return the value in the first memory of a word that the second one has."""
+        cdef u64 place = self.recent.ids.size()
+        cdef int* ids = self.older.ids.data() + (value >> 8)
+        if value & 255 == 1:
+            return value
+        self.recent.ids.insert(self.recent.ids.end(), ids, ids + (value & 255))
+        return place << 8 | (value & 255)
+
     cdef u64 remember(self, const byte* word, Py_ssize_t size) except *:
-        """Merge a word and keep its ids; return its value for a slot."""
-        cdef u64 place = self.kept_ids.size()
+        """Merge a word and keep its ids; return its value."""
+        cdef u64 place = self.recent.ids.size()
         self.merge_word(word, size)
         if self.ids.size() == 1:
             return <u64> self.ids[0] << 8 | 1
-        self.kept_ids.insert(self.kept_ids.end(), self.ids.begin(), self.ids.end())
+        self.recent.ids.insert(self.recent.ids.end(), self.ids.begin(), self.ids.end())
         return place << 8 | self.ids.size()
 
     cdef inline Merge* merge_of(self, i64 pair) noexcept nogil:
@@ -154,6 +195,11 @@ cdef class WordEncoder:
         cdef int ranks[PLAIN]
         cdef Py_ssize_t i, best
         cdef int* ids
+        if self.whole_words is not None:
+            whole = self.whole_words.get(word[:size])
+            if whole is not None:
+                self.ids.assign(1, whole)
+                return
         self.ids.resize(size)
         ids = self.ids.data()
         for i in range(size):

@@ -1,0 +1,38 @@
+"""What the commands that read corpora share: a name for them, and processes to share the work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from llm_explainer.errors import CorpusError
+
+CORPUS_HELP = "stories, shakespeare, tinystories, or text files and folders"
+MOST_WORKERS = 4  # by default: one process reads, and that is when it can hardly keep up
+
+
+def name_of(corpora: Sequence[str], name: str | None) -> str:
+    """Return ``name``, or without one that of the first corpus: ``texts/notes.txt`` -> ``notes``.
+
+    Raises:
+        CorpusError: what cannot be the name of a file.
+    """
+    if name is None:
+        path = Path(corpora[0]) if corpora else Path("corpus")
+        return path.stem or path.resolve().name or "corpus"
+    if not name or name.startswith(".") or not name.isprintable() or Path(name).name != name:
+        raise CorpusError(f"--name is {name!r}; it takes a plain name, such as notes")
+    return name
+
+
+def workers_or_default(workers: int | None) -> int:
+    """Return how many processes to use: as asked for, or one for each of the first processors.
+
+    Raises:
+        CorpusError: fewer than one.
+    """
+    from llm_explainer.machine import available_cores
+
+    if workers is not None and workers < 1:
+        raise CorpusError(f"--workers is {workers}; it takes 1 or more")
+    return min(available_cores(), MOST_WORKERS) if workers is None else workers

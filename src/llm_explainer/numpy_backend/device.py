@@ -1,0 +1,28 @@
+"""What this backend computes on, and how much memory that has taken."""
+
+from __future__ import annotations
+
+import sys
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
+
+def device_kind() -> str:
+    """Return "cpu": NumPy knows nothing else."""
+    return "cpu"
+
+
+def device_name() -> str:
+    """Return the device's name, for people."""
+    return "CPU"
+
+
+def peak_memory() -> int:
+    """Return the most bytes that this process has held so far; 0 where the system does not say."""
+    if resource is None:
+        return 0
+    unit = 1 if sys.platform == "darwin" else 1024  # Linux counts in KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

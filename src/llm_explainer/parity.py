@@ -1,0 +1,240 @@
+"""Whether the two backends are the same model: one batch through both, layer by layer.
+
+NumPy is the reference: its gradients are proved by central differences (``gradcheck.py``). What the
+errors mean is said in ``parity_verdict.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llm_explainer.backend import load_backend
+from llm_explainer.config import ModelConfig
+from llm_explainer.gradcheck import relative_error
+from llm_explainer.parity_verdict import CURVE_BAR, LayerCheck, Parity, judge
+from llm_explainer.tree import Tree, flatten
+
+Array = NDArray[Any]
+
+FLOOR = 0.01
+"""Gradients shorter than this share of the longest are measured against that share: a key's bias
+has none, because a softmax does not see it, and what is found there is rounding."""
+
+N_STEPS, LEARNING_RATE = 3, 1e-3
+N_CACHED = 4  # tokens that are read one by one, as in generation
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A layer at work: what it read and what it made of that, as NumPy arrays."""
+
+    name: str
+    layer: Any  # None for what the model does between its layers
+    x: Array
+    y: Array
+
+
+def random_model(config: ModelConfig, seed: int = 0) -> Any:
+    """Return a NumPy model in which every parameter matters.
+
+    Fresh biases are 0 and fresh norms 1, which would hide an error in their use; so noise is added
+    to everything, small enough for sums over a row to stay near 1.
+    """
+    model = load_backend("numpy").GPT(config, seed=seed)
+    rng = np.random.default_rng(seed)
+    for array in flatten(model.parameters()).values():
+        array += rng.normal(scale=array.shape[-1] ** -0.5, size=array.shape)
+    return model
+
+
+def check_parity(
+    model: Any,
+    *,
+    batch_size: int = 2,
+    length: int = 64,
+    seed: int = 0,
+    report: Callable[[str], None] = lambda name: None,
+) -> Parity:
+    """Compare a NumPy model with its twin on MLX, of the same weights, on random tokens.
+
+    Args:
+        model: a ``GPT`` of the NumPy backend; it is trained for a few steps in passing
+        batch_size: texts, B
+        length: tokens of each, T; at most the context
+        seed: of the tokens, and of the gradients that flow back into single layers
+        report: called with the name of what is compared next
+
+    Raises:
+        BackendUnavailable: this machine has no MLX.
+    """
+    reference, nn = load_backend("numpy"), load_backend("mlx")
+    twin = nn.GPT(model.config)
+    twin.update(model.parameters())
+    rng = np.random.default_rng(seed)
+    tokens, targets = rng.integers(0, model.config.vocab_size, (2, batch_size, length))  # (B, T)
+    report("the loss and its gradients")
+    loss, grads = model.loss_and_grads(tokens, targets)
+    twin_loss, twin_grads = twin.loss_and_grads(tokens, targets)
+    gradients = gradient_errors(twin_grads, grads)
+    checks = []
+    for stage, other in zip(walk(reference, model, tokens), walk(nn, twin, tokens), strict=True):
+        report(stage.name)
+        checks.append(_check_stage(nn, stage, other, gradients, rng))
+    checks.append(_check_loss(nn, model(tokens), targets, abs(twin_loss - loss)))
+    report("generation and training")
+    checks.append(LayerCheck("cached logits", _cached_error(model, twin, tokens)))
+    checks.append(_check_steps(reference, model, nn, twin, tokens, targets))
+    return Parity(judge(checks), gradients)
+
+
+def walk(nn: ModuleType, model: Any, tokens: Array) -> Iterator[Stage]:
+    """Yield every layer and stage of a model of the backend ``nn`` at work on ``tokens`` (B, T)."""
+
+    def stage(name: str, layer: Any, x: Any, y: Any) -> Stage:
+        return Stage(name, layer, np.asarray(x), np.asarray(y))
+
+    states = dict(model.hidden_states(tokens))
+    yield stage("token_embedding", model.token_embedding, tokens, _embed(nn, model, tokens))
+    if (table := model.position_embedding) is not None:
+        positions = np.arange(tokens.shape[1])
+        yield stage("position_embedding", table, positions, table(nn.as_array(positions)))
+    x = states["embeddings"]  # (B, T, D)
+    yield stage("embeddings", None, tokens, x)
+    for i, block in enumerate(model.blocks):
+        name, y = f"blocks.{i}", states[f"blocks.{i}"]
+        normed = block.attention_norm(x)
+        yield stage(f"{name}.attention_norm", block.attention_norm, x, normed)
+        attended = block.attention(normed)
+        yield stage(f"{name}.attention", block.attention, normed, attended)
+        h = x + attended
+        normed = block.feed_forward_norm(h)
+        yield stage(f"{name}.feed_forward_norm", block.feed_forward_norm, h, normed)
+        yield stage(f"{name}.feed_forward", block.feed_forward, normed, block.feed_forward(normed))
+        yield stage(name, block, x, y)
+        x = y
+    yield stage("final_norm", model.final_norm, x, states["final_norm"])
+    if model.head is not None:
+        yield stage("head", model.head, states["final_norm"], model.head(states["final_norm"]))
+    yield stage("logits", None, states["final_norm"], states["logits"])
+
+
+def gradient_errors(actual: Tree, expected: Tree) -> dict[str, float]:
+    """Return every array's relative error, by dotted name; a wrong shape is infinitely wrong.
+
+    Raises:
+        KeyError: the names, or their order, differ.
+    """
+    found, right = flatten(actual), flatten(expected)
+    if list(found) != list(right):
+        raise KeyError(f"gradients of different names: {sorted(found.keys() ^ right.keys())}")
+    longest = max((float(np.linalg.norm(array)) for array in right.values()), default=0.0)
+    return {
+        name: _relative_error(found[name], array, FLOOR * longest) for name, array in right.items()
+    }
+
+
+def _check_stage(
+    nn: ModuleType,
+    stage: Stage,
+    twin: Stage,
+    gradients: dict[str, float],
+    rng: np.random.Generator,
+) -> LayerCheck:
+    """Hold MLX's ``twin`` of a stage against NumPy's, in the model and alone."""
+    unit = 1.0 if stage.name == "logits" else _unit(stage.y)
+    output = _largest_error(twin.y, stage.y, unit)
+    if stage.layer is None:
+        return LayerCheck(stage.name, output)
+    y, backward = stage.layer.forward(stage.x)
+    twin_y, twin_backward = twin.layer.forward(nn.as_array(stage.x))
+    dy = rng.normal(size=y.shape).astype(np.float32)  # random: a constant one hides errors of norms
+    (dx, grads), (twin_dx, twin_grads) = backward(dy), twin_backward(nn.as_array(dy))
+    errors = [_relative_error(twin_dx, dx), *gradient_errors(twin_grads, grads).values()]
+    own = [gradients[f"{stage.name}.{name}"] for name in flatten(grads)]
+    return LayerCheck(
+        stage.name,
+        output,
+        alone=_largest_error(twin_y, y, _unit(y)),
+        backward=_worst(errors),
+        gradient=_worst(own),
+    )
+
+
+def _check_loss(nn: ModuleType, logits: Array, targets: Array, in_model: float) -> LayerCheck:
+    """Hold the cross-entropy of the same logits (B, T, V), and its gradient, against NumPy's."""
+    loss, backward = load_backend("numpy").cross_entropy(logits, targets)
+    twin_loss, twin_backward = nn.cross_entropy(nn.as_array(logits), targets)
+    error = _relative_error(twin_backward(), backward())
+    return LayerCheck("cross_entropy", in_model, alone=abs(twin_loss - loss), backward=error)
+
+
+def _cached_error(model: Any, twin: Any, tokens: Array) -> float:
+    """Return the largest error of the logits when tokens (B, T) come one by one, as they do in
+    generation, after a prompt that is read at once."""
+    n_prompt = max(1, tokens.shape[1] - N_CACHED)
+    pieces = [tokens[:, :n_prompt], *np.split(tokens[:, n_prompt:], N_CACHED, axis=1)]
+    caches = [each.make_cache(len(tokens)) for each in (model, twin)]
+    errors = []
+    for piece in pieces:
+        if piece.size:
+            logits, twin_logits = (
+                each.next_logits(piece, cache)
+                for each, cache in zip((model, twin), caches, strict=True)
+            )
+            errors.append(_largest_error(twin_logits, logits))
+    return _worst(errors)
+
+
+def _check_steps(
+    nn: ModuleType, model: Any, twin_nn: ModuleType, twin: Any, tokens: Array, targets: Array
+) -> LayerCheck:
+    """Train both for a few steps as the trainer does: on a GPU, MLX's step is compiled."""
+    steps, twin_steps = (
+        [train([(tokens, targets, None)], LEARNING_RATE) for _ in range(N_STEPS)]
+        for train in (
+            nn.TrainStep(model, nn.AdamW(model)),
+            twin_nn.TrainStep(twin, twin_nn.AdamW(twin)),
+        )
+    )
+    pairs = list(zip(steps, twin_steps, strict=True))
+    return LayerCheck(
+        f"{N_STEPS} training steps",
+        _worst([abs(twin.loss - step.loss) for step, twin in pairs]),
+        gradient=_worst([abs(twin.grad_norm / step.grad_norm - 1) for step, twin in pairs]),
+        forward_bar=CURVE_BAR,
+        gradient_bar=CURVE_BAR,
+    )
+
+
+def _embed(nn: ModuleType, model: Any, tokens: Array) -> Any:
+    return model.token_embedding(nn.as_array(tokens))
+
+
+def _largest_error(actual: Any, expected: Array, unit: float = 1.0) -> float:
+    found = np.asarray(actual)
+    if found.shape != expected.shape:
+        return np.inf
+    return float(np.abs(found - expected).max(initial=0.0)) / unit
+
+
+def _relative_error(actual: Any, expected: Array, floor: float = 0.0) -> float:
+    found = np.asarray(actual)
+    if found.shape != expected.shape:
+        return np.inf
+    return relative_error(found, expected, floor)
+
+
+def _unit(y: Array) -> float:
+    """Return what absolute errors of y are measured in: 1, or its largest number above that."""
+    return max(1.0, float(np.abs(y).max(initial=0.0)))
+
+
+def _worst(errors: list[float]) -> float:
+    """Return the largest error, and NaN where there is one: ``max`` would lose it."""
+    return float(np.max(errors)) if errors else 0.0

@@ -1,0 +1,45 @@
+"""Where the texts of a batch end, and what their next tokens must not see."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llm_explainer.places import Places
+
+
+@given(lengths=st.lists(st.integers(0, 6), min_size=1, max_size=5), n_tokens=st.integers(1, 4))
+def test_each_token_sees_its_text_up_to_itself(lengths: list[int], n_tokens: int) -> None:
+    places = Places(len(lengths))
+    places.move_to(np.array(lengths))
+    assert places.longest == max(lengths)
+    assert places.agree == (len(set(lengths)) == 1)
+    everywhere = (len(lengths), n_tokens)
+    positions = np.broadcast_to(places.positions(n_tokens), everywhere)
+    n_keys = max(lengths) + n_tokens
+    unseen = places.unseen(n_tokens)
+    hidden = np.broadcast_to(False if unseen is None else unseen, (*everywhere, n_keys))
+    for row, length in enumerate(lengths):
+        for t in range(n_tokens):
+            assert positions[row, t] == length + t
+            assert (~hidden[row, t]).sum() == length + t + 1
+            assert not hidden[row, t, : length + t + 1].any()
+
+
+@pytest.mark.parametrize("lengths", [[3, 3], [3, 5]])
+def test_answers_follow_the_texts(lengths: list[int]) -> None:
+    places = Places(2)
+    assert places.positions(1).tolist() == [0]
+    assert places.unseen(1) is None
+    places.move_to(np.array(lengths))
+    assert places.positions(1).reshape(-1).tolist() == sorted(set(lengths))
+    assert (places.unseen(1) is None) == (lengths == [3, 3])
+
+
+def test_the_callers_array_stays_its_own() -> None:
+    places, lengths = Places(2), np.array([1, 2])
+    places.move_to(lengths)
+    lengths += 5
+    assert places.lengths.tolist() == [1, 2]
