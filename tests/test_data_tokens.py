@@ -71,7 +71,7 @@ def test_a_token_file_gives_back_the_ids(
 @pytest.mark.parametrize("workers", [0, -1, 1.5, True, "2"])
 def test_workers_are_one_or_more(workers: object, tmp_path: Path) -> None:
     (tmp_path / "a.npy").write_bytes(b"old")
-    with pytest.raises(TokenizerError, match=r"workers is .*; it takes a whole number of 1 or more"):
+    with pytest.raises(TokenizerError, match="it takes a whole number of 1 or more"):
         write_tokens(tmp_path / "a.npy", documents("hi"), Letters(), workers=workers)  # type: ignore[arg-type]
     assert (tmp_path / "a.npy").read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["a.npy"]
