@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -92,7 +90,7 @@ class KeyTable:
         return mixed.view(np.int64)
 
     def _next(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
-        return cast(NDArray[np.int64], (places + 1) & (len(self._slots) - 1))
+        return np.bitwise_and(places + 1, len(self._slots) - 1, dtype=np.int64)
 
 
 def _with_room(array: Keys, n: int) -> Keys:

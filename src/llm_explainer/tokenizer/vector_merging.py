@@ -75,20 +75,16 @@ class MergeTable:
     ) -> tuple[Ids, Ids]:
         """Put ``merged`` where the best pair was in each row, and move the rest to the left."""
         rows, width = np.arange(len(ids)), ids.shape[1]
-        columns = np.arange(width - 1)
-        source = columns + (columns > best[:, None])
-        ids, ranks = np.take_along_axis(ids, source, 1), np.take_along_axis(ranks, source, 1)
+        moved = np.arange(width - 1) > best[:, None]
+        ids = np.where(moved, ids[:, 1:], ids[:, :-1])
+        ranks = np.where(moved, ranks[:, 1:], ranks[:, :-1])
         ids[rows, best] = merged
         sizes -= 1
         ranks[rows, best] = _NEVER
-        right = np.flatnonzero(best + 1 < sizes)
-        if right.size:
-            places = best[right]
-            ranks[right, places] = self.ranks(merged[right], ids[right, places + 1])
-        left = np.flatnonzero(best > 0)
-        if left.size:
-            places = best[left] - 1
-            ranks[left, places] = self.ranks(ids[left, places], merged[left])
+        right, left = np.flatnonzero(best + 1 < sizes), np.flatnonzero(best > 0)
+        rows, columns = np.append(right, left), np.append(best[right], best[left] - 1)
+        if rows.size:  # the pairs that the new token makes
+            ranks[rows, columns] = self.ranks(ids[rows, columns], ids[rows, columns + 1])
         return ids, ranks
 
 
