@@ -68,11 +68,12 @@ def test_a_closed_terminal_stops_as_ctrl_c_does_unless_it_is_ignored() -> None:
     """``mlx.launch`` on another machine ends its processes so; ``nohup`` has them ignore it."""
     stops: list[str] = []
     trainer: Any = SimpleNamespace(request_stop=lambda: stops.append("stop"))
-    with stop_on_interrupt(trainer):
-        signal.raise_signal(signal.SIGHUP)
-    assert stops == ["stop"]
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may run under nohup
     try:
+        with stop_on_interrupt(trainer):
+            signal.raise_signal(signal.SIGHUP)
+        assert stops == ["stop"]
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         with stop_on_interrupt(trainer):
             signal.raise_signal(signal.SIGHUP)
     finally:

@@ -51,10 +51,9 @@ def stop_on_interrupt(trainer: Trainer) -> Iterator[None]:
         trainer.request_stop()
         signal.signal(number, signal.default_int_handler)
 
-    names = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows lacks the last one
-    signals = [number for name in names if (number := getattr(signal, name, None))]
-    # What nohup has this process ignore stays ignored.
-    signals = [number for number in signals if signal.getsignal(number) != signal.SIG_IGN]
+    signals = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        signals.append(signal.SIGHUP)  # Windows lacks it; nohup has this process ignore it
     before = [signal.signal(number, stop) for number in signals]
     try:
         yield
