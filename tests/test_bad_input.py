@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import assert_one_line, command_runner
 
-from llm_explainer.commands.app import run
 from llm_explainer.commands.download import download
 from llm_explainer.commands.generate import generate
 from llm_explainer.commands.presets import presets
@@ -27,25 +27,7 @@ STORIES = ["--corpus=stories", "--max-bytes=60000", *TINY]
 @pytest.fixture
 def command(tmp_path, monkeypatch, capsys):
     """Run a command in an empty folder as the shell would; return exit code, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(function, *arguments):
-        monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            run(function)
-        return caught.value.code, *capsys.readouterr()
-
-    return call
-
-
-def assert_one_line(result, *needles):
-    code, _, err = result
-    assert code == 2
-    lines = [line for line in err.splitlines() if line.strip()]
-    assert len(lines) == 1, err
-    assert lines[0].startswith("error: ")
-    for needle in needles:
-        assert str(needle) in lines[0]
+    return command_runner(tmp_path, monkeypatch, capsys)
 
 
 @pytest.mark.parametrize(
