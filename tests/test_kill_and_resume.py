@@ -18,7 +18,7 @@ import pytest
 from llm_explainer.training.run_log import read_log
 
 ROOT = Path(__file__).parents[1]
-KILLS = int(os.environ.get("KILLS", "3"))
+KILLS = int(os.environ.get("KILLS", "5"))
 OPTIONS = [
     "--corpus=stories",
     "--max-bytes=100000",
