@@ -101,13 +101,13 @@ def test_command_refuses_what_it_cannot_check() -> None:
 
 def test_command_fails_when_a_gradient_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     """The mistakes of the best-known project of this kind: no dK, no gradient of a norm."""
-    right = causal._GroupSum.add
+    right = causal._add_to_seen
 
-    def forget_keys(self: causal._GroupSum, *arguments: Array) -> None:
-        right(self, *arguments)
-        self.total[...] = 0
+    def forget_keys(total: Array, weights: Array, values: Array) -> None:
+        right(total, weights, values)
+        total[...] = 0
 
-    monkeypatch.setattr(causal._GroupSum, "add", forget_keys)
+    monkeypatch.setattr(causal, "_add_to_seen", forget_keys)
     code, output, _ = run_command(*TINY, "--family", "llama")
     assert code == 1
     assert "qkv_proj.weight" in output

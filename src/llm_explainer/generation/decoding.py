@@ -1,11 +1,14 @@
 """The decoding loop: a batch of texts that grow by one token a step, over a key-value cache.
 
+Where the likeliest token is taken and the backend is lazy, a step begins before the one before it
+is read: the model gets ids that are still being computed. So it never waits for Python.
+
 Letters: B texts in the batch, T tokens of the longest, V vocabulary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -13,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llm_explainer.config import ModelConfig
-from llm_explainer.generation.sampler import Sampler
+from llm_explainer.generation.sampler import Sampler, require_finite
 from llm_explainer.generation.sampling import Sampling
 
 Ids = NDArray[np.int64]
@@ -25,9 +28,23 @@ class LanguageModel(Protocol):
     """What generation needs of a model, whichever backend it runs on."""
 
     config: ModelConfig
+    is_lazy: bool
+    """Whether ``next_ids`` may return before its numbers are computed."""
 
     def next_logits(self, tokens: Ids, cache: Any = None, lengths: Ids | None = None) -> Any:
         """Return the logits (B, V) after each row of tokens (B, T), padded on the right."""
+
+    def next_ids(
+        self,
+        tokens: Any,
+        cache: Any = None,
+        lengths: Ids | None = None,
+        vocab_size: int | None = None,
+    ) -> tuple[Any, Any]:
+        """Return each row's likeliest next id (B,), of those under ``vocab_size``, and its score.
+
+        ``tokens`` may be ids that this method returned.
+        """
 
     def make_cache(self, batch_size: int = 1, capacity: int | None = None) -> Any:
         """Return an empty key-value cache."""
@@ -41,6 +58,15 @@ class _Text:
     n_new: int = 0
     ended_by: EndedBy = ""
     has_moved: bool = False
+
+
+@dataclass
+class _Step:
+    """The likeliest next tokens of some texts, which a lazy backend may still be computing."""
+
+    texts: list[_Text]
+    ids: Any  # (B,)
+    scores: Any  # (B,)
 
 
 class Decoder:
@@ -81,6 +107,7 @@ class Decoder:
         ]
         self._batch = self._texts  # those that the cache has a row for
         self._cache: Any = None
+        self._begun: _Step | None = None  # the next step, where it was begun ahead
 
     def step(self) -> list[tuple[int, int]]:
         """Add a token to every text that goes on; return (row, id) for each, [] when all ended."""
@@ -88,12 +115,8 @@ class Decoder:
             self._make_room(text)
         if all(text.ended_by for text in self._batch):
             return []
-        logits = np.asarray(self._next_logits())[:, : self._vocab_size]  # (B, V)
         chosen = []
-        for text, scores in zip(self._batch, logits, strict=True):
-            if text.ended_by:
-                continue
-            token = text.sampler.choose(scores)
+        for text, token in self._likeliest() if self._sampling.takes_likeliest else self._sampled():
             if token == self._end_of_text:
                 text.ended_by = "end of text"
                 continue
@@ -130,17 +153,56 @@ class Decoder:
             text.has_moved = True
             self._cache = None
 
-    def _next_logits(self) -> Any:
-        """Return the logits (B, V) after the last token of each text in the batch."""
+    def _sampled(self) -> Iterator[tuple[_Text, int]]:
+        """Yield each text that goes on, with a token that its sampler chose."""
+        logits = np.asarray(self._model.next_logits(*self._to_read()))  # (B, V)
+        for text, scores in zip(self._batch, logits[:, : self._vocab_size], strict=True):
+            if not text.ended_by:
+                yield text, text.sampler.choose(scores)
+
+    def _likeliest(self) -> Iterator[tuple[_Text, int]]:
+        """Yield each text that goes on, with its likeliest token."""
+        step = self._begun or self._begin()
+        # A text that turns out to end here has begun a step too many; nobody will read it.
+        self._begun = self._begin(step.ids) if self._all_go_on() else None
+        ids, scores = np.asarray(step.ids).tolist(), np.asarray(step.scores).tolist()
+        for text, token, score in zip(step.texts, ids, scores, strict=True):
+            if not text.ended_by:
+                require_finite(score)
+                yield text, token
+
+    def _begin(self, ids: Any = None) -> _Step:
+        """Let the model look for the likeliest tokens, after ``ids`` (B,) that texts do not have"""
+        inputs = self._to_read(ids)
+        return _Step(self._batch, *self._model.next_ids(*inputs, self._vocab_size))
+
+    def _all_go_on(self) -> bool:
+        """Return whether a step can begin ahead, since there will be one whatever this one adds."""
+        limit, max_tokens = self._model.config.context_length, self._sampling.max_tokens
+        return (
+            self._model.is_lazy
+            and self._use_cache
+            and all(
+                text.n_new + 1 < max_tokens and len(text.window) < limit
+                for text in self._batch
+                if not text.ended_by
+            )
+        )
+
+    def _to_read(self, ids: Any = None) -> tuple[Any, Any, Ids | None]:
+        """Return what the model reads next: tokens (B, T), the cache, and lengths (B,) or None.
+
+        ``ids`` (B,) are the last tokens of the batch where the texts do not have them yet.
+        """
         if self._cache is None:
             self._batch = [text for text in self._batch if not text.ended_by]
-            return self._read_all()
-        self._let_ended_leave()
-        last_tokens = np.array([text.window[-1:] for text in self._batch])  # (B, 1)
-        return self._model.next_logits(last_tokens, self._cache)
+            return self._all_windows()
+        if ids is None:
+            ids = np.array([text.window[-1] for text in self._batch])  # (B,)
+        return self._without_ended(ids)[:, None], self._cache, None
 
-    def _let_ended_leave(self) -> None:
-        """Take ended texts out of the batch, a quarter of it or more at a time.
+    def _without_ended(self, ids: Any) -> Any:
+        """Take ended texts out of the batch, a quarter of it or more; return the others' ``ids``.
 
         That copies the cache, so the few in between are fed along. Cut to the length of a text that
         goes on, they neither outgrow the cache nor force a mask upon a batch of equal lengths.
@@ -150,13 +212,15 @@ class Decoder:
         if 4 * len(going) <= 3 * n_texts:
             self._batch = [self._batch[place] for place in going]
             self._cache.keep(np.array(going))
-        elif len(going) < n_texts:
+            return ids[going]
+        if len(going) < n_texts:
             lengths = np.full(n_texts, self._cache.lengths[going[0]])  # (B,)
             lengths[going] = self._cache.lengths[going]
             self._cache.trim(lengths)
+        return ids
 
-    def _read_all(self) -> Any:
-        """Compute the batch's windows from their start, into a new cache."""
+    def _all_windows(self) -> tuple[Any, Any, Ids]:
+        """Return the batch's windows from their start, as above, with a new cache."""
         windows = [text.window for text in self._batch]
         lengths = np.array([len(window) for window in windows])  # (B,)
         tokens = np.zeros((len(windows), lengths.max()), np.int64)  # (B, T), padded on the right
@@ -166,4 +230,4 @@ class Decoder:
             to_come = self._sampling.max_tokens - min(text.n_new for text in self._batch)
             capacity = min(self._model.config.context_length, int(lengths.max()) + to_come)
             self._cache = self._model.make_cache(len(windows), capacity)
-        return self._model.next_logits(tokens, self._cache, lengths)
+        return tokens, self._cache, lengths

@@ -54,11 +54,7 @@ class Sampler:
         if self._sampling.repetition_penalty != 1:
             logits = self._penalized(logits)
         likeliest = int(logits.argmax())  # nan counts as the highest
-        if not math.isfinite(logits[likeliest]):
-            raise GenerationError(
-                f"the model's highest score is {logits[likeliest]}; its weights are damaged or its "
-                "training diverged, so try an earlier checkpoint"
-            )
+        require_finite(logits[likeliest])
         if self._sampling.temperature == 0:
             token = likeliest
         else:
@@ -78,6 +74,15 @@ class Sampler:
         # and never over the last.
         share = (1 - self._rng.random()) * cumulative[-1]
         return int(tokens[np.searchsorted(cumulative, share)])
+
+
+def require_finite(highest: float) -> None:
+    """Raise a GenerationError where a model's highest score is no number to choose by."""
+    if not math.isfinite(highest):
+        raise GenerationError(
+            f"the model's highest score is {highest}; its weights are damaged or its "
+            "training diverged, so try an earlier checkpoint"
+        )
 
 
 def distribution(logits: Scores, sampling: Sampling) -> tuple[Places, Scores]:

@@ -49,6 +49,11 @@ class Sampling:
             raise GenerationError(f"stop is {self.stop!r}; it takes a list of texts, none empty")
         object.__setattr__(self, "stop", tuple(self.stop))
 
+    @property
+    def takes_likeliest(self) -> bool:
+        """Whether the model's highest score alone decides."""
+        return self.temperature == 0 and self.repetition_penalty == 1
+
 
 class SamplingOptions(TypedDict, total=False):
     """The fields of ``Sampling`` as keyword arguments; its defaults fill in what is left out."""

@@ -38,7 +38,13 @@ class GPT(Module):
 
     Tokens, targets and masks may be arrays of NumPy or MLX. Letters: B batch, T tokens,
     D = d_model, V = vocab_size. Radford et al. 2019; Touvron et al. 2023.
+
+    Attributes:
+        config: what it is built from.
+        is_lazy: whether a call may return before its numbers are computed.
     """
+
+    is_lazy = True
 
     def __init__(
         self, config: ModelConfig, seed: int = 0, init_scheme: InitScheme = "normal"
@@ -103,6 +109,23 @@ class GPT(Module):
         if cache is not None:
             cache.trim(cache.lengths - n_tokens + lengths)
         return self._logits(hidden[mx.arange(n_rows), as_ids(lengths - 1)])
+
+    def next_ids(
+        self,
+        tokens: Any,
+        cache: KVCache | None = None,
+        lengths: Any | None = None,
+        vocab_size: int | None = None,
+    ) -> tuple[Array, Array]:
+        """Return each row's likeliest next id (B,), of those under ``vocab_size``, and its score.
+
+        Of equal scores the first counts, and nan as the highest. Other arguments as above. MLX
+        begins to compute at once, and this does not wait for it.
+        """
+        logits = self.next_logits(tokens, cache, lengths)[:, :vocab_size]  # (B, V)
+        ids, scores = mx.argmax(logits, axis=-1), mx.max(logits, axis=-1)  # (B,)
+        mx.async_eval(ids, scores)
+        return ids, scores
 
     def make_cache(self, batch_size: int = 1, capacity: int | None = None) -> KVCache:
         """Return an empty key-value cache for ``capacity`` tokens, by default the whole context.

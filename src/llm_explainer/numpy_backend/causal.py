@@ -3,8 +3,10 @@
 Letters: B batch, K key-value heads, G query heads for each, T tokens, H width of a head.
 
 For speed: the mask hides the upper triangle of every (T, T) score matrix, so it is worked through
-in bands of ``BAND`` query rows, each only as wide as its last row sees. And rows of the softmax
-are normalised after the product with V, where they are H wide instead of T.
+in bands of ``BAND`` query rows, each only as wide as its last row sees. Rows of the softmax are
+normalised after the product with V, where they are H wide instead of T. And Q, K and V, which come
+side by side in one array, are first copied apart, with the heads in front and K already turned:
+NumPy is slow on many short rows, and BLAS half as fast where it must turn a small matrix itself.
 """
 
 from __future__ import annotations
@@ -20,8 +22,8 @@ from llm_explainer.numpy_backend.module import Array, products_are_small
 BAND = 64
 """Query rows worked through at a time: 64 skips almost half of the scores at T = 256."""
 
-SCORES_AT_ONCE = 1 << 18
-"""Scores held at a time, about 1 MB: what was just computed is still in the processor's cache."""
+SCORES_AT_ONCE = 1 << 17
+"""Scores worked on at a time, 512 KB: what was just computed is still in the processor's cache."""
 
 
 class AttentionBackward(Protocol):
@@ -42,76 +44,73 @@ def causal_attention(
     """
     b, n_kv, group, t, width = q.shape
     scale = 1 / math.sqrt(width)
-    needs_max = not products_are_small(q, k, scale)
-    attended = np.empty((b, t, n_kv * group * width), q.dtype)
-    heads = _heads_first(attended, q.shape)  # (B, K, G, T, H), a view
-    exps = np.empty((*q.shape[:4], t), q.dtype)  # (B, K, G, T, T); each band fills what it sees
-    inverse_sums = np.empty((*q.shape[:4], 1), q.dtype)  # (B, K, G, T, 1)
+    queries = np.multiply(q, scale, order="C")
+    keys_turned = np.ascontiguousarray(k.swapaxes(-1, -2))  # (B, K, 1, H, T)
+    values = np.ascontiguousarray(v)
+    needs_max = not products_are_small(queries, k)
+    heads = np.empty(q.shape, q.dtype)
+    sums = np.empty((*q.shape[:4], 1), q.dtype)  # (B, K, G, T, 1)
     ones = np.ones((t, 1), q.dtype)
     hidden = np.triu(np.full((BAND, BAND), -np.inf, q.dtype), 1)  # 0 where seen
 
+    exps = []  # of each band, (b, K, G, band, seen)
     for rows, band, seen in _bands(q.shape):
-        scores = exps[rows, ..., band, seen]  # (b, K, G, band, seen), a view
-        np.matmul(q[rows, ..., band, :] * scale, k[rows, ..., seen, :].swapaxes(-1, -2), out=scores)
+        scores = queries[rows, ..., band, :] @ keys_turned[rows, ..., seen]
         height = band.stop - band.start
         scores[..., band] += hidden[:height, :height]  # only the square on the diagonal is cut
         if needs_max:  # so that exp cannot overflow; the softmax is the same
             scores -= scores.max(-1, keepdims=True)
-        np.exp(scores, out=scores)
-        inverse_sums[rows, ..., band, :] = 1 / (scores @ ones[seen])
+        exps.append(np.exp(scores, out=scores))
+        np.matmul(scores, ones[seen], out=sums[rows, ..., band, :])
         weights = scores if dropped is None else scores * dropped[rows, ..., band, seen]
-        np.matmul(weights, v[rows, ..., seen, :], out=heads[rows, ..., band, :])
+        np.matmul(weights, values[rows, ..., seen, :], out=heads[rows, ..., band, :])
+    inverse_sums = np.reciprocal(sums, out=sums)
     heads *= inverse_sums
+    attended = heads.transpose(0, 3, 1, 2, 4).reshape(b, t, -1)  # (B, T, K·G·H)
 
     def backward(dattended: Array, dq: Array, dk: Array, dv: Array) -> None:
-        dheads = _heads_first(dattended, q.shape)
         # In the forward pass P = exps · inverse_sums, attended = (P ∘ dropped) V. So
         # dS = P ∘ (dP - rowsum(P ∘ dP)), and rowsum(P ∘ dP) = rowsum(dattended ∘ attended)
         # (Dao et al. 2022, FlashAttention, appendix B.4). ``inverse_sums`` goes into the narrow
-        # factors, so that P is never spelled out.
+        # factors, so that P is never spelled out; 1 / sqrt(H) into the queries and keys.
+        side_by_side = dattended.reshape(b, t, n_kv, group, width)
+        dheads = np.array(side_by_side.transpose(0, 2, 3, 1, 4), order="C")  # (B, K, G, T, H)
         row_dots = np.vecdot(dheads, heads)[..., None] * inverse_sums  # (B, K, G, T, 1)
-        dheads = dheads * inverse_sums
-        dk_sum, dv_sum = _GroupSum(dk, group), _GroupSum(dv, group)
-        for rows, band, seen in _bands(q.shape):
-            weights = exps[rows, ..., band, seen]
-            dscores = dheads[rows, ..., band, :] @ v[rows, ..., seen, :].swapaxes(-1, -2)
+        dheads *= inverse_sums
+        keys = np.multiply(k, scale, order="C")
+        values_turned = np.ascontiguousarray(v.swapaxes(-1, -2))  # (B, K, 1, H, T)
+        for (rows, band, seen), weights in zip(_bands(q.shape), exps, strict=True):
+            dband = dheads[rows, ..., band, :]  # (b, K, G, band, H)
+            dscores = dband @ values_turned[rows, ..., seen]  # (b, K, G, band, seen)
             if dropped is not None:
                 keep = dropped[rows, ..., band, seen]
                 dscores *= keep
-                dv_sum.add(rows, seen, weights * keep, dheads[rows, ..., band, :])
+                _add_to_seen(dv[rows], weights * keep, dband)
             else:
-                dv_sum.add(rows, seen, weights, dheads[rows, ..., band, :])
+                _add_to_seen(dv[rows], weights, dband)
             dscores -= row_dots[rows, ..., band, :]
             dscores *= weights
-            dscores *= scale
-            np.matmul(dscores, k[rows, ..., seen, :], out=dq[rows, ..., band, :])
-            dk_sum.add(rows, seen, dscores, q[rows, ..., band, :])
+            np.matmul(dscores, keys[rows, ..., seen, :], out=dq[rows, ..., band, :])
+            _add_to_seen(dk[rows], dscores, queries[rows, ..., band, :])
 
     return attended, backward
 
 
-class _GroupSum:
-    """Sums weightsᵀ · rows over bands and over the group's query heads, into (B, K, 1, T, H)."""
+def _add_to_seen(total: Array, weights: Array, values: Array) -> None:
+    """Add weightsᵀ · values to those rows of total (b, K, 1, T, H) that a band saw.
 
-    def __init__(self, total: Array, group: int) -> None:
-        self.total, self.group = total, group
-
-    def add(self, rows: slice, seen: slice, weights: Array, values: Array) -> None:
-        """Add (b, K, G, band, seen)ᵀ · (b, K, G, band, H) to what the band saw.
-
-        The bands come from the widest down: the first one sets every row, the others add.
-        """
-        total = self.total[rows, ..., seen, :]
-        first = seen.stop == self.total.shape[-2]
-        if first and self.group == 1:
-            np.matmul(weights.swapaxes(-1, -2), values, out=total)
-            return
-        product = weights.swapaxes(-1, -2) @ values  # (b, K, G, seen, H)
-        product = product.sum(2, keepdims=True) if self.group > 1 else product
-        if first:
-            total[...] = product
-        else:
-            total += product
+    With weights (b, K, G, band, seen) and values (b, K, G, band, H). The query heads of a group lie
+    on top of each other, so one product sums over them too. The bands come from the widest down:
+    the first one sets every row, the others add.
+    """
+    b, n_kv, group, height, n_seen = weights.shape
+    stacked = weights.reshape(b, n_kv, 1, group * height, n_seen).swapaxes(-1, -2)
+    values = values.reshape(b, n_kv, 1, group * height, -1)
+    seen = total[..., :n_seen, :]
+    if n_seen == total.shape[-2]:
+        np.matmul(stacked, values, out=seen)
+    else:
+        seen += stacked @ values
 
 
 def _bands(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice, slice]]:
@@ -122,9 +121,3 @@ def _bands(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice, slice]]:
         for start in reversed(range(0, t, BAND)):
             stop = min(start + BAND, t)
             yield slice(row, row + step), slice(start, stop), slice(0, stop)
-
-
-def _heads_first(x: Array, shape: tuple[int, ...]) -> Array:
-    """View (B, T, K·G·H) as (B, K, G, T, H)."""
-    b, n_kv, group, t, width = shape
-    return x.reshape(b, t, n_kv, group, width).transpose(0, 2, 3, 1, 4)

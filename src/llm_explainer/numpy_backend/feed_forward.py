@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from llm_explainer.config import ModelConfig
 from llm_explainer.init import Init
 from llm_explainer.numpy_backend.activations import GELU, Activation, ReLU, SiLU
 from llm_explainer.numpy_backend.layers import Linear
-from llm_explainer.numpy_backend.module import Array, Backward, Module, gradients_like
+from llm_explainer.numpy_backend.module import Array, Backward, Module, gradients_like, row_blocks
 from llm_explainer.tree import Tree
 
 ACTIVATIONS: dict[str, type[Activation]] = {
@@ -19,6 +20,9 @@ ACTIVATIONS: dict[str, type[Activation]] = {
     "silu": SiLU,
     "swiglu": SiLU,
 }
+
+
+RowsBackward = Callable[[Array, Tree], tuple[Array, Tree]]
 
 
 class FeedForward(Module):
@@ -47,37 +51,48 @@ class FeedForward(Module):
 
     def forward(self, x: Array) -> tuple[Array, Backward]:
         """Map (..., D) to (..., D)."""
-        return self._forward_plain(x) if self.gate_proj is None else self._forward_gated(x)
+        forward = self._forward_plain if self.gate_proj is None else self._forward_gated
+        y, rows_backward = forward(x.reshape(-1, x.shape[-1]))  # (N, D)
 
-    def _forward_plain(self, x: Array) -> tuple[Array, Backward]:
-        up, up_backward = self.up_proj.forward(x)  # (..., F)
+        def backward(dy: Array, out: Tree | None = None) -> tuple[Array, Tree]:
+            dx, grads = rows_backward(dy.reshape(y.shape), gradients_like(self, out))
+            return dx.reshape(x.shape), grads
+
+        return y.reshape(x.shape), backward
+
+    def _forward_plain(self, x: Array) -> tuple[Array, RowsBackward]:
+        up, up_backward = self.up_proj.forward(x)  # (N, F)
         # Nothing else needs ``up``, so its slope takes its place.
         hidden, slope = self._activation.value_and_slope(up, slope=up)
         y, down_backward = self.down_proj.forward(hidden)
 
-        def backward(dy: Array, out: Tree | None = None) -> tuple[Array, Tree]:
-            grads = gradients_like(self, out)
-            dup, _ = down_backward(dy, grads["down_proj"])  # dhidden, (..., F)
+        def backward(dy: Array, grads: Tree) -> tuple[Array, Tree]:
+            dup, _ = down_backward(dy, grads["down_proj"])  # dhidden, (N, F)
             dup *= slope
             dx, _ = up_backward(dup, grads["up_proj"])
             return dx, grads
 
         return y, backward
 
-    def _forward_gated(self, x: Array) -> tuple[Array, Backward]:
+    def _forward_gated(self, x: Array) -> tuple[Array, RowsBackward]:
         assert self.gate_proj is not None
-        gate, gate_backward = self.gate_proj.forward(x)  # (..., F)
-        up, up_backward = self.up_proj.forward(x)  # (..., F)
-        value, slope = self._activation.value_and_slope(gate, slope=gate)
-        y, down_backward = self.down_proj.forward(value * up)
+        gate, gate_backward = self.gate_proj.forward(x)  # (N, F)
+        up, up_backward = self.up_proj.forward(x)  # (N, F)
+        value, hidden, slope = np.empty_like(up), np.empty_like(up), gate
+        for rows in row_blocks(up):
+            self._activation.write_value_and_slope(gate[rows], value[rows], slope[rows])
+            np.multiply(value[rows], up[rows], out=hidden[rows])
+        y, down_backward = self.down_proj.forward(hidden)
 
-        def backward(dy: Array, out: Tree | None = None) -> tuple[Array, Tree]:
-            grads = gradients_like(self, out)
-            dhidden, _ = down_backward(dy, grads["down_proj"])  # (..., F)
-            dx, _ = up_backward(np.multiply(dhidden, value), grads["up_proj"])
-            dhidden *= up
-            dhidden *= slope  # dgate
-            dx_gate, _ = gate_backward(dhidden, grads["gate_proj"])
+        def backward(dy: Array, grads: Tree) -> tuple[Array, Tree]:
+            dhidden, _ = down_backward(dy, grads["down_proj"])  # (N, F)
+            dup, dgate = np.empty_like(up), dhidden
+            for rows in row_blocks(up):
+                np.multiply(dhidden[rows], value[rows], out=dup[rows])
+                dgate[rows] *= up[rows]
+                dgate[rows] *= slope[rows]
+            dx, _ = up_backward(dup, grads["up_proj"])
+            dx_gate, _ = gate_backward(dgate, grads["gate_proj"])
             dx += dx_gate
             return dx, grads
 

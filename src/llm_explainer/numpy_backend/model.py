@@ -30,7 +30,13 @@ class GPT(Module):
 
     Letters: B batch, T tokens, D = d_model, V = vocab_size. Radford et al. 2019; Touvron et al.
     2023.
+
+    Attributes:
+        config: what it is built from.
+        is_lazy: whether a call may return before its numbers are computed.
     """
+
+    is_lazy = False
 
     def __init__(
         self, config: ModelConfig, seed: int = 0, init_scheme: InitScheme = "normal"
@@ -103,6 +109,21 @@ class GPT(Module):
         if cache is not None:
             cache.trim(cache.lengths - tokens.shape[1] + lengths)
         return self._logits(hidden[np.arange(len(tokens)), lengths - 1])
+
+    def next_ids(
+        self,
+        tokens: Array,
+        cache: KVCache | None = None,
+        lengths: Array | None = None,
+        vocab_size: int | None = None,
+    ) -> tuple[Array, Array]:
+        """Return each row's likeliest next id (B,), of those under ``vocab_size``, and its score.
+
+        Of equal scores the first counts, and nan as the highest. Other arguments as above.
+        """
+        logits = self.next_logits(tokens, cache, lengths)[:, :vocab_size]  # (B, V)
+        ids = logits.argmax(-1)  # (B,)
+        return ids, logits[np.arange(len(ids)), ids]
 
     def make_cache(self, batch_size: int = 1, capacity: int | None = None) -> KVCache:
         """Return an empty key-value cache for ``capacity`` tokens, by default the whole context.

@@ -23,6 +23,9 @@ from llm_explainer.tree import Tree, flatten
 
 Array = NDArray[Any]
 
+BLOCK = 1 << 16
+"""Numbers worked through at a time, 256 KB: the few arrays of a chain fit a core's own cache."""
+
 SAFE_EXPONENT = 60.0
 """exp of it, summed over any vocabulary, is finite in float32, and exp(-60) is not 0."""
 
@@ -124,15 +127,27 @@ def column_sums(rows: Array) -> Array:
     return sums
 
 
-def products_are_small(a: Array, b: Array, scale: float = 1.0) -> bool:
-    """Whether every dot product of a row of a with a row of b, times ``scale``, is small.
+def row_blocks(array: Array) -> Iterator[slice]:
+    """Yield the rows (first axis) of an array a few at a time, ``BLOCK`` numbers or one row.
+
+    A chain of operations over a long array fetches it from memory for each of them. Block by block,
+    only the first one does: the others find the block in the processor's cache.
+    """
+    n_rows = len(array)
+    step = max(1, BLOCK * n_rows // max(1, array.size))
+    for start in range(0, n_rows, step):
+        yield slice(start, start + step)
+
+
+def products_are_small(a: Array, b: Array) -> bool:
+    """Whether every dot product of a row of a with a row of b is small.
 
     None is larger than the product of the longest rows (Cauchy-Schwarz). Below 60, exp and sums of
     it are far from overflow and from 0, so a softmax needs not subtract each row's maximum, which
     would take half as long as the exponentials.
     """
     longest: float = np.vecdot(a, a).max() * np.vecdot(b, b).max()
-    return scale * math.sqrt(longest) < SAFE_EXPONENT if math.isfinite(longest) else False
+    return math.sqrt(longest) < SAFE_EXPONENT if math.isfinite(longest) else False
 
 
 def long_lines(matrix: Array) -> Array:
