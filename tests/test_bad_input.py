@@ -33,6 +33,8 @@ def command(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("options", "needles"),
     [
+        (["--val-fraction=0"], ["validation_fraction", "0.0"]),
+        (["--val-fraction=nan"], ["nan"]),
         (["--size=huge"], ["'huge'", "tiny, small"]),
         (["--family=bert"], ["'bert'", "gpt2, llama"]),
         (["--d-model=65"], ["65", "n_heads 2", "n_heads 1 would do"]),
@@ -157,7 +159,8 @@ def test_a_folder_that_cannot_be_written(command, tmp_path, where):
 def test_a_full_disk(tmp_path, limit):
     """A limit on the size of files stands in for the disk: the same error from the same call."""
     done = subprocess.run(
-        [sys.executable, str(ROOT / "train_pretrain.py"), *STORIES, "--out=run"],
+        # -B: bytecode that the limit cut short would stay, and stop whoever loads it next.
+        [sys.executable, "-B", str(ROOT / "train_pretrain.py"), *STORIES, "--out=run"],
         cwd=tmp_path,
         capture_output=True,
         text=True,

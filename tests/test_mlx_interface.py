@@ -27,6 +27,8 @@ NUMPY_ONLY = {
     "rotate",
     "update_slice",
     "value_and_slope",
+    "write_value",
+    "write_value_and_slope",
 }
 """How NumPy's layers work inside, where MLX derives gradients and schedules work on its own."""
 

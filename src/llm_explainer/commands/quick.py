@@ -53,7 +53,12 @@ def quick(
     console = Console()
     folder = RunFolder(out or _free_folder())
     settings = PretrainSettings(
-        data=DataConfig(corpus="stories", max_bytes=8_000_000, vocab_size=1280),
+        data=DataConfig(
+            corpus="stories",
+            max_bytes=8_000_000,
+            val_fraction=0.025,  # about a thousand stories
+            vocab_size=1280,
+        ),
         size="small",
         family="llama",
         model={"n_layers": 3, "context_length": 128},  # a whole story fits into the context

