@@ -34,6 +34,9 @@ def main() -> None:
     parser.add_argument("--batch", nargs="+", type=int, default=[1], help="texts at a time")
     parser.add_argument("--prompt-length", nargs="+", type=int, default=[1], help="in tokens")
     parser.add_argument("--seconds", type=float, default=30.0, help="for each line-up")
+    parser.add_argument(
+        "--contended", action="store_true", help="count slices that others disturbed, too"
+    )
     parser.add_argument("--json", type=Path, help="write the figures there")
     options = parser.parse_args()
     rows: list[dict[str, Any]] = []
@@ -48,7 +51,7 @@ def main() -> None:
                     line_up = contestants(
                         options.backend, directory, batch_size, prompt_length, config
                     )
-                    race(line_up, options.seconds)
+                    race(line_up, options.seconds, options.contended)
                     found = figures(line_up, config, batch_size)
                     for row in found:
                         print("  " + row.pop("line"))

@@ -33,6 +33,9 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", choices=list(BATCH_SIZES), default=["tiny"])
     parser.add_argument("--families", nargs="+", choices=["gpt2", "llama"], default=["gpt2"])
     parser.add_argument("--seconds", type=float, default=40.0, help="for each model")
+    parser.add_argument(
+        "--contended", action="store_true", help="count slices that others disturbed, too"
+    )
     parser.add_argument("--serve", nargs=3, help=argparse.SUPPRESS)  # name, size, family
     options = parser.parse_args()
     if options.serve:
@@ -41,16 +44,16 @@ def main() -> None:
     print(f"MLX {mx.__version__} on {mx.default_device()}")
     for size in options.sizes:
         for family in options.families:
-            report(size, family, options.seconds)
+            report(size, family, options)
 
 
-def report(size: str, family: str, seconds: float) -> None:
+def report(size: str, family: str, options: argparse.Namespace) -> None:
     """Race both contestants at one model and print a line for each."""
     contestants = [
         Contestant(name, "benchmarks.train_mlx", ["--serve", name, size, family])
         for name in (OURS, PLAIN)
     ]
-    race(contestants, seconds)
+    race(contestants, options.seconds, options.contended)
     reference = contestants[1].median()
     n_tokens = BATCH_SIZES[size] * ModelConfig.preset(size).context_length
     for contestant in contestants:

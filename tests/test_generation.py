@@ -25,15 +25,21 @@ class Spy:
 
     def __init__(self, model):
         self.model, self.config, self.shapes = model, model.config, []
-        self.make_cache = model.make_cache
+        self.make_cache, self.is_lazy = model.make_cache, model.is_lazy
 
     def next_logits(self, tokens, cache=None, lengths=None):
         self.shapes.append(tokens.shape)
         return self.model.next_logits(tokens, cache, lengths)
 
+    def next_ids(self, tokens, cache=None, lengths=None, vocab_size=None):
+        self.shapes.append(tokens.shape)
+        return self.model.next_ids(tokens, cache, lengths, vocab_size)
+
 
 class Script:
     """A model whose likeliest next token is given: ``successor[last token]``."""
+
+    is_lazy = False
 
     def __init__(self, successor, context_length=64):
         self.successor = np.array(successor)
@@ -55,6 +61,10 @@ class Script:
         logits = np.zeros((len(tokens), len(self.successor)))
         logits[np.arange(len(tokens)), self.successor[last]] = 50.0
         return logits
+
+    def next_ids(self, tokens, cache=None, lengths=None, vocab_size=None):
+        logits = self.next_logits(tokens, cache, lengths)[:, :vocab_size]
+        return logits.argmax(-1), logits.max(-1)
 
 
 def make_model(tokenizer, family="gpt2", context_length=48, seed=0, extra_ids=0):

@@ -1,7 +1,7 @@
 """The decoding loop: a batch of texts that grow by one token a step, over a key-value cache.
 
 Where the likeliest token is taken and the backend is lazy, a step begins before the one before it
-is read: the model gets ids that are still being computed. So it never waits for Python.
+is read: the model goes on from ids that are still being computed, so it never waits for Python.
 
 Letters: B texts in the batch, T tokens of the longest, V vocabulary.
 """
@@ -115,8 +115,9 @@ class Decoder:
             self._make_room(text)
         if all(text.ended_by for text in self._batch):
             return []
+        choices = self._likeliest() if self._sampling.takes_likeliest else self._sampled()
         chosen = []
-        for text, token in self._likeliest() if self._sampling.takes_likeliest else self._sampled():
+        for text, token in choices:
             if token == self._end_of_text:
                 text.ended_by = "end of text"
                 continue
@@ -163,8 +164,8 @@ class Decoder:
     def _likeliest(self) -> Iterator[tuple[_Text, int]]:
         """Yield each text that goes on, with its likeliest token."""
         step = self._begun or self._begin()
-        # A text that turns out to end here has begun a step too many; nobody will read it.
-        self._begun = self._begin(step.ids) if self._all_go_on() else None
+        # Where a text turns out to end here, nobody reads its part of the step that begins.
+        self._begun = self._begin(step.ids) if self._can_begin_ahead() else None
         ids, scores = np.asarray(step.ids).tolist(), np.asarray(step.scores).tolist()
         for text, token, score in zip(step.texts, ids, scores, strict=True):
             if not text.ended_by:
@@ -172,12 +173,12 @@ class Decoder:
                 yield text, token
 
     def _begin(self, ids: Any = None) -> _Step:
-        """Let the model look for the likeliest tokens, after ``ids`` (B,) that texts do not have"""
+        """Let the model look for the batch's likeliest next tokens; ``ids`` as for ``_to_read``."""
         inputs = self._to_read(ids)
         return _Step(self._batch, *self._model.next_ids(*inputs, self._vocab_size))
 
-    def _all_go_on(self) -> bool:
-        """Return whether a step can begin ahead, since there will be one whatever this one adds."""
+    def _can_begin_ahead(self) -> bool:
+        """Return whether that is of use, and no text will be too long for the step after this."""
         limit, max_tokens = self._model.config.context_length, self._sampling.max_tokens
         return (
             self._model.is_lazy
@@ -192,7 +193,7 @@ class Decoder:
     def _to_read(self, ids: Any = None) -> tuple[Any, Any, Ids | None]:
         """Return what the model reads next: tokens (B, T), the cache, and lengths (B,) or None.
 
-        ``ids`` (B,) are the last tokens of the batch where the texts do not have them yet.
+        ``ids`` (B,) are the batch's last tokens, where the texts do not have them yet.
         """
         if self._cache is None:
             self._batch = [text for text in self._batch if not text.ended_by]
@@ -202,7 +203,7 @@ class Decoder:
         return self._without_ended(ids)[:, None], self._cache, None
 
     def _without_ended(self, ids: Any) -> Any:
-        """Take ended texts out of the batch, a quarter of it or more; return the others' ``ids``.
+        """Take ended texts out of the batch, a quarter or more at a time; return the others' ids.
 
         That copies the cache, so the few in between are fed along. Cut to the length of a text that
         goes on, they neither outgrow the cache nor force a mask upon a batch of equal lengths.

@@ -84,6 +84,12 @@ class KVCache:
         """How many tokens of each text it holds, (B,)."""
         return self.places.lengths
 
+    def positions(self, n_tokens: int) -> Array:
+        """Return where the next tokens stand: (T,) where all texts agree, else (B, T)."""
+        if self.places.agree:
+            return mx.arange(self.places.longest, self.places.longest + n_tokens)
+        return as_ids(self.places.positions(n_tokens))
+
     def advance(self, n_tokens: int) -> None:
         """Count ``n_tokens`` more in every row: the model calls it when all layers have stored."""
         self.places.move_to(self.lengths + n_tokens)

@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 import mlx.core as mx
-import numpy as np
 
 from llm_explainer.config import InitScheme, ModelConfig
 from llm_explainer.errors import ConfigError
@@ -124,7 +123,7 @@ class GPT(Module):
         """
         logits = self.next_logits(tokens, cache, lengths)[:, :vocab_size]  # (B, V)
         ids, scores = mx.argmax(logits, axis=-1), mx.max(logits, axis=-1)  # (B,)
-        mx.async_eval(ids, scores)
+        mx.async_eval(ids, scores)  # type: ignore[no-untyped-call]
         return ids, scores
 
     def make_cache(self, batch_size: int = 1, capacity: int | None = None) -> KVCache:
@@ -249,10 +248,8 @@ class GPT(Module):
 
     def _embed(self, tokens: Array, cache: KVCache | None) -> Array:
         x = self.token_embedding(tokens)  # (B, T, D)
+        table = self._sinusoids if self.position_embedding is None else self.position_embedding
+        if table is None:
+            return x
         n_tokens = tokens.shape[1]
-        positions = np.arange(n_tokens) if cache is None else cache.places.positions(n_tokens)
-        if self.position_embedding is not None:
-            x = x + self.position_embedding(as_ids(positions))
-        elif self._sinusoids is not None:
-            x = x + self._sinusoids(as_ids(positions))
-        return x
+        return x + table(mx.arange(n_tokens) if cache is None else cache.positions(n_tokens))

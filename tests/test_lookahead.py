@@ -1,0 +1,322 @@
+"""Beginning a step before the one before it is read: faster where the backend is lazy, never seen.
+
+``is_lazy`` alone decides, so each test runs the same model with it and without.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_models import FAMILIES, Array, random_model, small_config
+
+from llm_explainer.backend import load_backend
+from llm_explainer.errors import GenerationError
+from llm_explainer.generation import Sampling
+from llm_explainer.generation.decoding import Decoder
+
+each_family = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+
+
+class Later:
+    """An array that is still computed: it can be passed on, and reading it is noted."""
+
+    def __init__(self, values: Array, events: list[str]) -> None:
+        self.values, self.events = values, events
+
+    def __getitem__(self, key: Any) -> Later:
+        return Later(self.values[key], self.events)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        self.events.append("read")
+        return self.values
+
+
+class TokenCache:
+    """A cache that holds the tokens themselves, and no more than its capacity."""
+
+    def __init__(self, batch_size: int, capacity: int) -> None:
+        self.rows: list[list[int]] = [[] for _ in range(batch_size)]
+        self.capacity = capacity
+
+    @property
+    def lengths(self) -> Array:
+        return np.array([len(row) for row in self.rows])
+
+    def trim(self, lengths: Array) -> None:
+        self.rows = [
+            (row + [0] * length)[:length] for row, length in zip(self.rows, lengths, strict=True)
+        ]
+
+    def keep(self, rows: Array) -> None:
+        self.rows = [self.rows[row] for row in rows]
+
+
+class Historian:
+    """A model whose next token follows from all tokens before it, with nothing to round.
+
+    ``events`` notes when it was asked to begin a step, and when a result was read.
+    """
+
+    def __init__(
+        self, *, is_lazy: bool, context_length: int = 12, last_score: float | None = None
+    ) -> None:
+        self.config = small_config(context_length=context_length)
+        self.is_lazy, self.last_score = is_lazy, last_score
+        self.events: list[str] = []
+
+    def make_cache(self, batch_size: int = 1, capacity: int | None = None) -> TokenCache:
+        assert capacity is not None
+        return TokenCache(batch_size, capacity)
+
+    def next_logits(self, tokens: Any, cache: Any = None, lengths: Any = None) -> Array:
+        raise AssertionError("the likeliest token needs no logits")
+
+    def next_ids(
+        self,
+        tokens: Any,
+        cache: TokenCache | None = None,
+        lengths: Array | None = None,
+        vocab_size: int | None = None,
+    ) -> tuple[Any, Any]:
+        self.events.append("begin")
+        tokens = tokens.values if isinstance(tokens, Later) else tokens  # (B, T)
+        ends = np.full(len(tokens), tokens.shape[1]) if lengths is None else lengths
+        windows = [row[:end].tolist() for row, end in zip(tokens, ends, strict=True)]
+        if cache is not None:
+            cache.rows = [old + new for old, new in zip(cache.rows, windows, strict=True)]
+            assert cache.lengths.max() <= cache.capacity <= self.config.context_length
+            windows = cache.rows
+        ids = np.array([zlib.crc32(bytes(window)) % vocab_size for window in windows])  # (B,)
+        scores = np.ones(len(ids))
+        if self.last_score is not None and len(windows[0]) == self.config.context_length:
+            scores[0] = self.last_score
+        if not self.is_lazy:
+            return ids, scores
+        return Later(ids, self.events), scores
+
+
+def continued(
+    model: Any,
+    prompts: list[list[int]],
+    *,
+    use_cache: bool = True,
+    end_of_text: int | None = None,
+    stop: int | None = None,
+    **options: Any,
+) -> list[tuple[list[int], str, bool]]:
+    """Return each text's new ids, why it ended, and whether it moved. ``stop`` is a caller's."""
+    sampling = Sampling(temperature=0.0, **options)
+    decoder = Decoder(model, prompts, sampling, end_of_text=end_of_text, use_cache=use_cache)
+    texts: list[list[int]] = [[] for _ in prompts]
+    while step := decoder.step():
+        for row, token in step:
+            texts[row].append(token)
+            if token == stop:
+                decoder.end(row, "stop")
+    return [(ids, decoder.ended_by(i), decoder.has_moved(i)) for i, ids in enumerate(texts)]
+
+
+ids = st.integers(0, 6)
+PROMPTS = st.lists(st.lists(ids, min_size=1, max_size=9), min_size=1, max_size=9)
+
+
+@settings(max_examples=300)
+@given(
+    prompts=PROMPTS,
+    max_tokens=st.integers(0, 30),
+    context_length=st.integers(9, 16),
+    end_of_text=st.none() | ids,
+    stop=st.none() | ids,
+    windowed=st.booleans(),
+)
+def test_the_texts_are_those_of_a_model_that_waits(
+    prompts: list[list[int]], context_length: int, **options: Any
+) -> None:
+    ahead, waiting = (
+        Historian(is_lazy=is_lazy, context_length=context_length) for is_lazy in (True, False)
+    )
+    expected = continued(waiting, prompts, use_cache=False, **options)
+    assert continued(waiting, prompts, **options) == expected
+    assert continued(ahead, prompts, **options) == expected
+    assert [continued(ahead, [prompt], **options)[0] for prompt in prompts] == expected
+
+
+def events_by_step(model: Historian, prompts: list[list[int]], max_tokens: int) -> list[list[str]]:
+    """Return what happened in each step of decoding."""
+    decoder = Decoder(model, prompts, Sampling(temperature=0.0, max_tokens=max_tokens))
+    happened = []
+    while decoder.step():
+        happened.append(model.events.copy())
+        model.events.clear()
+    return happened
+
+
+FIRST, MIDDLE, LAST = ["begin", "begin", "read"], ["begin", "read"], ["read"]
+"""What a step does where another one follows ahead: begin that one, then read its own."""
+
+
+def test_a_step_begins_before_the_one_before_it_is_read() -> None:
+    model = Historian(is_lazy=True)
+    assert events_by_step(model, [[1]], max_tokens=4) == [FIRST, MIDDLE, MIDDLE, LAST]
+
+
+def test_a_full_context_makes_the_others_wait_for_a_single_step() -> None:
+    model = Historian(is_lazy=True, context_length=10)
+    prompts = [[0] * 9, [0], [0], [0], [0]]  # few enough have ended to be fed along
+    expected = [FIRST, LAST, FIRST, MIDDLE, LAST]
+    assert events_by_step(model, prompts, max_tokens=5) == expected
+
+
+def test_a_model_that_waits_has_nothing_begun_ahead() -> None:
+    assert events_by_step(Historian(is_lazy=False), [[1]], max_tokens=3) == [["begin"]] * 3
+
+
+@pytest.mark.parametrize(
+    ("context_length", "options", "n_begun"),
+    [
+        (12, {"max_tokens": 5}, 5),
+        (12, {"max_tokens": 1}, 1),
+        (12, {"max_tokens": 0}, 0),
+        (6, {"max_tokens": 50}, 6),  # as many as see a window of 1 to 6 tokens
+        (6, {"max_tokens": 9, "windowed": True}, 9),
+        (12, {"max_tokens": 5, "use_cache": False}, 5),
+    ],
+)
+def test_an_end_that_was_foreseen_costs_no_step(
+    context_length: int, options: dict[str, Any], n_begun: int
+) -> None:
+    model = Historian(is_lazy=True, context_length=context_length)
+    continued(model, [[1]], **options)
+    assert model.events.count("begin") == n_begun
+
+
+@pytest.mark.parametrize("end", ["stop", "end_of_text"])
+def test_an_end_that_nobody_foresaw_costs_a_lazy_model_a_step(end: str) -> None:
+    [([_, second], *_)] = continued(Historian(is_lazy=False), [[1]], max_tokens=2)
+    for is_lazy, n_begun in ((False, 2), (True, 3)):
+        model = Historian(is_lazy=is_lazy)
+        continued(model, [[1]], max_tokens=9, **{end: second})
+        assert model.events.count("begin") == n_begun
+
+
+def test_without_a_cache_a_step_begins_when_its_tokens_are_known() -> None:
+    model = Historian(is_lazy=True)
+    continued(model, [[1], [2, 3]], use_cache=False, max_tokens=5)
+    assert model.events == ["begin", "read"] * 5
+
+
+@pytest.mark.parametrize("score", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("is_lazy", [False, True])
+def test_a_bad_score_is_an_error_at_its_own_token(is_lazy: bool, score: float) -> None:
+    model = Historian(is_lazy=is_lazy, context_length=4, last_score=score)
+    decoder = Decoder(model, [[1]], Sampling(temperature=0.0))
+    assert [len(decoder.step()) for _ in range(3)] == [1, 1, 1]
+    with pytest.raises(GenerationError, match=f"highest score is {score}; .* diverged"):
+        decoder.step()
+
+
+def test_sampling_waits_for_the_logits() -> None:
+    for options in ({"temperature": 0.5}, {"temperature": 0.0, "repetition_penalty": 1.1}):
+        decoder = Decoder(Historian(is_lazy=True), [[1]], Sampling(**options))
+        with pytest.raises(AssertionError, match="needs no logits"):
+            decoder.step()
+
+
+# The models themselves
+
+
+@pytest.fixture(params=["numpy", "mlx"])
+def backend(request: pytest.FixtureRequest) -> Any:
+    if request.param == "mlx":
+        pytest.importorskip("mlx.core", exc_type=ImportError)
+    return load_backend(request.param)
+
+
+def model_of(backend: Any, **changes: Any) -> Any:
+    """Return a model of this backend with random weights, the same on both."""
+    weights = random_model(small_config(**changes), np.float32)
+    model = backend.GPT(weights.config)
+    model.update(weights.parameters())
+    return model
+
+
+def test_mlx_begins_to_compute_before_anyone_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    mx = pytest.importorskip("mlx.core", exc_type=ImportError)
+    begun: list[Any] = []
+    monkeypatch.setattr(mx, "async_eval", lambda *arrays: begun.extend(arrays))
+    found, scores = model_of(load_backend("mlx")).next_ids(np.array([[1, 2]]))
+    assert [id(array) for array in begun] == [id(found), id(scores)]
+
+
+VARIED = {"vocab_size": 30, "context_length": 14, "n_layers": 2, "tie_embeddings": False}
+"""A model of these does not say the same word over and over."""
+
+
+def test_mlx_is_lazy_and_numpy_is_not(backend: Any) -> None:
+    assert backend.GPT.is_lazy == (backend is not load_backend("numpy"))
+
+
+@each_family
+@pytest.mark.parametrize("how", ["context", "end of text", "stop", "windowed"])
+def test_a_model_writes_the_same_texts_when_it_works_ahead(
+    backend: Any, family: dict[str, Any], how: str
+) -> None:
+    rng = np.random.default_rng(0)
+    prompts = [rng.integers(30, size=n).tolist() for n in (3, 9, 1, 5, 5, 2, 7)]
+    model = model_of(backend, **(family | VARIED))
+    options: dict[str, Any] = {"max_tokens": 20, "windowed": how == "windowed"}
+    if how in ("end of text", "stop"):
+        texts = [set(ids) for ids, _, _ in continued(model, prompts, **options)]
+        n_texts = Counter(token for text in texts for token in text)  # that a token is in
+        some = max((n, token) for token, n in n_texts.items() if n < len(prompts))[1]
+        options[how.replace(" ", "_")] = some
+    expected = continued(model, prompts, use_cache=False, **options)
+    reasons = {ended_by for _, ended_by, _ in expected}
+    assert reasons == {"max_tokens"} if how == "windowed" else reasons == {how, "context"}
+    for model.is_lazy in (False, True):
+        assert continued(model, prompts, **options) == expected
+        assert [continued(model, [prompt], **options)[0] for prompt in prompts] == expected
+
+
+@each_family
+@pytest.mark.parametrize("vocab_size", [None, 7, 4])
+def test_next_ids_are_those_of_the_highest_logits(
+    backend: Any, family: dict[str, Any], vocab_size: int | None
+) -> None:
+    model = model_of(backend, **family)
+    rng = np.random.default_rng(1)
+    tokens, lengths = rng.integers(7, size=(5, 4)), np.array([4, 1, 3, 2, 4])
+    caches = [model.make_cache(5), model.make_cache(5)]
+    for piece, ends in [(tokens, lengths), (tokens[:, :1], None)]:
+        logits = np.asarray(model.next_logits(piece, caches[0], ends))[:, :vocab_size]  # (B, V)
+        found, scores = model.next_ids(piece, caches[1], ends, vocab_size)
+        np.testing.assert_array_equal(np.asarray(found), logits.argmax(-1))
+        np.testing.assert_array_equal(np.asarray(scores), logits.max(-1))
+
+
+def test_of_equal_scores_the_first_counts_and_nan_as_the_highest(backend: Any) -> None:
+    model = model_of(backend, tie_embeddings=False)
+    tokens, tree = np.array([[1, 2]]), model.parameters()
+    hidden = np.asarray(dict(model.hidden_states(tokens))["final_norm"])[0, -1]  # (D,)
+    for rows, score in [([2, 3, 5], 0.0), ([4, 6], np.nan)]:
+        weight = np.tile(-np.sign(hidden), (7, 1))  # (V, D): every score is below 0
+        weight[rows] = score
+        model.update({**tree, "head": {"weight": weight}})
+        found, scores = model.next_ids(tokens)
+        assert np.asarray(found).tolist() == rows[:1]
+        np.testing.assert_array_equal(np.asarray(scores), [score])
+
+
+def test_a_model_that_diverged_is_named_as_the_reason(backend: Any) -> None:
+    model = model_of(backend)
+    tree = model.parameters()
+    model.update({**tree, "final_norm": {**tree["final_norm"], "weight": np.full(8, np.nan)}})
+    for options in ({}, {"repetition_penalty": 1.1}):
+        with pytest.raises(GenerationError, match=r"highest score is nan; .* diverged"):
+            continued(model, [[1, 2]], **options)
