@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 SLICE_S = 0.4
+SETTLE_S = 0.1  # after a slice, threads of its BLAS still spin for a while
 WARMUP_STEPS = 3
 STAT = Path("/proc/stat")
 
@@ -100,6 +101,7 @@ def take_slice(
     """Let a contestant work for a slice, and note its steps unless others disturbed them."""
     assert worker.stdin is not None
     assert worker.stdout is not None
+    time.sleep(SETTLE_S)
     busy, own = busy_seconds(), own_seconds(worker.pid)
     print(SLICE_S, file=worker.stdin, flush=True)
     wall, *times = map(float, worker.stdout.readline().split())

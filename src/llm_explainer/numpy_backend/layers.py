@@ -20,6 +20,10 @@ from llm_explainer.numpy_backend.module import (
 )
 from llm_explainer.tree import Tree
 
+FEW_ROWS = 32
+"""Up to so many rows, as when a batch of texts grows, BLAS should not get the weights on the right:
+it copies what stands there into another order first, which then takes as long as the product."""
+
 
 class Linear(Module):
     """y = x Wᵀ + b, with W (O, I) as in mlx.nn and PyTorch, so checkpoints never transpose."""
@@ -33,7 +37,12 @@ class Linear(Module):
     def __call__(self, x: Array) -> Array:
         """Map (..., I) to (..., O)."""
         # One product over all rows: NumPy would run a batch of matrices as many small ones.
-        y: Array = x.reshape(-1, x.shape[-1]) @ self.weight.T  # (N, I) @ (I, O) -> (N, O)
+        rows, weight = x.reshape(-1, x.shape[-1]), self.weight
+        y: Array
+        if 1 < len(rows) <= FEW_ROWS and weight.flags.c_contiguous:
+            y = (weight @ rows.T).T  # (O, I) @ (I, N) -> (O, N) -> (N, O)
+        else:
+            y = rows @ weight.T  # (N, I) @ (I, O) -> (N, O)
         if self.bias is not None:
             y += self.bias
         return y.reshape(*x.shape[:-1], -1)
