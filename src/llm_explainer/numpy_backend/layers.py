@@ -39,7 +39,7 @@ class Linear(Module):
         # One product over all rows: NumPy would run a batch of matrices as many small ones.
         rows, weight = x.reshape(-1, x.shape[-1]), self.weight
         y: Array
-        if 1 < len(rows) <= FEW_ROWS and weight.flags.c_contiguous:
+        if 1 < len(rows) <= FEW_ROWS and weight.shape[0] <= weight.shape[1]:
             y = (weight @ rows.T).T  # (O, I) @ (I, N) -> (O, N) -> (N, O)
         else:
             y = rows @ weight.T  # (N, I) @ (I, O) -> (N, O)
