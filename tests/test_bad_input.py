@@ -33,7 +33,7 @@ def command(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("options", "needles"),
     [
-        (["--val-fraction=0"], ["validation_fraction", "0.0"]),
+        (["--val-fraction=0"], ["val_fraction", "0.0"]),
         (["--val-fraction=nan"], ["nan"]),
         (["--size=huge"], ["'huge'", "tiny, small"]),
         (["--family=bert"], ["'bert'", "gpt2, llama"]),

@@ -168,7 +168,7 @@ def test_token_files_hold_both_splits(command, tmp_path, tokenizer, workers):
     options = ["--tokenizer=tokenizer.json", f"--workers={workers}", "--val-fraction=0.25"]
     code, out, err = command(encode_corpus, *STORIES, *options)
     assert (code, err) == (0, "")
-    corpus = load_corpus("stories", max_bytes=60_000, validation_fraction=0.25)
+    corpus = load_corpus("stories", max_bytes=60_000, val_fraction=0.25)
     for split, text in (("train", corpus.train), ("val", corpus.validation)):
         ids = np.load(tmp_path / "tokens" / f"stories-{split}.npy")
         assert ids.dtype == np.uint16
@@ -205,7 +205,7 @@ def test_several_corpora_are_split_each_for_itself(tmp_path):
 @pytest.mark.parametrize("fraction", [0.05, 0.1, 0.3, 0.75])
 def test_a_fraction_of_the_documents_is_for_validation(tmp_path, fraction):
     (tmp_path / "many.txt").write_text("<|endoftext|>".join(f"document {i}" for i in range(200)))
-    corpus = load_corpus(tmp_path / "many.txt", validation_fraction=fraction)
+    corpus = load_corpus(tmp_path / "many.txt", val_fraction=fraction)
     train, validation = set(corpus.train), set(corpus.validation)
     assert abs(len(validation) - fraction * 200) <= 1
     assert len(train | validation) == len(train) + len(validation) == 200

@@ -61,7 +61,7 @@ def test_a_word_that_is_used_is_merged_once(monkeypatch: pytest.MonkeyPatch) -> 
 @either_way
 def test_a_stream_adds_less_than_a_megabyte_to_the_memory_of_words(with_core: bool) -> None:
     with mock.patch.object(core, "core_in_use", return_value=with_core):
-        tokenizer = BPETokenizer.train([SAMPLE], 400)  # fewer ids: tracing each of them is slow
+        tokenizer = BPETokenizer.train([SAMPLE], 300)
         tokenizer.encode_array(SAMPLE)
         lines = (f"{SAMPLE[i % 100 : i % 100 + 80]}\n" for i in range(62_000))  # 5 MB
         n_ids = 0

@@ -88,7 +88,7 @@ def encode_corpus(
     console = Console(highlight=False, markup=False, emoji=False)
     with _new_files(files) as temporary, StageProgress(console) as bars:
         texts = load_corpora(
-            names, max_bytes=max_bytes, validation_fraction=val_fraction, progress=bars.report
+            names, max_bytes=max_bytes, val_fraction=val_fraction, progress=bars.report
         )
         start = time.perf_counter()
         encoded = [

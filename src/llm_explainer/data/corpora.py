@@ -68,7 +68,7 @@ def load_corpus(
     *,
     seed: int = 0,
     max_bytes: int | None = None,
-    validation_fraction: float = VALIDATION_FRACTION,
+    val_fraction: float = VALIDATION_FRACTION,
     progress: downloads.Progress | None = None,
 ) -> Corpus:
     """Return the corpus of that name or path.
@@ -82,7 +82,7 @@ def load_corpus(
             cached or reachable, otherwise the stories; ``description`` says which and why.
         seed: which stories; the other corpora do not depend on it.
         max_bytes: take about this much text, of both splits together; None is all of it.
-        validation_fraction: above 0 and below 1.
+        val_fraction: above 0 and below 1.
         progress: called during a download with (bytes that we have, bytes in all).
 
     Raises:
@@ -91,22 +91,20 @@ def load_corpus(
     """
     if max_bytes is not None and max_bytes < 1:
         raise CorpusError(f"max_bytes is {max_bytes}; it takes 1 or more, or none for everything")
-    if not 0 < validation_fraction < 1:
-        raise CorpusError(
-            f"validation_fraction is {validation_fraction}; it takes a number above 0 and below 1"
-        )
+    if not 0 < val_fraction < 1:
+        raise CorpusError(f"val_fraction is {val_fraction}; it takes a number above 0 and below 1")
     match str(name):
         case "auto":
-            return _auto(seed, max_bytes, validation_fraction, progress)
+            return _auto(seed, max_bytes, val_fraction, progress)
         case "stories":
-            return _stories(seed, max_bytes or STORY_BYTES, validation_fraction)
+            return _stories(seed, max_bytes or STORY_BYTES, val_fraction)
         case "shakespeare":
             path = downloads.download(downloads.SHAKESPEARE, progress=progress)
-            return _from_files("shakespeare", [path], max_bytes, validation_fraction)
+            return _from_files("shakespeare", [path], max_bytes, val_fraction)
         case "tinystories":
-            return _tinystories(max_bytes, validation_fraction, progress)
+            return _tinystories(max_bytes, val_fraction, progress)
     if paths := _text_files(name):
-        return _from_files(str(name), paths, max_bytes, validation_fraction)
+        return _from_files(str(name), paths, max_bytes, val_fraction)
     raise CorpusError(
         f"no corpus or file {str(name)!r}; choose one of {', '.join(NAMES)}, or the path of a "
         f"text file or folder"

@@ -16,7 +16,7 @@ def load_corpora(
     names: Sequence[str],
     *,
     max_bytes: int | None = None,
-    validation_fraction: float = VALIDATION_FRACTION,
+    val_fraction: float = VALIDATION_FRACTION,
     progress: Progress = lambda stage, done, total: None,
 ) -> Corpus:
     """Return the corpora of those names or paths as one.
@@ -26,7 +26,7 @@ def load_corpora(
     Args:
         names: as ``load_corpus`` takes them.
         max_bytes: of each; None is all of it.
-        validation_fraction: of each.
+        val_fraction: of each.
         progress: called during a download.
 
     Raises:
@@ -41,7 +41,7 @@ def load_corpora(
         load_corpus(
             name,
             max_bytes=max_bytes,
-            validation_fraction=validation_fraction,
+            val_fraction=val_fraction,
             progress=lambda done, total: progress("downloading", done, total),
         )
         for name in names

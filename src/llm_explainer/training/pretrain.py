@@ -219,7 +219,7 @@ def _prepare_data(
     corpus = load_corpus(
         data.corpus,
         max_bytes=data.max_bytes,
-        validation_fraction=data.val_fraction,
+        val_fraction=data.val_fraction,
         progress=lambda done, total: report("downloading", done, total),
     )
     train = corpus.train if data.train_bytes is None else corpus.train.first(data.train_bytes)
