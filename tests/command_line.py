@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from llm_explainer.commands.app import run
+
+Result = tuple[Any, str, str]
+Call = Callable[..., Result]
 
 
 class FakeInput(io.TextIOWrapper):
@@ -21,9 +27,11 @@ class FakeInput(io.TextIOWrapper):
         return self.terminal
 
 
-def command_runner(tmp_path, monkeypatch, capsys):
-    """Return what runs a command in an empty folder and gives exit code, stdout and stderr."""
-    monkeypatch.chdir(tmp_path)
+def command_runner(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Call:
+    """Return what runs a command in a folder and gives exit code, stdout and stderr."""
+    monkeypatch.chdir(folder)
     for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from command_line import Call, command_runner
 from mlx_twins import mlx_backend, mx
 from small_models import FAMILIES, SWITCHES, random_model, small_config
 
 from llm_explainer import backend, numpy_backend, save_checkpoint
-from llm_explainer.commands.app import run
 from llm_explainer.commands.diff import diff
 from llm_explainer.mlx_backend import cache, loss
 from llm_explainer.parity import _worst, check_parity, gradient_errors
@@ -21,8 +21,6 @@ from llm_explainer.parity import random_model as random_parity_model
 from llm_explainer.parity_verdict import LayerCheck, Parity, judge
 from llm_explainer.tokenizer import CharTokenizer
 
-Result = tuple[Any, str, str]
-Call = Callable[..., Result]
 SMALL = ["--d-model=16", "--vocab-size=50", "--length=12"]
 
 
@@ -31,17 +29,9 @@ def command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Call:
     """Run the command in an empty folder as the shell would; return exit code, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
+    call = command_runner(tmp_path, monkeypatch, capsys)
     monkeypatch.setenv("COLUMNS", "120")
-
-    def call(*arguments: object) -> Result:
-        monkeypatch.setattr(sys, "argv", ["diff", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            run(diff)
-        captured = capsys.readouterr()
-        return caught.value.code, captured.out, captured.err
-
-    return call
+    return partial(call, diff)
 
 
 def rows(output: str) -> dict[str, list[str]]:

@@ -4,10 +4,12 @@ import io
 import os
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
 import typer
+from command_line import FakeInput, command_runner
 from safetensors.numpy import load_file, save_file
 
 from llm_explainer.backend import load_backend
@@ -41,31 +43,11 @@ def folder(tmp_path_factory, model):
     return folder
 
 
-class FakeInput(io.TextIOWrapper):
-    """Standard input with given bytes; a terminal or a pipe."""
-
-    def __init__(self, data=b"", terminal=False):
-        super().__init__(io.BytesIO(data), encoding="utf-8")
-        self.terminal = terminal
-
-    def isatty(self):
-        return self.terminal
-
-
 @pytest.fixture
 def command(folder, monkeypatch, capsys):
     """Run the command as the shell would; return its exit code, stdout and stderr."""
-    monkeypatch.chdir(folder)
     monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
-
-    def call(*arguments, stdin=None):
-        monkeypatch.setattr(sys, "argv", ["generate", *arguments])
-        monkeypatch.setattr(sys, "stdin", stdin or FakeInput())
-        with pytest.raises(SystemExit) as caught:
-            run(generate)
-        return caught.value.code, *capsys.readouterr()
-
-    return call
+    return partial(command_runner(folder, monkeypatch, capsys), generate)
 
 
 def text_of(model, prompt, **options):

@@ -163,6 +163,15 @@ def test_batch_rows_end_by_themselves_and_leave_the_batch():
     assert batch_sizes == [4] * 2 + [3] + [2] * 3 + [1] * 3
 
 
+def test_rows_leave_the_batch_a_quarter_of_it_at_a_time():
+    """Each time copies the cache, so a single row that ended is fed along."""
+    spy = Spy(count_down(20))
+    decoder = Decoder(spy, [[5], [2], [3], [5], [5]], Sampling(**GREEDY), end_of_text=0)
+    while decoder.step():
+        pass
+    assert [shape[0] for shape in spy.shapes] == [5] * 3 + [3] * 2
+
+
 def test_a_row_at_the_end_of_the_context_does_not_stop_the_others():
     model = Script([1, 2, 3, 4, 0], context_length=10)
     prompts = [[0] * 9, [0] * 10, [0], [0] * 4]

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from command_line import Call, command_runner
 
 from llm_explainer import backend, load_backend
 from llm_explainer.commands import mac_accel_report, training
-from llm_explainer.commands.app import run
 from llm_explainer.commands.generate import generate
 from llm_explainer.commands.mac_accel import choose_backend, mac_accel
 from llm_explainer.commands.pretrain import pretrain
@@ -28,8 +26,6 @@ from llm_explainer.training.comparison_figure import draw_comparison
 from llm_explainer.training.pretrain import Run
 from llm_explainer.training.run_folder import RunFolder
 
-Result = tuple[Any, str, str]
-Call = Callable[..., Result]
 RUNS = Path("runs/mac-accel")
 PNG = b"\x89PNG"
 QUICK = ["--corpus=tale.txt", "--steps=4", "--backend=numpy"]
@@ -40,7 +36,7 @@ def command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Call:
     """Run a command as the shell would, in a folder that holds a text."""
-    monkeypatch.chdir(tmp_path)
+    call = command_runner(tmp_path, monkeypatch, capsys)
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setattr(mac_accel_report, "SAMPLE_TOKENS", 5)
     monkeypatch.setattr(trainer, "SAMPLE_TOKENS", 5)
@@ -48,14 +44,6 @@ def command(
     monkeypatch.setattr(training, "draw_loss_curve", lambda *args: None)
     monkeypatch.setattr(mac_accel_report, "draw_comparison", lambda *args: None)
     (tmp_path / "tale.txt").write_text("\n".join(stories_text(60_000)))
-
-    def call(function: Any, *arguments: object) -> Result:
-        monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            run(function)
-        captured = capsys.readouterr()
-        return caught.value.code, captured.out, captured.err
-
     return call
 
 

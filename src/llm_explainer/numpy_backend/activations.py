@@ -1,7 +1,7 @@
 """ReLU, GELU and SiLU: each computes its value and its slope in one go.
 
-Value and slope share almost all their work (one tanh, one exp), so ``value_and_slope`` makes both
-in the forward pass and the backward pass is one product: dx = dy · slope. Powers are spelled as
+Value and slope share almost all their work (one exp), so ``value_and_slope`` makes both in the
+forward pass and the backward pass is one product: dx = dy · slope. Powers are spelled as
 products: ``x ** 3`` calls the C library for each element and takes 300 times as long. And these
 functions run over their numbers a dozen times, so they take the rows a few at a time
 (``row_blocks``).

@@ -146,7 +146,7 @@ def _receive(connection: Connection) -> Any:
     """Return the next message. Wait for it awake for a moment, then asleep.
 
     An order and its answer take half as long this way (0.08 against 0.16 ms), and a step has three.
-    Whoever else wants the processor in the meantime gets it.
+    In the meantime the processor is offered to whoever else wants it.
     """
     messages = select.poll()
     messages.register(connection)
