@@ -33,8 +33,13 @@ class Places:
         values = self.lengths.tolist()  # for so few numbers Python is faster than NumPy
         self.longest = max(values)
         self.agree = self.longest == min(values)
-        self._positions: dict[int, Positions] = {}
-        self._unseen: dict[int, Mask | None] = {}
+        self._forget_answers()
+
+    def advance(self, n_tokens: int) -> None:
+        """Let every text be ``n_tokens`` longer."""
+        self.lengths = self.lengths + n_tokens
+        self.longest += n_tokens
+        self._forget_answers()
 
     def positions(self, n_tokens: int) -> Positions:
         """Return where the next tokens stand: (T,) where all texts agree, else (B, T)."""
@@ -59,3 +64,7 @@ class Places:
                 unseen = np.arange(n_keys) > self.positions(n_tokens)[..., None]
             self._unseen[n_tokens] = unseen
         return self._unseen[n_tokens]
+
+    def _forget_answers(self) -> None:
+        self._positions: dict[int, Positions] = {}
+        self._unseen: dict[int, Mask | None] = {}

@@ -94,7 +94,7 @@ class GELU(Activation):
 
     def write_value(self, x: Array, y: Array) -> None:
         """Write x · sigmoid(2u)."""
-        self._write_sigmoid(x, x * x, y)
+        self._write_sigmoid(x, np.multiply(x, x, out=y), y)
         y *= x
 
     def write_value_and_slope(self, x: Array, y: Array, slope: Array) -> None:

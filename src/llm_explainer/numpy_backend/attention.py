@@ -116,9 +116,10 @@ def attend(q: Array, k: Array, v: Array, unseen: Array | None) -> Array:
         scores = weights.reshape(b, n_kv, group, t, -1)  # a view
         unseen = unseen.reshape(-1, 1, 1, t, k.shape[2])  # (B or 1, 1, 1, T, S)
         np.copyto(scores, -np.inf, where=unseen)
-    weights -= weights.max(-1, keepdims=True)
+    weights -= np.maximum.reduce(weights, axis=-1, keepdims=True)
     np.exp(weights, out=weights)
     attended = weights @ v  # (B, K, G·T, H)
-    attended /= weights.sum(-1, keepdims=True)  # after the product, where rows are H wide, not S
+    # Divided after the product, where rows are H wide, not S.
+    attended /= np.add.reduce(weights, axis=-1, keepdims=True)
     attended = attended.reshape(b, n_kv, group, t, width).transpose(0, 3, 1, 2, 4)
     return attended.reshape(b, t, -1)

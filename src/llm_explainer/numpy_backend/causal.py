@@ -11,8 +11,8 @@ NumPy is slow on many short rows, and BLAS half as fast where it must turn a sma
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -43,21 +43,19 @@ def causal_attention(
     heads side by side as (B, T, K·G·H), and its backward pass.
     """
     b, n_kv, group, t, width = q.shape
-    scale = 1 / math.sqrt(width)
-    queries = np.multiply(q, scale, order="C")
-    keys_turned = np.ascontiguousarray(k.swapaxes(-1, -2))  # (B, K, 1, H, T)
+    root = width**-0.25  # on either side of Q Kᵀ it makes 1 / sqrt(H)
+    queries, keys = np.multiply(q, root, order="C"), np.multiply(k, root, order="C")
     values = np.ascontiguousarray(v)
-    needs_max = not products_are_small(queries, k)
+    keys_turned = np.ascontiguousarray(keys.swapaxes(-1, -2))  # (B, K, 1, H, T)
+    needs_max = not products_are_small(queries, keys)
     heads = np.empty(q.shape, q.dtype)
     sums = np.empty((*q.shape[:4], 1), q.dtype)  # (B, K, G, T, 1)
     ones = np.ones((t, 1), q.dtype)
-    hidden = np.triu(np.full((BAND, BAND), -np.inf, q.dtype), 1)  # 0 where seen
 
     exps = []  # of each band, (b, K, G, band, seen)
     for rows, band, seen in _bands(q.shape):
         scores = queries[rows, ..., band, :] @ keys_turned[rows, ..., seen]
-        height = band.stop - band.start
-        scores[..., band] += hidden[:height, :height]  # only the square on the diagonal is cut
+        scores += _later_keys(band.stop - band.start, seen.stop, scores.dtype)
         if needs_max:  # so that exp cannot overflow; the softmax is the same
             scores -= scores.max(-1, keepdims=True)
         exps.append(np.exp(scores, out=scores))
@@ -71,29 +69,45 @@ def causal_attention(
     def backward(dattended: Array, dq: Array, dk: Array, dv: Array) -> None:
         # In the forward pass P = exps · inverse_sums, attended = (P ∘ dropped) V. So
         # dS = P ∘ (dP - rowsum(P ∘ dP)), and rowsum(P ∘ dP) = rowsum(dattended ∘ attended)
-        # (Dao et al. 2022, FlashAttention, appendix B.4). ``inverse_sums`` goes into the narrow
-        # factors, so that P is never spelled out; 1 / sqrt(H) into the queries and keys.
+        # (Dao et al. 2022, FlashAttention, appendix B.4). ``inverse_sums`` goes into dheads, so
+        # that P is never spelled out. The difference comes out of the product that makes
+        # dP = dheads Vᵀ, where dheads has a column more and Vᵀ a row of ones.
+        dheads_and_dots = np.empty((*q.shape[:4], width + 1), q.dtype)
+        dheads, row_dots = dheads_and_dots[..., :width], dheads_and_dots[..., width:]
         side_by_side = dattended.reshape(b, t, n_kv, group, width)
-        dheads = np.array(side_by_side.transpose(0, 2, 3, 1, 4), order="C")  # (B, K, G, T, H)
-        row_dots = np.vecdot(dheads, heads)[..., None] * inverse_sums  # (B, K, G, T, 1)
-        dheads *= inverse_sums
-        keys = np.multiply(k, scale, order="C")
-        values_turned = np.ascontiguousarray(v.swapaxes(-1, -2))  # (B, K, 1, H, T)
+        np.multiply(side_by_side.transpose(0, 2, 3, 1, 4), inverse_sums, out=dheads)
+        np.negative(np.vecdot(dheads, heads)[..., None], out=row_dots)
+        values_and_ones = np.empty((*v.shape[:3], width + 1, t), q.dtype)  # (B, K, 1, H + 1, T)
+        np.multiply(values.swapaxes(-1, -2), root, out=values_and_ones[..., :width, :])
+        values_and_ones[..., width, :] = root
+        dkeys, dvalues = np.empty_like(values), np.empty_like(values)
         for (rows, band, seen), weights in zip(_bands(q.shape), exps, strict=True):
             dband = dheads[rows, ..., band, :]  # (b, K, G, band, H)
-            dscores = dband @ values_turned[rows, ..., seen]  # (b, K, G, band, seen)
-            if dropped is not None:
-                keep = dropped[rows, ..., band, seen]
-                dscores *= keep
-                _add_to_seen(dv[rows], weights * keep, dband)
+            if dropped is None:
+                _add_to_seen(dvalues[rows], weights, dband)
+                # (b, K, G, band, H + 1) @ (b, K, 1, H + 1, seen) -> (b, K, G, band, seen)
+                dscores = dheads_and_dots[rows, ..., band, :] @ values_and_ones[rows, ..., seen]
             else:
-                _add_to_seen(dv[rows], weights, dband)
-            dscores -= row_dots[rows, ..., band, :]
+                keep = dropped[rows, ..., band, seen]
+                _add_to_seen(dvalues[rows], weights * keep, dband)
+                dscores = dband @ values_and_ones[rows, ..., :width, seen]
+                dscores *= keep
+                dscores += row_dots[rows, ..., band, :] * root
             dscores *= weights
             np.matmul(dscores, keys[rows, ..., seen, :], out=dq[rows, ..., band, :])
-            _add_to_seen(dk[rows], dscores, queries[rows, ..., band, :])
+            _add_to_seen(dkeys[rows], dscores, queries[rows, ..., band, :])
+        dk[...], dv[...] = dkeys, dvalues
 
     return attended, backward
+
+
+@lru_cache(maxsize=64)
+def _later_keys(n_queries: int, n_keys: int, dtype: np.dtype) -> Array:
+    """Return what hides the keys after each query, (n_queries, n_keys): -inf there and 0 elsewhere.
+
+    The last query sees all keys.
+    """
+    return np.triu(np.full((n_queries, n_keys), -np.inf, dtype), n_keys - n_queries + 1)
 
 
 def _add_to_seen(total: Array, weights: Array, values: Array) -> None:

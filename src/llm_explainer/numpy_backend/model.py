@@ -122,8 +122,7 @@ class GPT(Module):
         Of equal scores the first counts, and nan as the highest. Other arguments as above.
         """
         logits = self.next_logits(tokens, cache, lengths)[:, :vocab_size]  # (B, V)
-        ids = logits.argmax(-1)  # (B,)
-        return ids, logits[np.arange(len(ids)), ids]
+        return logits.argmax(-1), logits.max(-1)
 
     def make_cache(self, batch_size: int = 1, capacity: int | None = None) -> KVCache:
         """Return an empty key-value cache for ``capacity`` tokens, by default the whole context.
