@@ -16,7 +16,6 @@ from llm_explainer.commands.tokenize import tokenize
 from llm_explainer.commands.train_tokenizer import train_tokenizer
 
 app = typer.Typer(
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
     help="A complete language model, from tokenizer to text, that you can read to the bottom.",

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from command_line import assert_one_line, command_runner
 
 from llm_explainer.commands.download import download
@@ -218,11 +219,40 @@ def test_presets_that_cannot_be_shown(command):
     assert_one_line(command(presets, "--backend=abacus"), "'abacus'")
 
 
-@pytest.mark.parametrize("typed", [["--steps=many"], ["--nonsense=1"], ["--bias=maybe"]])
+@pytest.mark.parametrize(
+    "typed", [["--steps=many"], ["--nonsense=1"], ["--bias=maybe"], ["--seed"]]
+)
 def test_options_that_do_not_parse(command, typed):
-    code, _, err = command(pretrain, *typed)
-    assert code == 2
-    assert typed[0].split("=")[0] in err
+    assert_one_line(command(pretrain, *typed), typed[0].split("=")[0])
+
+
+@pytest.fixture
+def several():
+    """Return an app of several commands, as ``run_demo.py`` is one."""
+    app = typer.Typer()
+    app.command()(quick)
+
+    @app.command()
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    return app
+
+
+def test_commands_and_options_that_there_are_not(command, several):
+    assert_one_line(command(several, "qick"), "'qick'", "'quick'", "--help")
+    assert_one_line(command(several, "quick", "--step=3"), "--step", "--steps", "quick --help")
+
+
+def test_an_app_alone_shows_its_help(command, several):
+    code, out, err = command(several)
+    assert (code, err) == (0, "")
+    assert "quick" in out
+
+
+def test_ctrl_c_ends_quietly(command, several):
+    code, _, err = command(several, "interrupted")
+    assert code == 130
     assert "Traceback" not in err
 
 

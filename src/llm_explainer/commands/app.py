@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import NoReturn, TextIO
 
 import typer
+from typer.exceptions import TyperException
 
 from llm_explainer.errors import LLMExplainerError, LLMExplainerWarning
 
@@ -22,7 +23,8 @@ def run(program: typer.Typer | Callable[..., None]) -> NoReturn:
     """Run an app of several commands, or a function as the only one, and exit.
 
     0 for success, 2 for an error with one line on stderr, 130 for Ctrl-C, 1 for output that
-    nobody reads any more. Every command takes ``--debug``, which shows an error's traceback.
+    nobody reads any more. Every command takes ``--debug``, which shows an error's traceback. An app
+    alone shows its help.
     """
     app = program if isinstance(program, typer.Typer) else _single_command(program)
     for stream in (sys.stdin, sys.stdout, sys.stderr):
@@ -30,16 +32,26 @@ def run(program: typer.Typer | Callable[..., None]) -> NoReturn:
             stream.reconfigure(errors="replace")  # a narrow terminal is no reason to crash
     warnings.showwarning = _show_warning
     arguments = [argument for argument in sys.argv[1:] if argument != _DEBUG]
+    if not arguments and app is program:
+        arguments = ["--help"]
     try:
-        # Typer turns a wrong option, Ctrl-C and a closed pipe into exit codes.
-        typer.main.get_command(app)(args=arguments)
-    except (LLMExplainerError, OSError) as error:
+        # Typer turns Ctrl-C and a closed pipe into exit codes; None is a command that came through.
+        exit_code = typer.main.get_command(app).main(arguments, standalone_mode=False)
+    except (LLMExplainerError, OSError, TyperException) as error:
         if _DEBUG in sys.argv:
             raise
-        message = " ".join(str(error).split())
-        typer.secho(f"error: {message}", err=True, fg="red")
+        typer.secho(f"error: {_in_one_line(error)}", err=True, fg="red")
         sys.exit(FAILED)
-    sys.exit(0)
+    sys.exit(exit_code or 0)
+
+
+def _in_one_line(error: Exception) -> str:
+    """Return what went wrong; for a wrong option also where to read about the right ones."""
+    if not isinstance(error, TyperException):
+        return " ".join(str(error).split())
+    context = getattr(error, "ctx", None)
+    where = f" (see {context.command_path} --help)" if context else ""
+    return " ".join(error.format_message().split()) + where
 
 
 def _show_warning(
