@@ -8,6 +8,7 @@ that is decided here, how many windows are worked through at once, is recorded w
 from __future__ import annotations
 
 import math
+import statistics
 import time
 from dataclasses import dataclass
 from types import ModuleType
@@ -24,7 +25,7 @@ FIRST_FLOPS, FIRST_TOKENS = 2e9, 64
 """Size of the first step that is timed: a fraction of a second, unless the model is very large."""
 
 ENOUGH_S = 0.2
-"""A step of this length is long enough to be timed; shorter ones are doubled."""
+"""A step of this length is long enough to be timed; shorter ones are doubled, or repeated."""
 
 WARM_S = 1.0
 """After so long a step, what its beginning took for memory and compiling no longer counts."""
@@ -138,14 +139,14 @@ def _doubled(shape: tuple[int, int], whole: tuple[int, int]) -> tuple[int, int]:
 def _time(step: Any, shape: tuple[int, int]) -> float:
     """Return the seconds of a step on zeros (B, T), once memory is there and all is compiled."""
     tokens = np.zeros(shape, np.int64)
-    seconds = math.inf
-    for _ in range(2):
+    times: list[float] = []
+    while len(times) < 2 or sum(times) < ENOUGH_S:
         start = time.perf_counter()
         step([(tokens, tokens, None)], 0.0)
-        seconds = min(seconds, time.perf_counter() - start)
-        if seconds > WARM_S:
+        times.append(time.perf_counter() - start)
+        if times[-1] > WARM_S:
             break
-    return seconds
+    return statistics.median(times[1:] or times)
 
 
 def _fitting_windows(
