@@ -84,13 +84,14 @@ def orthogonal(matrix: Array) -> Array:
     a, b, c = COEFFICIENTS
     tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.T if tall else matrix  # the smaller Gram matrix takes less work
-    x = x / (math.sqrt(float(np.vdot(x, x))) + 1e-12)  # the largest singular value is at most 1
+    length = math.sqrt(float(np.vdot(matrix, matrix)))
+    x = np.divide(x, length + 1e-12, order="C")  # the largest singular value is at most 1
     for _ in range(ITERATIONS):
         gram = x @ x.T
         polynomial = gram @ gram
         polynomial *= c
-        polynomial += b * gram
-        product = polynomial @ x
-        x *= a
-        x += product  # a x + b (x xᵀ) x + c (x xᵀ)² x
+        gram *= b
+        polynomial += gram
+        np.einsum("ii->i", polynomial)[...] += a  # the diagonal, as a view
+        x = polynomial @ x  # (a + b x xᵀ + c (x xᵀ)²) x
     return x.T if tall else x
