@@ -12,7 +12,8 @@ NumPy is slow on many short rows, and BLAS half as fast where it must turn a sma
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Protocol
 
 import numpy as np
@@ -42,7 +43,7 @@ def causal_attention(
     ``dropped`` (B, K, G, T, T) multiplies the attention weights (dropout). Returns the result,
     heads side by side as (B, T, K·G·H), and its backward pass.
     """
-    b, n_kv, group, t, width = q.shape
+    b, _, _, t, width = q.shape
     root = width**-0.25  # on either side of Q Kᵀ it makes 1 / sqrt(H)
     queries, keys = np.multiply(q, root, order="C"), np.multiply(k, root, order="C")
     values = np.ascontiguousarray(v)
@@ -65,40 +66,59 @@ def causal_attention(
     inverse_sums = np.reciprocal(sums, out=sums)
     heads *= inverse_sums
     attended = heads.transpose(0, 3, 1, 2, 4).reshape(b, t, -1)  # (B, T, K·G·H)
+    kept = _Kept(queries, keys, values, exps, inverse_sums, attended, dropped)
+    return attended, partial(_gradients, kept)
 
-    def backward(dattended: Array, dq: Array, dk: Array, dv: Array) -> None:
-        # In the forward pass P = exps · inverse_sums, attended = (P ∘ dropped) V. So
-        # dS = P ∘ (dP - rowsum(P ∘ dP)), and rowsum(P ∘ dP) = rowsum(dattended ∘ attended)
-        # (Dao et al. 2022, FlashAttention, appendix B.4). ``inverse_sums`` goes into dheads, so
-        # that P is never spelled out. The difference comes out of the product that makes
-        # dP = dheads Vᵀ, where dheads has a column more and Vᵀ a row of ones.
-        dheads_and_dots = np.empty((*q.shape[:4], width + 1), q.dtype)
-        dheads, row_dots = dheads_and_dots[..., :width], dheads_and_dots[..., width:]
-        side_by_side = dattended.reshape(b, t, n_kv, group, width)
-        np.multiply(side_by_side.transpose(0, 2, 3, 1, 4), inverse_sums, out=dheads)
-        np.negative(np.vecdot(dheads, heads)[..., None], out=row_dots)
-        values_and_ones = np.empty((*v.shape[:3], width + 1, t), q.dtype)  # (B, K, 1, H + 1, T)
-        np.multiply(values.swapaxes(-1, -2), root, out=values_and_ones[..., :width, :])
-        values_and_ones[..., width, :] = root
-        dkeys, dvalues = np.empty_like(values), np.empty_like(values)
-        for (rows, band, seen), weights in zip(_bands(q.shape), exps, strict=True):
-            dband = dheads[rows, ..., band, :]  # (b, K, G, band, H)
-            if dropped is None:
-                _add_to_seen(dvalues[rows], weights, dband)
-                # (b, K, G, band, H + 1) @ (b, K, 1, H + 1, seen) -> (b, K, G, band, seen)
-                dscores = dheads_and_dots[rows, ..., band, :] @ values_and_ones[rows, ..., seen]
-            else:
-                keep = dropped[rows, ..., band, seen]
-                _add_to_seen(dvalues[rows], weights * keep, dband)
-                dscores = dband @ values_and_ones[rows, ..., :width, seen]
-                dscores *= keep
-                dscores += row_dots[rows, ..., band, :] * root
-            dscores *= weights
-            np.matmul(dscores, keys[rows, ..., seen, :], out=dq[rows, ..., band, :])
-            _add_to_seen(dkeys[rows], dscores, queries[rows, ..., band, :])
-        dk[...], dv[...] = dkeys, dvalues
 
-    return attended, backward
+@dataclass(frozen=True)
+class _Kept:
+    """What the backward pass needs. With P the attention weights, P = exps · inverse_sums."""
+
+    queries: Array  # (B, K, G, T, H), times H^(-1/4), as the keys
+    keys: Array  # (B, K, 1, T, H)
+    values: Array  # (B, K, 1, T, H)
+    exps: list[Array]  # of each band, (b, K, G, band, seen)
+    inverse_sums: Array  # (B, K, G, T, 1)
+    attended: Array  # (B, T, K·G·H)
+    dropped: Array | None  # (B, K, G, T, T)
+
+
+def _gradients(kept: _Kept, dattended: Array, dq: Array, dk: Array, dv: Array) -> None:
+    """Write the gradients; see ``AttentionBackward``.
+
+    dS = P ∘ (dP - rowsum(P ∘ dP)), and rowsum(P ∘ dP) = rowsum(dattended ∘ attended) (Dao et al.
+    2022, FlashAttention, appendix B.4). ``inverse_sums`` goes into dheads, so that P is never
+    spelled out. The difference comes out of the product that makes dP = dheads Vᵀ, where dheads has
+    a column more, and Vᵀ a row.
+    """
+    b, n_kv, group, t, width = shape = kept.queries.shape
+    root = width**-0.25
+    dheads_and_dots = np.empty((*shape[:4], width + 1), kept.queries.dtype)
+    dheads, row_dots = dheads_and_dots[..., :width], dheads_and_dots[..., width:]
+    side_by_side = dattended.reshape(b, t, n_kv, group, width)
+    np.multiply(side_by_side.transpose(0, 2, 3, 1, 4), kept.inverse_sums, out=dheads)
+    dots = np.vecdot(side_by_side, kept.attended.reshape(side_by_side.shape))  # (B, T, K, G)
+    np.multiply(dots.transpose(0, 2, 3, 1)[..., None], -kept.inverse_sums, out=row_dots)
+    values_and_ones = np.empty((b, n_kv, 1, width + 1, t), kept.queries.dtype)
+    np.multiply(kept.values.swapaxes(-1, -2), root, out=values_and_ones[..., :width, :])
+    values_and_ones[..., width, :] = root
+    dkeys, dvalues = np.empty_like(kept.values), np.empty_like(kept.values)
+    for (rows, band, seen), weights in zip(_bands(shape), kept.exps, strict=True):
+        dband = dheads[rows, ..., band, :]  # (b, K, G, band, H)
+        if kept.dropped is None:
+            _add_to_seen(dvalues[rows], weights, dband)
+            # (b, K, G, band, H + 1) @ (b, K, 1, H + 1, seen) -> (b, K, G, band, seen)
+            dscores = dheads_and_dots[rows, ..., band, :] @ values_and_ones[rows, ..., seen]
+        else:
+            keep = kept.dropped[rows, ..., band, seen]
+            _add_to_seen(dvalues[rows], weights * keep, dband)
+            dscores = dband @ values_and_ones[rows, ..., :width, seen]
+            dscores *= keep
+            dscores += row_dots[rows, ..., band, :] * root
+        dscores *= weights
+        np.matmul(dscores, kept.keys[rows, ..., seen, :], out=dq[rows, ..., band, :])
+        _add_to_seen(dkeys[rows], dscores, kept.queries[rows, ..., band, :])
+    dk[...], dv[...] = dkeys, dvalues
 
 
 @lru_cache(maxsize=64)
