@@ -13,7 +13,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +30,8 @@ class Contestant:
     name: str
     module: str  # run as ``python -m module arguments``; its main calls ``serve``
     arguments: Sequence[str]
+    python: str = sys.executable
+    environment: dict[str, str] = field(default_factory=dict)  # beside what is set already
     seconds: list[float] = field(default_factory=list)
     dropped_slices: int = 0
 
@@ -47,15 +49,15 @@ def race(contestants: Sequence[Contestant], seconds: float, keep_contended: bool
     Raises:
         RuntimeError: a contestant did not start, or had no slice of its own.
     """
-    workers = [start(contestant) for contestant in contestants]
-    try:
+    with ExitStack() as stack:
+        workers = []
+        for contestant in contestants:
+            workers.append(stack.enter_context(start(contestant)))  # its pipes are closed
+            stack.callback(workers[-1].kill)  # ... after this
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             for contestant, worker in zip(contestants, workers, strict=True):
                 take_slice(contestant, worker, keep_contended)
-    finally:
-        for worker in workers:
-            worker.kill()
     for contestant in contestants:
         if not contestant.seconds:
             raise RuntimeError(f"{contestant.name}: every slice was contended; run it for longer")
@@ -84,7 +86,8 @@ def start(contestant: Contestant) -> subprocess.Popen[str]:
         RuntimeError: it did not start.
     """
     worker = subprocess.Popen(
-        [sys.executable, "-m", contestant.module, *contestant.arguments],
+        [contestant.python, "-m", contestant.module, *contestant.arguments],
+        env={**os.environ, **contestant.environment},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

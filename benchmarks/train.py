@@ -23,6 +23,10 @@ from benchmarks.shapes import BATCH_SIZES, FAMILIES, shape
 from llm_explainer.machine import available_cores
 
 OURS, PEAK, EAGER, COMPILED = "llm-explainer", "sgemm", "PyTorch eager", "torch.compile"
+OTHER = "other NumPy"
+ONE_THREAD = {"MKL_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+"""Training holds BLAS to one thread itself, where it can tell which BLAS it is: not one that NumPy
+was linked to piece by piece."""
 
 
 def main() -> None:
@@ -31,6 +35,11 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", choices=list(BATCH_SIZES), default=["small"])
     parser.add_argument("--family", choices=FAMILIES, default="gpt2")
     parser.add_argument("--compile", action="store_true", help="torch.compile takes part too")
+    parser.add_argument(
+        "--other-numpy",
+        metavar="PYTHON",
+        help="ours takes part a second time, in a Python whose NumPy is built on another BLAS",
+    )
     parser.add_argument("--seconds", type=float, default=30.0, help="for each size")
     parser.add_argument(
         "--contended", action="store_true", help="count slices that others disturbed, too"
@@ -51,6 +60,12 @@ def measure(size: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Return the figures of every contestant at one size."""
     family = options.family
     contestants = [Contestant(OURS, "benchmarks.train_numpy", [size, family])]
+    if options.other_numpy:
+        contestants.append(
+            Contestant(
+                OTHER, "benchmarks.train_numpy", [size, family], options.other_numpy, ONE_THREAD
+            )
+        )
     if importlib.util.find_spec("torch"):
         modes = {EAGER: "eager", COMPILED: "compile"} if options.compile else {EAGER: "eager"}
         contestants += [

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as all_benchmarks
-from benchmarks import ladder, scaling, speedrun, speedrun_ours, speedrun_task
+from benchmarks import ladder, scaling, speedrun, speedrun_ours, speedrun_task, train
 
 TEXT = "First Citizen:\nBefore we proceed any further, hear me speak.\n\nAll:\nSpeak, speak.\n" * 60
 
@@ -196,3 +196,17 @@ def test_running_some(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeyp
     assert command[1:3] == ["-m", "benchmarks.scaling"]
     assert command[-1] == str(tmp_path / "out" / "scaling.png")
     assert "speedrun: skipped, needs --corpus TEXT" in capfd.readouterr().out
+
+
+def test_ours_takes_part_in_another_python_too(tmp_path: Path, monkeypatch: Any) -> None:
+    """The other Python here is a script that notes what it was told, and becomes this one."""
+    other, noted = tmp_path / "python", tmp_path / "noted"
+    other.write_text(f'#!/bin/sh\necho $MKL_NUM_THREADS > {noted}\nexec {sys.executable} "$@"\n')
+    other.chmod(0o755)
+    arguments = ["--sizes", "quick", "--seconds", "2", "--contended", "--other-numpy", str(other)]
+    figures = tmp_path / "figures.json"
+    monkeypatch.setattr(sys, "argv", ["train", *arguments, "--json", str(figures)])
+    train.main()
+    assert noted.read_text() == "1\n"
+    rows = {row["contestant"]: row for row in json.loads(figures.read_text())}
+    assert rows[train.OTHER]["steps"] > 0
