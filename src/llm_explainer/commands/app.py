@@ -50,8 +50,8 @@ def _in_one_line(error: Exception) -> str:
     if not isinstance(error, TyperException):
         return " ".join(str(error).split())
     context = getattr(error, "ctx", None)
-    where = f" (see {context.command_path} --help)" if context else ""
-    return " ".join(error.format_message().split()) + where
+    message = " ".join(error.format_message().split())
+    return f"{message} [see {context.command_path} --help]" if context else message
 
 
 def _show_warning(

@@ -8,7 +8,6 @@ that is decided here, how many windows are worked through at once, is recorded w
 from __future__ import annotations
 
 import math
-import statistics
 import time
 from dataclasses import dataclass
 from types import ModuleType
@@ -146,7 +145,7 @@ def _time(step: Any, shape: tuple[int, int]) -> float:
         times.append(time.perf_counter() - start)
         if times[-1] > WARM_S:
             break
-    return statistics.median(times[1:] or times)
+    return min(times)
 
 
 def _fitting_windows(
