@@ -43,3 +43,20 @@ def test_the_callers_array_stays_its_own() -> None:
     places.move_to(lengths)
     lengths += 5
     assert places.lengths.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("lengths", [[3, 3], [3, 5]])
+def test_texts_that_grow_together(lengths: list[int]) -> None:
+    places, moved = Places(2), Places(2)
+    places.move_to(np.array(lengths))
+    before = places.lengths
+    assert places.positions(1).max() == places.longest
+    assert (places.unseen(1) is None) == places.agree
+    places.advance(4)
+    moved.move_to(np.array(lengths) + 4)
+    assert before.tolist() == lengths  # who holds the old array may go on using it
+    assert places.lengths.tolist() == moved.lengths.tolist()
+    assert (places.longest, places.agree) == (moved.longest, moved.agree)
+    for n_tokens in (1, 3):
+        np.testing.assert_array_equal(places.positions(n_tokens), moved.positions(n_tokens))
+        np.testing.assert_array_equal(places.unseen(n_tokens), moved.unseen(n_tokens))

@@ -92,7 +92,7 @@ class KVCache:
 
     def advance(self, n_tokens: int) -> None:
         """Count ``n_tokens`` more in every row: the model calls it when all layers have stored."""
-        self.places.move_to(self.lengths + n_tokens)
+        self.places.advance(n_tokens)
 
     def trim(self, lengths: Lengths) -> None:
         """Forget all but the first ``lengths`` (B,) tokens of each row."""
