@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -84,3 +86,20 @@ def test_attention_is_the_plain_one_and_keeps_what_it_was_given(
             losses.append(float(np.vdot(plain_attention(*moved), dattended)))
         slope = (losses[0] - losses[1]) / (2 * step)
         assert np.vdot(gradient, direction) == pytest.approx(slope, rel=1e-4, abs=1e-5 * size)
+
+
+def test_attention_keeps_no_view_of_what_it_was_given() -> None:
+    """Queries, keys and values lie in one array, three times as large as what is needed of it."""
+    qkv = np.random.default_rng(0).normal(size=(2, 8, 3, 4, 4))  # (B, T, 3, K, H)
+    given = weakref.ref(qkv)
+    attended, backward = causal.causal_attention(*heads_in_front(qkv))
+    del qkv
+    assert given() is None
+    dqkv = np.full((2, 8, 3, 4, 4), np.nan)
+    backward(np.ones_like(attended), *heads_in_front(dqkv))
+    assert np.isfinite(dqkv).all()
+
+
+def heads_in_front(qkv: Array) -> Array:
+    """View (B, T, 3, K, H) as q, k and v, (3, B, K, 1, T, H)."""
+    return qkv.transpose(2, 0, 3, 1, 4)[:, :, :, None]

@@ -133,6 +133,21 @@ def test_a_long_step_is_a_line_through_shorter_ones(monkeypatch: pytest.MonkeyPa
     assert tried[-1] == (20, 48)
 
 
+def test_the_first_steps_are_slow_and_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory comes with the first of them: 80, 50 and 50 ms, and 25 from then on."""
+    seconds, clock = [0.08, 0.05, 0.05] + [0.025] * 9, [0.0]
+
+    def step(*arguments: Any) -> None:
+        clock[0] += seconds.pop(0)
+
+    monkeypatch.setattr(module.time, "perf_counter", lambda: clock[0])
+    assert module._time(step, (2, 3)) == pytest.approx(0.025)
+    assert len(seconds) == 8
+    seconds[:] = [9.0, 9.0]
+    assert module._time(step, (2, 3)) == pytest.approx(9.0)
+    assert len(seconds) == 1  # a long step is timed once
+
+
 @each_backend
 def test_a_step_is_really_timed(nn: Any) -> None:
     assert 0 < measure_step(nn, small_config(), TRAIN, 4) < 60

@@ -116,6 +116,7 @@ def attend(q: Array, k: Array, v: Array, unseen: Array | None) -> Array:
         scores = weights.reshape(b, n_kv, group, t, -1)  # a view
         unseen = unseen.reshape(-1, 1, 1, t, k.shape[2])  # (B or 1, 1, 1, T, S)
         np.copyto(scores, -np.inf, where=unseen)
+    # ``weights.max`` is the same by way of Python, which a single row notices.
     weights -= np.maximum.reduce(weights, axis=-1, keepdims=True)
     np.exp(weights, out=weights)
     attended = weights @ v  # (B, K, G·T, H)

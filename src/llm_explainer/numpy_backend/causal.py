@@ -89,11 +89,11 @@ def _gradients(kept: _Kept, dattended: Array, dq: Array, dk: Array, dv: Array) -
     dS = P ∘ (dP - rowsum(P ∘ dP)), and rowsum(P ∘ dP) = rowsum(dattended ∘ attended) (Dao et al.
     2022, FlashAttention, appendix B.4). ``inverse_sums`` goes into dheads, so that P is never
     spelled out. The difference comes out of the product that makes dP = dheads Vᵀ, where dheads has
-    a column more, and Vᵀ a row.
+    one more column, -rowsum, and Vᵀ one more row, of ones; H^(-1/4) goes into the latter two.
     """
     b, n_kv, group, t, width = shape = kept.queries.shape
     root = width**-0.25
-    dheads_and_dots = np.empty((*shape[:4], width + 1), kept.queries.dtype)
+    dheads_and_dots = np.empty((*shape[:4], width + 1), kept.queries.dtype)  # (B, K, G, T, H + 1)
     dheads, row_dots = dheads_and_dots[..., :width], dheads_and_dots[..., width:]
     side_by_side = dattended.reshape(b, t, n_kv, group, width)
     np.multiply(side_by_side.transpose(0, 2, 3, 1, 4), kept.inverse_sums, out=dheads)
