@@ -23,6 +23,7 @@ from rich.table import Table
 
 from benchmarks.scaling_picture import draw_scaling
 from llm_explainer import ModelConfig, load_backend
+from llm_explainer.batch import Batch
 from llm_explainer.files import write_atomically
 
 Point = dict[str, Any]
@@ -115,7 +116,7 @@ def _train_step(nn: Any, model: Any, batch: int, threads: int) -> Callable[[], o
     shape = (batch, model.config.context_length)
     tokens = np.random.default_rng(0).integers(model.config.vocab_size, size=shape)
     train_step = nn.TrainStep(model, nn.AdamW(model), threads=threads)
-    return lambda: train_step([(tokens, tokens, None)], 1e-4)
+    return lambda: train_step([Batch(tokens, tokens)], 1e-4)
 
 
 def _generate_step(model: Any, n_cached: int) -> Callable[[], object]:

@@ -23,6 +23,7 @@ from benchmarks.shapes import (
     random_batch,
 )
 from llm_explainer import ModelConfig, load_backend
+from llm_explainer.batch import Batch
 
 OURS, PLAIN = "llm-explainer mlx", "plain mlx.nn"
 
@@ -80,7 +81,7 @@ def serve_steps(name: str, size: str, family: str) -> None:
     model = nn.GPT(config)
     optimizer = nn.AdamW(model, betas=BETAS, eps=EPS, weight_decay=WEIGHT_DECAY)
     train_step = nn.TrainStep(model, optimizer, clip_norm=CLIP_NORM)
-    serve(lambda: train_step([(tokens, targets, None)], LEARNING_RATE))
+    serve(lambda: train_step([Batch(tokens, targets)], LEARNING_RATE))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import sys
 from benchmarks.interleaved import serve
 from benchmarks.shapes import BETAS, CLIP_NORM, EPS, LEARNING_RATE, WEIGHT_DECAY, random_batch
 from llm_explainer import load_backend
+from llm_explainer.batch import Batch
 
 
 def main() -> None:
@@ -16,7 +17,7 @@ def main() -> None:
     model = nn.GPT(config)
     optimizer = nn.AdamW(model, betas=BETAS, eps=EPS, weight_decay=WEIGHT_DECAY)
     train_step = nn.TrainStep(model, optimizer, clip_norm=CLIP_NORM)
-    serve(lambda: train_step([(tokens, targets, None)], LEARNING_RATE))
+    serve(lambda: train_step([Batch(tokens, targets)], LEARNING_RATE))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from mlx_twins import mlx_backend, mx, twins
 from small_models import FAMILIES, random_tokens, small_config
 
 from llm_explainer import numpy_backend
+from llm_explainer.batch import Batch
 from llm_explainer.errors import ConfigError
 from llm_explainer.tree import flatten, unflatten
 
@@ -40,10 +41,10 @@ def make_steps(
     return steps[0], steps[1]
 
 
-def make_batch(seed: int = 0, B: int = 4, masked: bool = False) -> tuple[Any, Any, Any]:
+def make_batch(seed: int = 0, B: int = 4, masked: bool = False) -> Batch:
     config = small_config()
     mask = np.random.default_rng(seed).random((B, 6)) < 0.5 if masked else None
-    return random_tokens(config, B, 6, seed), random_tokens(config, B, 6, seed + 100), mask
+    return Batch(random_tokens(config, B, 6, seed), random_tokens(config, B, 6, seed + 100), mask)
 
 
 def snapshot(step: Any) -> dict[str, np.ndarray]:
@@ -101,7 +102,7 @@ def test_the_compiled_step_is_the_plain_one(monkeypatch: pytest.MonkeyPatch) -> 
         assert twin(batches, LR).loss == pytest.approx(step(batches, LR).loss, abs=1e-4)
     assert_same(step, twin)
     with pytest.raises(ConfigError, match="7 tokens do not fit"):
-        twin([(np.zeros((1, 7), int), np.zeros((1, 7), int), None)], LR)
+        twin([Batch(np.zeros((1, 7), int), np.zeros((1, 7), int))], LR)
     assert twin.evaluate(batches[1]) == pytest.approx(step.evaluate(batches[1]), abs=1e-3)
     for each in (step, twin):  # arrays that were replaced from outside are seen
         each.model.update(twins(norm="rmsnorm", bias=False)[0].parameters())
@@ -147,7 +148,7 @@ def test_a_mask_that_counts_nothing_is_no_loss() -> None:
     _, twin = make_steps(("SGD", {}))
     before = snapshot(twin)
     tokens, targets, _ = make_batch()
-    result = twin([(tokens, targets, np.zeros(tokens.shape, bool))], LR)
+    result = twin([Batch(tokens, targets, np.zeros(tokens.shape, bool))], LR)
     assert (result.loss, result.grad_norm) == (0, 0)
     for name, array in snapshot(twin).items():
         np.testing.assert_array_equal(array, before[name], err_msg=name)
@@ -227,8 +228,8 @@ def test_training_bytes_is_about_what_a_step_takes(
     model = mlx_backend.GPT(config)
     step = mlx_backend.TrainStep(model, mlx_backend.AdamW(model))
     tokens = random_tokens(config, B, 32)
-    step([(tokens, tokens, None)], LR)
+    step([Batch(tokens, tokens)], LR)
     mx.reset_peak_memory()
-    step([(tokens, tokens, None)], LR)
+    step([Batch(tokens, tokens)], LR)
     taken = mx.get_peak_memory() - others
     assert 0.6 < mlx_backend.training_bytes(config, B, 1) / taken < 1.4

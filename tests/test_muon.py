@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_models import FAMILIES, Array, random_model, random_tokens, small_config
 
+from llm_explainer.batch import Batch
 from llm_explainer.numpy_backend import GPT, AdamW, Muon, TrainStep
 from llm_explainer.numpy_backend.muon import COEFFICIENTS, ITERATIONS, orthogonal
 from llm_explainer.tree import flatten, unflatten
@@ -124,5 +125,5 @@ def test_it_trains(threads: int) -> None:
     model = GPT(config)
     tokens, targets = random_tokens(config, 4, 6), random_tokens(config, 4, 6, seed=1)
     step = TrainStep(model, Muon(model, weight_decay=0.0), threads=threads)
-    losses = [step([(tokens, targets, None)], 0.05).loss for _ in range(60)]
+    losses = [step([Batch(tokens, targets)], 0.05).loss for _ in range(60)]
     assert losses[-1] < 0.5 * losses[0]

@@ -11,8 +11,9 @@ from mlx_twins import mlx_backend, mx, twins
 from small_models import FAMILIES, SWITCHES, random_tokens, small_config
 
 from llm_explainer import numpy_backend
+from llm_explainer.batch import Batch
 from llm_explainer.errors import ConfigError
-from llm_explainer.mlx_backend import precision
+from llm_explainer.mlx_backend.engine import precision
 from llm_explainer.training.config import TrainConfig
 from llm_explainer.training.pretrain import DataConfig, PretrainSettings, start_run
 from llm_explainer.training.run_folder import RunFolder
@@ -80,7 +81,7 @@ def test_what_lasts_is_float32_and_the_loss_falls_as_far(family: dict[str, Any])
             twin, mlx_backend.AdamW(twin, weight_decay=0.0), dtype=dtype, micro_batch=2
         )
         tokens = random_tokens(twin.config, 4, 7)
-        batch = tokens[:, :-1], tokens[:, 1:], None
+        batch = Batch(tokens[:, :-1], tokens[:, 1:])
         ends[dtype] = [step([batch], 5e-3).loss for _ in range(30)]
         assert {array.dtype for array in arrays_of(step).values()} == {mx.float32}
     fall = ends["float32"][0] - ends["float32"][-1]
@@ -91,7 +92,7 @@ def test_what_lasts_is_float32_and_the_loss_falls_as_far(family: dict[str, Any])
 
 def test_evaluation_is_float32() -> None:
     _, twin = twins()
-    batch = (random_tokens(twin.config, 3, 6), random_tokens(twin.config, 3, 6, seed=1), None)
+    batch = Batch(random_tokens(twin.config, 3, 6), random_tokens(twin.config, 3, 6, seed=1))
     losses = [
         mlx_backend.TrainStep(twin, mlx_backend.SGD(twin), dtype=dtype).evaluate(batch)
         for dtype in ("float32", "bfloat16")

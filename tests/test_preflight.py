@@ -16,6 +16,7 @@ from mlx_twins import mlx_backend, mx
 from small_models import FAMILIES, random_tokens, small_config
 
 from llm_explainer import machine, numpy_backend
+from llm_explainer.batch import Batch
 from llm_explainer.errors import ConfigError
 from llm_explainer.training import preflight as module
 from llm_explainer.training.config import TrainConfig
@@ -177,8 +178,8 @@ def test_a_step_in_parts_is_the_same_step(nn: Any, micro_batch: int) -> None:
         model = nn.GPT(small_config())
         step = nn.TrainStep(model, nn.SGD(model), threads=2, micro_batch=size)
         tokens, mask = random_tokens(model.config, 5, 6), np.tri(5, 6) > 0
-        result = step([(tokens, tokens, mask), (tokens[:2], tokens[:2], None)], 0.5)
-        ends.append((result.loss, result.grad_norm, *step.evaluate((tokens, tokens, mask))))
+        result = step([Batch(tokens, tokens, mask), Batch(tokens[:2], tokens[:2])], 0.5)
+        ends.append((result.loss, result.grad_norm, *step.evaluate(Batch(tokens, tokens, mask))))
         ends.append(flatten(model.parameters()))
     assert ends[2] == pytest.approx(ends[0], rel=1e-5)
     for name, array in ends[1].items():

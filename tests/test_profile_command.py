@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from small_models import FAMILIES, random_tokens, small_config
 
+from llm_explainer.batch import Batch
 from llm_explainer.commands.profile import profile
 from llm_explainer.config import ModelConfig
 from llm_explainer.errors import ConfigError
@@ -85,7 +86,7 @@ def test_looking_changes_nothing(family: str) -> None:
     model = GPT(config)
     plain = TrainStep(model, AdamW(model), threads=THREADS)
     watched, watch = watched_step(config)
-    batch = (random_tokens(config, BATCH, 6), random_tokens(config, BATCH, 6, seed=1), None)
+    batch = Batch(random_tokens(config, BATCH, 6), random_tokens(config, BATCH, 6, seed=1))
     for _ in range(3):
         with timed_arrays(watch):
             seen = watched([batch], 1e-2)
@@ -99,7 +100,7 @@ def test_every_product_is_counted() -> None:
     train_step, watch = watched_step(config)
     tokens = random_tokens(config, BATCH, config.context_length)
     with timed_arrays(watch), watch.running() as counts:
-        train_step([(tokens, tokens, None)], 1e-3)
+        train_step([Batch(tokens, tokens)], 1e-3)
     flops = {layer: counts.kernels[layer, "matrix products"].flops for layer in LAYERS}
     n_tokens, width, layers = tokens.size, config.d_model, config.n_layers
     n_linear = layers * (2 * width * width + 2 * width * config.head_dim)

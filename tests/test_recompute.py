@@ -12,6 +12,7 @@ from mlx_twins import mlx_backend, mx
 from small_models import FAMILIES, SWITCHES, random_model, random_tokens, small_config
 
 from llm_explainer import numpy_backend
+from llm_explainer.batch import Batch
 from llm_explainer.tree import flatten
 
 each_switch = pytest.mark.parametrize("changes", SWITCHES.values(), ids=SWITCHES)
@@ -65,7 +66,7 @@ def test_a_step_trains_the_same(nn: Any, family: dict[str, Any]) -> None:
         model = nn.GPT(small_config(**{**family, "n_layers": 2, "dropout": 0.2}))
         step = nn.TrainStep(model, nn.SGD(model), threads=1, recompute=recompute)
         tokens = random_tokens(model.config, 4, 6)
-        result = [step([(tokens, tokens, None)], 0.1, (1, n)).loss for n in range(2)]
+        result = [step([Batch(tokens, tokens)], 0.1, (1, n)).loss for n in range(2)]
         ends.append((result, flatten(model.parameters())))
     assert ends[1][0] == pytest.approx(ends[0][0], abs=1e-6)
     for name, array in ends[0][1].items():

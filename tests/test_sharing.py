@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from mlx_twins import mlx_backend, mx
 from small_models import random_tokens, small_config
 
+from llm_explainer.batch import Batch, StepResult
 from llm_explainer.errors import ConfigError
-from llm_explainer.steps import Batch, StepResult
 from llm_explainer.training.agreement import check_agreement
 from llm_explainer.training.config import TrainConfig
 from llm_explainer.training.processes import Processes, pack, unpack
@@ -42,7 +42,7 @@ def test_shares_are_all_rows_in_order(data: st.DataObject, size: int) -> None:
     lengths = data.draw(st.lists(st.integers(1, 5), min_size=1, max_size=5))
     rows = np.arange(sum(lengths))[:, None]
     cuts = np.split(rows, np.cumsum(lengths)[:-1])
-    batches: list[Batch] = [(cut, cut + 100, cut % 2 if len(cut) > 2 else None) for cut in cuts]
+    batches = [Batch(cut, cut + 100, cut % 2 if len(cut) > 2 else None) for cut in cuts]
     shares = [share(batches, rank, size) for rank in range(size)]
     own = [batch for part in shares for batch in part]
     np.testing.assert_array_equal(np.concatenate([batch[0] for batch in own]), rows)
@@ -148,7 +148,7 @@ def make_step(config: TrainConfig, group: Any = None) -> Any:
 
 def make_batch(seed: int, B: int, kept: float) -> Batch:
     mask = np.random.default_rng(seed).random((B, 6)) < kept if kept < 1 else None
-    return random_tokens(MODEL, B, 6, seed), random_tokens(MODEL, B, 6, seed + 100), mask
+    return Batch(random_tokens(MODEL, B, 6, seed), random_tokens(MODEL, B, 6, seed + 100), mask)
 
 
 def assert_equal_steps(actual: Any, expected: Any) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from small_models import FAMILIES, Array, random_model, random_tokens, small_config
 
+from llm_explainer.batch import Batch
 from llm_explainer.numpy_backend import GPT, SGD, AdamW, StepResult, TrainStep, available_cores
-from llm_explainer.numpy_backend.train_step import Batch
 from llm_explainer.tree import flatten
 
 LR = 0.05
@@ -34,7 +34,7 @@ def make_step(
 def make_batch(B: int = 5, T: int = 6, seed: int = 0, masked: bool = False) -> Batch:
     config = small_config()
     mask = np.random.default_rng(seed).random((B, T)) < 0.5 if masked else None
-    return random_tokens(config, B, T, seed), random_tokens(config, B, T, seed + 100), mask
+    return Batch(random_tokens(config, B, T, seed), random_tokens(config, B, T, seed + 100), mask)
 
 
 def parameters(train_step: TrainStep) -> Array:
@@ -74,7 +74,7 @@ def test_a_step_is_the_gradient_of_the_mean_loss(family: dict[str, Any]) -> None
     tokens, targets, mask = make_batch(masked=True)
     before = {n: a.copy() for n, a in flatten(train_step.model.parameters()).items()}
     loss, grads = train_step.model.loss_and_grads(tokens, targets, mask)
-    result = train_step([(tokens, targets, mask)], LR)
+    result = train_step([Batch(tokens, targets, mask)], LR)
     assert result.loss == pytest.approx(loss, rel=1e-12)
     flat = np.concatenate([grad.ravel() for grad in flatten(grads).values()])
     assert result.grad_norm == pytest.approx(np.linalg.norm(flat), rel=1e-12)
@@ -105,7 +105,7 @@ def test_micro_batches_add_up_to_one_large_batch(masked: bool) -> None:
         mask[0], mask[1:3], mask[2, 0] = True, False, True  # 6 and 1 in the first two parts
 
     def part(rows: slice) -> Batch:
-        return tokens[rows], targets[rows], None if mask is None else mask[rows]
+        return Batch(tokens, targets, mask).rows(rows)
 
     parts = [part(slice(0, 1)), part(slice(1, 3)), part(slice(3, 6))]
     whole = [part(slice(0, 6))]
@@ -123,7 +123,7 @@ def test_a_mask_that_counts_nothing_changes_nothing() -> None:
     train_step = make_step()
     tokens, targets, _ = make_batch()
     before = parameters(train_step).copy()
-    result = train_step([(tokens, targets, np.zeros(tokens.shape, bool))], LR)
+    result = train_step([Batch(tokens, targets, np.zeros(tokens.shape, bool))], LR)
     assert (result.loss, result.grad_norm) == (0, 0)
     np.testing.assert_array_equal(parameters(train_step), before)
 
@@ -204,11 +204,11 @@ def test_evaluate_sums_over_what_counts() -> None:
     tokens, targets, mask = make_batch(masked=True)
     assert mask is not None
     before = parameters(train_step).copy()
-    loss, n_targets = train_step.evaluate((tokens, targets, mask))
+    loss, n_targets = train_step.evaluate(Batch(tokens, targets, mask))
     assert n_targets == mask.sum()
     mean = train_step.model.loss(tokens, targets, mask)
     assert loss == pytest.approx(mean * mask.sum(), rel=1e-12)
-    loss, n_targets = train_step.evaluate((tokens, targets, None))
+    loss, n_targets = train_step.evaluate(Batch(tokens, targets))
     assert n_targets == targets.size
     assert loss == pytest.approx(train_step.model.loss(tokens, targets) * targets.size)
     np.testing.assert_array_equal(parameters(train_step), before)
@@ -221,7 +221,7 @@ def test_training_learns_a_pattern(family: dict[str, Any]) -> None:
     model = GPT(config)
     train_step = TrainStep(model, AdamW(model), threads=2)
     windows = (np.arange(7)[None, :] + np.arange(7)[:, None]) % 7  # (B, T + 1)
-    batch = (windows[:, :-1], windows[:, 1:], None)
+    batch = Batch(windows[:, :-1], windows[:, 1:])
     losses = [train_step([batch], 0.01).loss for _ in range(120)]
     assert losses[0] > 1.8
     assert losses[-1] < 0.1

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from llm_explainer import ModelConfig, load_backend, load_checkpoint
+from llm_explainer.batch import Batch
 from llm_explainer.errors import CheckpointError, ConfigError, TrainingError
 from llm_explainer.tokenizer import CharTokenizer
 from llm_explainer.training.batches import WindowBatches
@@ -144,7 +145,7 @@ def test_accumulated_micro_batches_train_as_one_large_batch_would(tmp_path):
         def training(self, index):
             tokens, targets, _ = one.batches.training(index // 2)
             half = slice(0, 4) if index % 2 == 0 else slice(4, 8)
-            return tokens[half], targets[half], None
+            return Batch(tokens[half], targets[half])
 
     two.batches = Halves()
     one.train()

@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 from small_models import FAMILIES, random_model, random_tokens, small_config
 
+from llm_explainer.batch import Batch
 from llm_explainer.errors import TrainingError
-from llm_explainer.numpy_backend import AdamW, TrainStep, workers
-from llm_explainer.numpy_backend.flat import shared_zeros
-from llm_explainer.numpy_backend.workers import ForkWorkers, ThreadWorkers, Workers
+from llm_explainer.numpy_backend import AdamW, TrainStep
+from llm_explainer.numpy_backend.engine import workers
+from llm_explainer.numpy_backend.engine.flat import shared_zeros
+from llm_explainer.numpy_backend.engine.workers import ForkWorkers, ThreadWorkers, Workers
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a safe fork")
 
@@ -126,7 +128,7 @@ def test_ctrl_c_is_for_the_first_process() -> None:
 
 ORPHANS = """
 import os, signal
-from llm_explainer.numpy_backend.workers import ForkWorkers
+from llm_explainer.numpy_backend.engine.workers import ForkWorkers
 class Owner:
     def pid(self, worker): return os.getpid()
 owner, crews = Owner(), [ForkWorkers(3), ForkWorkers(3)]
@@ -152,7 +154,7 @@ def test_processes_and_threads_train_to_the_same_bytes(
 ) -> None:
     ends = []
     for kind in (ForkWorkers, ThreadWorkers):
-        monkeypatch.setattr("llm_explainer.numpy_backend.train_step.make_workers", kind)
+        monkeypatch.setattr("llm_explainer.numpy_backend.engine.train_step.make_workers", kind)
         config = small_config(**family, dropout=0.2)
         model = random_model(config, np.float32)
         adamw = AdamW(model)
@@ -161,10 +163,10 @@ def test_processes_and_threads_train_to_the_same_bytes(
         for seed, n_batches in enumerate((1, 2, 1)):
             tokens = random_tokens(config, 5, 6, seed)
             targets = random_tokens(config, 5, 6, seed + 100)
-            results.append(step([(tokens, targets, None)] * n_batches, 0.05, [seed]))
+            results.append(step([Batch(tokens, targets)] * n_batches, 0.05, [seed]))
         state = [array.tobytes() for array in adamw.state().values()]
         ends.append(
-            (results, step.evaluate((tokens, targets, None)), adamw.flat.values.tobytes(), state)
+            (results, step.evaluate(Batch(tokens, targets)), adamw.flat.values.tobytes(), state)
         )
     assert ends[0] == ends[1]
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llm_explainer.backend import load_backend
+from llm_explainer.batch import Batch
 from llm_explainer.config import ModelConfig
 from llm_explainer.gradcheck import relative_error
 from llm_explainer.parity_verdict import CURVE_BAR, LayerCheck, Parity, judge
@@ -196,7 +197,7 @@ def _check_steps(
 ) -> LayerCheck:
     """Train both for a few steps as the trainer does: on a GPU, MLX's step is compiled."""
     steps, twin_steps = (
-        [train([(tokens, targets, None)], LEARNING_RATE) for _ in range(N_STEPS)]
+        [train([Batch(tokens, targets)], LEARNING_RATE) for _ in range(N_STEPS)]
         for train in (
             nn.TrainStep(model, nn.AdamW(model)),
             twin_nn.TrainStep(twin, twin_nn.AdamW(twin)),

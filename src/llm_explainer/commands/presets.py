@@ -75,15 +75,17 @@ def measure_flops(nn: Any, config: Any) -> float:
     """Train a model of ``config`` for a moment; return floating-point operations a second."""
     import numpy as np
 
+    from llm_explainer.batch import Batch
+
     model = nn.GPT(config)
     train_step = nn.TrainStep(model, nn.AdamW(model))
     shape = (16, config.context_length)
     tokens = np.random.default_rng(0).integers(config.vocab_size, size=shape)
-    train_step([(tokens, tokens, None)], 1e-4)  # the first step fetches memory from the system
+    train_step([Batch(tokens, tokens)], 1e-4)  # the first step fetches memory from the system
     seconds: list[float] = []
     while sum(seconds) < MEASURED_SECONDS:
         start = time.perf_counter()
-        train_step([(tokens, tokens, None)], 1e-4)
+        train_step([Batch(tokens, tokens)], 1e-4)
         seconds.append(time.perf_counter() - start)
     flops: float = tokens.size * config.training_flops_per_token()
     return flops / sorted(seconds)[len(seconds) // 2]

@@ -4,25 +4,25 @@ Files, classes, arguments, parameter names and initial weights are those of ``nu
 what only NumPy needs to be fast (a flat buffer, an allocator, bands of attention) is missing here.
 """
 
+from llm_explainer.batch import StepResult
 from llm_explainer.machine import available_cores
 from llm_explainer.mlx_backend.activations import GELU, ReLU, SiLU
 from llm_explainer.mlx_backend.attention import CausalSelfAttention
 from llm_explainer.mlx_backend.block import Block
 from llm_explainer.mlx_backend.cache import KVCache
-from llm_explainer.mlx_backend.device import device_kind, device_name, peak_memory
-from llm_explainer.mlx_backend.distributed import connect
+from llm_explainer.mlx_backend.engine.device import device_kind, device_name, peak_memory
+from llm_explainer.mlx_backend.engine.distributed import connect
+from llm_explainer.mlx_backend.engine.memory import claim_memory, training_bytes
+from llm_explainer.mlx_backend.engine.precision import check_dtype
+from llm_explainer.mlx_backend.engine.train_step import TrainStep
 from llm_explainer.mlx_backend.feed_forward import FeedForward
 from llm_explainer.mlx_backend.layers import Dropout, Embedding, LayerNorm, Linear, RMSNorm
 from llm_explainer.mlx_backend.loss import cross_entropy
-from llm_explainer.mlx_backend.memory import claim_memory, training_bytes
 from llm_explainer.mlx_backend.model import GPT
 from llm_explainer.mlx_backend.module import Module, as_array
 from llm_explainer.mlx_backend.muon import Muon
 from llm_explainer.mlx_backend.optimizer import SGD, AdamW
 from llm_explainer.mlx_backend.positions import RotaryEmbedding, SinusoidalPositions
-from llm_explainer.mlx_backend.precision import check_dtype
-from llm_explainer.mlx_backend.train_step import TrainStep
-from llm_explainer.steps import StepResult
 
 __all__ = [
     "GELU",

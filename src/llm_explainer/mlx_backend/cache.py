@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from llm_explainer.config import ModelConfig
 from llm_explainer.mlx_backend.module import Array, as_ids
-from llm_explainer.places import Places
+from llm_explainer.text_lengths import TextLengths
 
 Lengths = NDArray[np.int64]
 
@@ -21,17 +21,17 @@ class LayerCache:
     """One layer's keys and values, preallocated as (B, K, L, H).
 
     Attributes:
-        places: where the texts end; shared by all layers.
+        texts: where they end; shared by all layers.
     """
 
-    def __init__(self, shape: tuple[int, int, int, int], places: Places) -> None:
+    def __init__(self, shape: tuple[int, int, int, int], texts: TextLengths) -> None:
         self._keys = mx.zeros(shape)
         self._values = mx.zeros(shape)
-        self.places = places
+        self.texts = texts
 
     def start(self) -> int | Array:
         """Return where the next token stands: one number where all rows agree, else (B,)."""
-        return self.places.longest if self.places.agree else as_ids(self.places.lengths)
+        return self.texts.longest if self.texts.agree else as_ids(self.texts.lengths)
 
     def mask(self, n_tokens: int) -> Array | str | None:
         """Return what hides the keys that the next tokens do not see, as MLX's attention wants it.
@@ -39,9 +39,9 @@ class LayerCache:
         Where rows agree, the last query is that of the last key, which is what MLX means by
         "causal"; a single query then sees all keys.
         """
-        if self.places.agree:
+        if self.texts.agree:
             return None if n_tokens == 1 else "causal"
-        unseen = self.places.unseen(n_tokens)
+        unseen = self.texts.unseen(n_tokens)
         assert unseen is not None
         return mx.array(~unseen[:, None])  # (B, 1, T, S): the same for all heads
 
@@ -50,12 +50,12 @@ class LayerCache:
 
         Slots behind a shorter row's end hold leftovers: the mask hides them.
         """
-        n_tokens, stop = k.shape[2], self.places.longest + k.shape[2]
-        if self.places.agree:
+        n_tokens, stop = k.shape[2], self.texts.longest + k.shape[2]
+        if self.texts.agree:
             self._keys[:, :, stop - n_tokens : stop] = k
             self._values[:, :, stop - n_tokens : stop] = v
         else:
-            slots = as_ids(self.places.positions(n_tokens))[:, None, :, None]  # (B, 1, T, 1)
+            slots = as_ids(self.texts.positions(n_tokens))[:, None, :, None]  # (B, 1, T, 1)
             self._keys = mx.put_along_axis(self._keys, slots, k, axis=2)
             self._values = mx.put_along_axis(self._values, slots, v, axis=2)
         return self._keys[:, :, :stop], self._values[:, :, :stop]
@@ -75,31 +75,31 @@ class KVCache:
 
     def __init__(self, config: ModelConfig, batch_size: int, capacity: int) -> None:
         self.capacity = capacity
-        self.places = Places(batch_size)
+        self.texts = TextLengths(batch_size)
         shape = (batch_size, config.n_kv_heads, capacity, config.head_dim)
-        self.layers = [LayerCache(shape, self.places) for _ in range(config.n_layers)]
+        self.layers = [LayerCache(shape, self.texts) for _ in range(config.n_layers)]
 
     @property
     def lengths(self) -> Lengths:
         """How many tokens of each text it holds, (B,)."""
-        return self.places.lengths
+        return self.texts.lengths
 
     def positions(self, n_tokens: int) -> Array:
         """Return where the next tokens stand: (T,) where all texts agree, else (B, T)."""
-        if self.places.agree:
-            return mx.arange(self.places.longest, self.places.longest + n_tokens)
-        return as_ids(self.places.positions(n_tokens))
+        if self.texts.agree:
+            return mx.arange(self.texts.longest, self.texts.longest + n_tokens)
+        return as_ids(self.texts.positions(n_tokens))
 
     def advance(self, n_tokens: int) -> None:
         """Count ``n_tokens`` more in every row: the model calls it when all layers have stored."""
-        self.places.advance(n_tokens)
+        self.texts.advance(n_tokens)
 
     def trim(self, lengths: Lengths) -> None:
         """Forget all but the first ``lengths`` (B,) tokens of each row."""
-        self.places.move_to(lengths)
+        self.texts.move_to(lengths)
 
     def keep(self, rows: Lengths) -> None:
         """Forget all texts but those of ``rows``, an array of their places in the batch."""
         for layer in self.layers:
             layer.keep(rows)
-        self.places.move_to(self.lengths[rows])
+        self.texts.move_to(self.lengths[rows])

@@ -13,6 +13,7 @@ from llm_explainer.errors import ConfigError
 from llm_explainer.init import initializer
 from llm_explainer.mlx_backend.block import Block, make_norm
 from llm_explainer.mlx_backend.cache import KVCache
+from llm_explainer.mlx_backend.engine.precision import in_precision
 from llm_explainer.mlx_backend.layers import Dropout, Embedding, Linear
 from llm_explainer.mlx_backend.loss import token_weights, weighted_loss
 from llm_explainer.mlx_backend.module import (
@@ -28,7 +29,6 @@ from llm_explainer.mlx_backend.module import (
     write_into,
 )
 from llm_explainer.mlx_backend.positions import SinusoidalPositions
-from llm_explainer.mlx_backend.precision import in_precision
 from llm_explainer.tree import Tree
 
 
@@ -208,7 +208,7 @@ class GPT(Module):
 
     def check_length(self, n_tokens: int, cache: KVCache | None = None) -> None:
         """Raise a ConfigError where ``n_tokens`` more do not fit the context, or the cache."""
-        n_before = 0 if cache is None else cache.places.longest
+        n_before = 0 if cache is None else cache.texts.longest
         limit = self.config.context_length if cache is None else cache.capacity
         if n_before + n_tokens > limit:
             raise ConfigError(

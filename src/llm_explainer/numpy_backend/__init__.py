@@ -1,25 +1,25 @@
 """The reference backend: NumPy, with every backward pass written by hand."""
 
+from llm_explainer.batch import StepResult
 from llm_explainer.machine import available_cores
 from llm_explainer.numpy_backend.activations import GELU, ReLU, SiLU
-from llm_explainer.numpy_backend.allocator import keep_freed_memory
 from llm_explainer.numpy_backend.attention import CausalSelfAttention
 from llm_explainer.numpy_backend.block import Block
 from llm_explainer.numpy_backend.cache import KVCache
-from llm_explainer.numpy_backend.device import device_kind, device_name, peak_memory
-from llm_explainer.numpy_backend.distributed import connect
+from llm_explainer.numpy_backend.engine.allocator import keep_freed_memory
+from llm_explainer.numpy_backend.engine.device import device_kind, device_name, peak_memory
+from llm_explainer.numpy_backend.engine.distributed import connect
+from llm_explainer.numpy_backend.engine.memory import claim_memory, training_bytes
+from llm_explainer.numpy_backend.engine.precision import check_dtype
+from llm_explainer.numpy_backend.engine.train_step import TrainStep
 from llm_explainer.numpy_backend.feed_forward import FeedForward
 from llm_explainer.numpy_backend.layers import Dropout, Embedding, LayerNorm, Linear, RMSNorm
 from llm_explainer.numpy_backend.loss import cross_entropy
-from llm_explainer.numpy_backend.memory import claim_memory, training_bytes
 from llm_explainer.numpy_backend.model import GPT
 from llm_explainer.numpy_backend.module import Module, as_array
 from llm_explainer.numpy_backend.muon import Muon
 from llm_explainer.numpy_backend.optimizer import SGD, AdamW
 from llm_explainer.numpy_backend.positions import RotaryEmbedding, SinusoidalPositions
-from llm_explainer.numpy_backend.precision import check_dtype
-from llm_explainer.numpy_backend.train_step import TrainStep
-from llm_explainer.steps import StepResult
 
 __all__ = [
     "GELU",

@@ -46,14 +46,14 @@ class CausalSelfAttention(Module):
     def __call__(self, x: Array, cache: LayerCache | None = None) -> Array:
         """Map (B, T, D) to (B, T, D), after the tokens that ``cache`` holds; adds these to it."""
         n_tokens = x.shape[1]
-        positions = np.arange(n_tokens) if cache is None else cache.places.positions(n_tokens)
+        positions = np.arange(n_tokens) if cache is None else cache.texts.positions(n_tokens)
         q, k, v = self._split(self._turn(self.qkv_proj(x), positions))
         if cache is not None:
             keys, values = cache.append(k[:, :, 0], v[:, :, 0])  # (B, K, S, H)
-        if cache is None or cache.places.longest == 0:  # nothing before: a cache changes nothing
+        if cache is None or cache.texts.longest == 0:  # nothing before: a cache changes nothing
             attended, _ = causal_attention(q, k, v)  # (B, T, D)
         else:
-            attended = attend(q, keys, values, cache.places.unseen(n_tokens))
+            attended = attend(q, keys, values, cache.texts.unseen(n_tokens))
         return self.out_proj(attended)
 
     def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Backward]:

@@ -9,20 +9,20 @@ import numpy as np
 
 from llm_explainer.config import ModelConfig
 from llm_explainer.numpy_backend.module import Array
-from llm_explainer.places import Places
+from llm_explainer.text_lengths import TextLengths
 
 
 class LayerCache:
     """One layer's keys and values, preallocated as (B, K, L, H).
 
     Attributes:
-        places: where the texts end; shared by all layers.
+        texts: where they end; shared by all layers.
     """
 
-    def __init__(self, shape: tuple[int, int, int, int], places: Places) -> None:
+    def __init__(self, shape: tuple[int, int, int, int], texts: TextLengths) -> None:
         self._keys = np.zeros(shape, np.float32)
         self._values = np.zeros(shape, np.float32)
-        self.places = places
+        self.texts = texts
 
     def append(self, k: Array, v: Array) -> tuple[Array, Array]:
         """Store k and v (B, K, T, H) behind each row's last token; return all, (B, K, S, H).
@@ -30,12 +30,12 @@ class LayerCache:
         S is the longest row's length. Slots behind a shorter row's end hold leftovers: the
         attention mask hides them.
         """
-        n_tokens, stop = k.shape[2], self.places.longest + k.shape[2]
-        if self.places.agree:
+        n_tokens, stop = k.shape[2], self.texts.longest + k.shape[2]
+        if self.texts.agree:
             self._keys[:, :, stop - n_tokens : stop] = k
             self._values[:, :, stop - n_tokens : stop] = v
         else:
-            for row, start in enumerate(self.places.lengths.tolist()):
+            for row, start in enumerate(self.texts.lengths.tolist()):
                 self._keys[row, :, start : start + n_tokens] = k[row]
                 self._values[row, :, start : start + n_tokens] = v[row]
         return self._keys[:, :, :stop], self._values[:, :, :stop]
@@ -54,25 +54,25 @@ class KVCache:
 
     def __init__(self, config: ModelConfig, batch_size: int, capacity: int) -> None:
         self.capacity = capacity
-        self.places = Places(batch_size)
+        self.texts = TextLengths(batch_size)
         shape = (batch_size, config.n_kv_heads, capacity, config.head_dim)
-        self.layers = [LayerCache(shape, self.places) for _ in range(config.n_layers)]
+        self.layers = [LayerCache(shape, self.texts) for _ in range(config.n_layers)]
 
     @property
     def lengths(self) -> Array:
         """How many tokens of each text it holds, (B,)."""
-        return self.places.lengths
+        return self.texts.lengths
 
     def advance(self, n_tokens: int) -> None:
         """Count ``n_tokens`` more in every row: the model calls it when all layers have stored."""
-        self.places.advance(n_tokens)
+        self.texts.advance(n_tokens)
 
     def trim(self, lengths: Array) -> None:
         """Forget all but the first ``lengths`` (B,) tokens of each row."""
-        self.places.move_to(lengths)
+        self.texts.move_to(lengths)
 
     def keep(self, rows: Array) -> None:
         """Forget all texts but those of ``rows``, an array of their places in the batch."""
         for layer in self.layers:
             layer.keep(rows)
-        self.places.move_to(self.lengths[rows])
+        self.texts.move_to(self.lengths[rows])

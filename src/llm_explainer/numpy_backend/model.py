@@ -11,6 +11,7 @@ from llm_explainer.errors import ConfigError
 from llm_explainer.init import initializer
 from llm_explainer.numpy_backend.block import Block, make_norm
 from llm_explainer.numpy_backend.cache import KVCache
+from llm_explainer.numpy_backend.engine.recompute import forward_twice
 from llm_explainer.numpy_backend.layers import Dropout, Embedding, Linear
 from llm_explainer.numpy_backend.loss import linear_cross_entropy, softmax_loss_, token_weights
 from llm_explainer.numpy_backend.module import (
@@ -21,7 +22,6 @@ from llm_explainer.numpy_backend.module import (
     long_lines,
 )
 from llm_explainer.numpy_backend.positions import SinusoidalPositions
-from llm_explainer.numpy_backend.recompute import forward_twice
 from llm_explainer.tree import Tree
 
 
@@ -244,7 +244,7 @@ class GPT(Module):
 
     def _positions(self, tokens: Array, cache: KVCache | None) -> Array:
         """Return where the tokens stand, (T,) or (B, T)."""
-        n_before = 0 if cache is None else cache.places.longest
+        n_before = 0 if cache is None else cache.texts.longest
         limit = self.config.context_length if cache is None else cache.capacity
         if n_before + tokens.shape[1] > limit:
             raise ConfigError(
@@ -253,7 +253,7 @@ class GPT(Module):
             )
         if cache is None:
             return np.arange(tokens.shape[1])
-        return cache.places.positions(tokens.shape[1])
+        return cache.texts.positions(tokens.shape[1])
 
     @property
     def _head_weight(self) -> Array:

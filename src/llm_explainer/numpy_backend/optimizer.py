@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from llm_explainer.numpy_backend.flat import FlatParameters
+from llm_explainer.numpy_backend.engine.flat import FlatParameters
 from llm_explainer.numpy_backend.module import Array, Module
 from llm_explainer.tree import Tree, flatten
 

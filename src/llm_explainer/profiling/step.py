@@ -21,11 +21,12 @@ from typing import Any
 
 import numpy as np
 
+from llm_explainer.batch import Batch
 from llm_explainer.config import ModelConfig
+from llm_explainer.numpy_backend.engine.train_step import TrainStep
+from llm_explainer.numpy_backend.engine.workers import Arguments
 from llm_explainer.numpy_backend.model import GPT
 from llm_explainer.numpy_backend.optimizer import AdamW
-from llm_explainer.numpy_backend.train_step import TrainStep
-from llm_explainer.numpy_backend.workers import Arguments
 from llm_explainer.profiling.arrays import KINDS, timed_arrays
 from llm_explainer.profiling.clock import OTHER, Clock, Counts, Tally
 from llm_explainer.profiling.peak import Peak, measure_peak
@@ -159,7 +160,7 @@ def _steps(
     def take() -> Counts:
         arrays = timed_arrays(clock) if timed else nullcontext()
         with arrays, clock.running() as counts:
-            step([(tokens, targets, None)], LEARNING_RATE)
+            step([Batch(tokens, targets)], LEARNING_RATE)
         return counts
 
     return take

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
+from llm_explainer.batch import Batch
 from llm_explainer.data.token_files import Tokens
 from llm_explainer.data.windows import document_starts, evaluation_windows, random_windows
 from llm_explainer.errors import ConfigError
 from llm_explainer.training.config import TrainConfig
-
-Batch = tuple[NDArray[np.int64], NDArray[np.int64], Any]
-"""Tokens (B, T), targets (B, T), and a mask (B, T) of the targets that count, or None for all."""
 
 
 class Batches(Protocol):
@@ -75,7 +70,7 @@ class WindowBatches:
             index,
             starts=self._starts,
         )
-        return inputs, targets, None
+        return Batch(inputs, targets)
 
     def validation(self, max_windows: int | None = None) -> Iterator[Batch]:
         """Yield validation windows, as many at a time as there is known to be memory for."""
@@ -87,4 +82,4 @@ class WindowBatches:
             starts=self._validation_starts,
         )
         for inputs, targets in windows:
-            yield inputs, targets, None
+            yield Batch(inputs, targets)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from llm_explainer.batch import Batch
 from llm_explainer.tokenizer.base import Tokenizer
-from llm_explainer.training.batches import Batch
 
 
 @dataclass(frozen=True)

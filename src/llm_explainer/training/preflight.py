@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from llm_explainer.batch import Batch
 from llm_explainer.config import ModelConfig
 from llm_explainer.errors import ConfigError
 from llm_explainer.training.config import TrainConfig
@@ -141,7 +142,7 @@ def _time(step: Any, shape: tuple[int, int]) -> float:
     times: list[float] = []
     while len(times) < 2 or sum(times) < ENOUGH_S:
         start = time.perf_counter()
-        step([(tokens, tokens, None)], 0.0)
+        step([Batch(tokens, tokens)], 0.0)
         times.append(time.perf_counter() - start)
         if times[-1] > WARM_S:
             break

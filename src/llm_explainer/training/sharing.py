@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from llm_explainer.batch import Batch
 from llm_explainer.config import ModelConfig
 from llm_explainer.errors import ConfigError
-from llm_explainer.training.batches import Batch
 from llm_explainer.training.config import TrainConfig
 from llm_explainer.training.processes import Array, Processes, Words
 from llm_explainer.tree import flatten, unflatten
@@ -59,7 +59,7 @@ class SharedStep:
             "do": "step",
             "learning_rate": learning_rate,
             "dropout_seed": list(dropout_seed),
-            "masked": [mask is not None for _, _, mask in micro_batches],
+            "masked": [batch.mask is not None for batch in micro_batches],
         }
         self._processes.tell(words, _as_arrays(micro_batches))
         return _take_step(self._processes, self._step, words, micro_batches)
@@ -72,7 +72,7 @@ class SharedStep:
         """
         self._set_up_others()
         self._processes.tell(
-            {"do": "evaluate", "masked": [batch[2] is not None]}, _as_arrays([batch])
+            {"do": "evaluate", "masked": [batch.mask is not None]}, _as_arrays([batch])
         )
         return _evaluate(self._processes, self._step, batch)
 
@@ -129,17 +129,17 @@ def share(batches: Sequence[Batch], rank: int, size: int) -> list[Batch]:
     processes; their lengths differ by one at most.
 
     >>> rows = np.arange(6)[:, None]
-    >>> [own[0][:, 0].tolist() for own in share([(rows[:4], rows[:4], None)], 1, 2)]
+    >>> [own[0][:, 0].tolist() for own in share([Batch(rows[:4], rows[:4])], 1, 2)]
     [[2, 3]]
     """
-    n_rows = sum(len(tokens) for tokens, _, _ in batches)
+    n_rows = sum(len(batch.tokens) for batch in batches)
     first, last = n_rows * rank // size, n_rows * (rank + 1) // size
     own: list[Batch] = []
-    for tokens, targets, mask in batches:
-        rows = slice(max(first, 0), max(last, 0))
-        if len(tokens[rows]):
-            own.append((tokens[rows], targets[rows], None if mask is None else mask[rows]))
-        first, last = first - len(tokens), last - len(tokens)
+    for batch in batches:
+        part = batch.rows(slice(max(first, 0), max(last, 0)))
+        if len(part.tokens):
+            own.append(part)
+        first, last = first - len(batch.tokens), last - len(batch.tokens)
     return own
 
 
@@ -157,14 +157,13 @@ def _set_up(words: Words, weights: list[Array], state: list[Array], make_step: M
 def _take_step(processes: Processes, step: Any, words: Words, batches: Sequence[Batch]) -> Any:
     """Train on this process's rows of whole batches, and average over all processes."""
     rank, size = processes.rank, processes.size
-    counts = [targets.size if mask is None else mask.sum() for _, targets, mask in batches]
     seed = words["dropout_seed"]
     with processes.together():
         return step(
             share(batches, rank, size),
             words["learning_rate"],
             (*seed, rank) if seed else (),  # or rows of different processes would drop the same
-            n_counted=float(sum(counts)),
+            n_counted=sum(batch.n_counted for batch in batches),
         )
 
 
@@ -190,6 +189,6 @@ def _as_batches(words: Words, arrays: Sequence[Array]) -> list[Batch]:
     masked = words["masked"]
     ids, masks = arrays[: 2 * len(masked)], iter(arrays[2 * len(masked) :])
     return [
-        (ids[2 * index], ids[2 * index + 1], next(masks) if has_mask else None)
+        Batch(ids[2 * index], ids[2 * index + 1], next(masks) if has_mask else None)
         for index, has_mask in enumerate(masked)
     ]

@@ -10,6 +10,7 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
+from llm_explainer.batch import Batch
 from llm_explainer.config import ModelConfig
 from llm_explainer.training.config import TrainConfig
 from llm_explainer.training.trainer import make_train_step
@@ -32,7 +33,7 @@ def measure_speed(
 
     def timed(windows: NDArray[np.int64]) -> float:
         start = time.perf_counter()
-        step([(windows, windows, None)], 1e-4)
+        step([Batch(windows, windows)], 1e-4)
         return time.perf_counter() - start
 
     alone = timed(tokens[:1])

@@ -152,14 +152,14 @@ class Trainer:
         dropout_seed = (config.seed, self.step) if self.model.config.dropout else ()
         result = self._train_step(batches, rate, dropout_seed)
         if not result.is_finite:
-            where = first_non_finite(self.model, batches[-1][0])
+            where = first_non_finite(self.model, batches[-1].tokens)
             raise TrainingError(
                 f"at step {self.step + 1} the loss is {result.loss} and the gradient's norm "
                 f"{result.grad_norm}; first not finite: {where}; start again from "
                 f"{self.folder.newest()} with a learning rate under {config.learning_rate:g}"
             )
         self.step += 1
-        n_tokens = sum(tokens.size for tokens, _, _ in batches)
+        n_tokens = sum(batch.tokens.size for batch in batches)
         seconds = time.perf_counter() - started
         memory = self._peak_memory()
         self._tell(
@@ -205,7 +205,7 @@ class Trainer:
             return self.tokenizer.encode(self.config.sample_prompt)
         if self.tokenizer.end_of_text is not None:
             return [self.tokenizer.end_of_text]
-        return [int(self.batches.training(0)[0][0, 0])]  # some token of the training text
+        return [int(self.batches.training(0).tokens[0, 0])]  # some token of the training text
 
     def _save(self) -> None:
         """Write a checkpoint under its step's name, then drop those no longer kept."""

@@ -15,14 +15,14 @@ import mlx.core as mx
 import numpy as np
 from mlx.utils import tree_map
 
+from llm_explainer.batch import Batch, StepResult, in_micro_batches
 from llm_explainer.machine import available_cores
-from llm_explainer.mlx_backend.distributed import Group
+from llm_explainer.mlx_backend.engine.distributed import Group
+from llm_explainer.mlx_backend.engine.precision import DTYPES, check_dtype
 from llm_explainer.mlx_backend.loss import token_weights, weighted_loss
 from llm_explainer.mlx_backend.model import GPT
 from llm_explainer.mlx_backend.module import Array, Key, as_ids
 from llm_explainer.mlx_backend.optimizer import Optimizer
-from llm_explainer.mlx_backend.precision import DTYPES, check_dtype
-from llm_explainer.steps import Batch, StepResult, count_targets, in_parts
 from llm_explainer.tree import Tree, flatten
 
 Total = tuple[Array, Tree]
@@ -86,12 +86,12 @@ class TrainStep:
         in all where other processes train on the rest of the batch (default: those here).
         """
         if n_counted is None:
-            n_counted = sum(count_targets(batch) for batch in batches)
+            n_counted = sum(batch.n_counted for batch in batches)
         if self.group is not None:  # whose mean then is a sum over the whole batch
             n_counted /= self.group.size
         inputs = [
             (*self._arrays(part, n_counted), _dropout_key(dropout_seed, index))
-            for index, part in enumerate(in_parts(batches, self.micro_batch))
+            for index, part in enumerate(in_micro_batches(batches, self.micro_batch))
         ]
         total: Total | None = None
         for part in inputs[:-1]:
@@ -109,9 +109,9 @@ class TrainStep:
         It is computed in float32, whatever training computes in: this is the model that is saved.
         """
         loss = 0.0
-        for part in in_parts([batch], self.micro_batch):
+        for part in in_micro_batches([batch], self.micro_batch):
             loss += float(self._summed_loss(*self._arrays(part, n_counted=1.0)))
-        return loss, count_targets(batch)
+        return loss, batch.n_counted
 
     def _add_gradients(
         self, total: Total | None, tokens: Array, targets: Array, weights: Array, key: Key | None

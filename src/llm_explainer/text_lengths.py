@@ -15,7 +15,7 @@ Positions = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 
-class Places:
+class TextLengths:
     """The lengths of B texts.
 
     Attributes:

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from llm_explainer.batch import Batch, StepResult, in_micro_batches
 from llm_explainer.machine import available_cores
+from llm_explainer.numpy_backend.engine.precision import check_dtype
+from llm_explainer.numpy_backend.engine.workers import Arguments, make_workers
 from llm_explainer.numpy_backend.model import GPT
 from llm_explainer.numpy_backend.module import Array
 from llm_explainer.numpy_backend.optimizer import Optimizer
-from llm_explainer.numpy_backend.precision import check_dtype
-from llm_explainer.numpy_backend.workers import Arguments, make_workers
-from llm_explainer.steps import Batch, StepResult, count_targets, in_parts
 
 
 class TrainStep:
@@ -83,8 +83,8 @@ class TrainStep:
         in all where other processes train on the rest of the batch (default: those here).
         """
         if n_counted is None:
-            n_counted = sum(count_targets(batch) for batch in batches)
-        parts = list(in_parts(batches, self.micro_batch))
+            n_counted = sum(batch.n_counted for batch in batches)
+        parts = list(in_micro_batches(batches, self.micro_batch))
         loss, squares = 0.0, 0.0
         with self._blas.limit(limits=1, user_api="blas"):
             for index, part in enumerate(parts):
@@ -100,9 +100,9 @@ class TrainStep:
         """Return the loss summed over the targets that count, in nats, and their number."""
         losses: list[float] = []
         with self._blas.limit(limits=1, user_api="blas"):
-            for part in in_parts([batch], self.micro_batch):
+            for part in in_micro_batches([batch], self.micro_batch):
                 losses += self._run("_shard_loss", self._shards(part))
-        return sum(losses), count_targets(batch)
+        return sum(losses), batch.n_counted
 
     def _add_gradients(
         self, batch: Batch, n_counted: float, seed: list[int] | None, index: int, n_batches: int
@@ -124,10 +124,9 @@ class TrainStep:
 
     def _shards(self, batch: Batch) -> list[Batch]:
         """Cut a batch along B into as many parts as there are workers, or as it has rows."""
-        tokens, targets, mask = batch
-        n = min(self.threads, len(tokens))
-        cuts = [slice(len(tokens) * i // n, len(tokens) * (i + 1) // n) for i in range(n)]
-        return [(tokens[c], targets[c], None if mask is None else mask[c]) for c in cuts]
+        n_rows = len(batch.tokens)
+        n = min(self.threads, n_rows)
+        return [batch.rows(slice(n_rows * i // n, n_rows * (i + 1) // n)) for i in range(n)]
 
     def _run(self, method: str, arguments: Arguments) -> list[Any]:
         """Call one of the methods below in every worker that has arguments."""
