@@ -10,7 +10,7 @@ import sys
 from benchmarks.generate_prompts import prompts
 from benchmarks.interleaved import serve
 from llm_explainer.checkpoint import load_model
-from llm_explainer.generation import Sampling
+from llm_explainer.generation import SamplingConfig
 from llm_explainer.generation.decoding import Decoder
 
 
@@ -20,7 +20,7 @@ def main() -> None:
     batch_size, prompt_length, n_tokens = map(int, sys.argv[3:6])
     model = load_model(directory, backend)
     rows = prompts(batch_size, prompt_length, model.config.vocab_size).tolist()
-    sampling = Sampling(temperature=0.0, max_tokens=n_tokens)
+    sampling = SamplingConfig(temperature=0.0, max_tokens=n_tokens)
 
     def step() -> None:
         decoder = Decoder(model, rows, sampling)

@@ -16,7 +16,7 @@ from llm_explainer import ModelConfig, load_backend
 from llm_explainer.training.batches import WindowBatches
 from llm_explainer.training.config import TrainConfig
 from llm_explainer.training.events import Event, StepDone
-from llm_explainer.training.run_folder import RunFolder
+from llm_explainer.training.runs.folder import RunFolder
 from llm_explainer.training.trainer import Trainer
 
 SHAPE = {

@@ -28,8 +28,8 @@ from llm_explainer.errors import ProcessLost
 from llm_explainer.training.config import TrainConfig
 from llm_explainer.training.events import StepDone
 from llm_explainer.training.pretrain import DataConfig, PretrainSettings, resume_run, start_run
-from llm_explainer.training.run_folder import RunFolder
-from llm_explainer.training.run_log import read_log
+from llm_explainer.training.runs.folder import RunFolder
+from llm_explainer.training.runs.log import read_log
 
 ROOT = Path(__file__).parents[1]
 TOLERANCE = 1e-4  # of a loss, and of a weight; measured: 4e-6 and 2e-6 after 40 steps

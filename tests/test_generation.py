@@ -9,7 +9,7 @@ import pytest
 from llm_explainer.backend import load_backend
 from llm_explainer.config import ModelConfig
 from llm_explainer.errors import GenerationError
-from llm_explainer.generation import Sampling, generate, generate_batch, generate_ids
+from llm_explainer.generation import SamplingConfig, generate, generate_batch, generate_ids
 from llm_explainer.generation.decoding import Decoder
 from llm_explainer.tokenizer import BPETokenizer, CharTokenizer, WordTokenizer
 
@@ -152,7 +152,7 @@ def count_down(n):
 
 def test_batch_rows_end_by_themselves_and_leave_the_batch():
     spy = Spy(count_down(20))
-    decoder = Decoder(spy, [[9], [3], [17, 2], [6]], Sampling(**GREEDY), end_of_text=0)
+    decoder = Decoder(spy, [[9], [3], [17, 2], [6]], SamplingConfig(**GREEDY), end_of_text=0)
     rows = [[], [], [], []]
     while step := decoder.step():
         for row, token in step:
@@ -166,7 +166,7 @@ def test_batch_rows_end_by_themselves_and_leave_the_batch():
 def test_rows_leave_the_batch_a_quarter_of_it_at_a_time():
     """Each time copies the cache, so a single row that ended is fed along."""
     spy = Spy(count_down(20))
-    decoder = Decoder(spy, [[5], [2], [3], [5], [5]], Sampling(**GREEDY), end_of_text=0)
+    decoder = Decoder(spy, [[5], [2], [3], [5], [5]], SamplingConfig(**GREEDY), end_of_text=0)
     while decoder.step():
         pass
     assert [shape[0] for shape in spy.shapes] == [5] * 3 + [3] * 2
@@ -175,7 +175,7 @@ def test_rows_leave_the_batch_a_quarter_of_it_at_a_time():
 def test_a_row_at_the_end_of_the_context_does_not_stop_the_others():
     model = Script([1, 2, 3, 4, 0], context_length=10)
     prompts = [[0] * 9, [0] * 10, [0], [0] * 4]
-    decoder = Decoder(model, prompts, Sampling(max_tokens=50, **GREEDY))
+    decoder = Decoder(model, prompts, SamplingConfig(max_tokens=50, **GREEDY))
     counts = [0, 0, 0, 0]
     while step := decoder.step():
         for row, _ in step:

@@ -9,9 +9,9 @@ import pytest
 
 from llm_explainer.backend import load_backend
 from llm_explainer.commands import history
-from llm_explainer.commands.interactive import Session, read_value, unescape
 from llm_explainer.config import ModelConfig
-from llm_explainer.generation import Sampling
+from llm_explainer.generation import SamplingConfig
+from llm_explainer.generation.session import Session, read_value, unescape
 from llm_explainer.tokenizer import BPETokenizer, CharTokenizer
 
 TOKENIZER = BPETokenizer.train(["Once upon a time a fox met a hen. The hen sang. " * 4], 280)
@@ -28,7 +28,7 @@ class Log:
 
     def __init__(self, model, tokenizer=TOKENIZER, **settings):
         self.text, self.notes = "", []
-        sampling = Sampling(**{"max_tokens": 8, **settings})
+        sampling = SamplingConfig(**{"max_tokens": 8, **settings})
         self.session = Session(model, tokenizer, sampling, self.write, self.notes.append)
 
     def write(self, piece):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_explainer.training.run_log import read_log
+from llm_explainer.training.runs.log import read_log
 
 ROOT = Path(__file__).parents[1]
 KILLS = int(os.environ.get("KILLS", "5"))

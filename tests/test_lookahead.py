@@ -17,7 +17,7 @@ from small_models import FAMILIES, Array, random_model, small_config
 
 from llm_explainer.backend import load_backend
 from llm_explainer.errors import GenerationError
-from llm_explainer.generation import Sampling
+from llm_explainer.generation import SamplingConfig
 from llm_explainer.generation.decoding import Decoder
 
 each_family = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
@@ -111,7 +111,7 @@ def continued(
     **options: Any,
 ) -> list[tuple[list[int], str, bool]]:
     """Return each text's new ids, why it ended, and whether it moved. ``stop`` is a caller's."""
-    sampling = Sampling(temperature=0.0, **options)
+    sampling = SamplingConfig(temperature=0.0, **options)
     decoder = Decoder(model, prompts, sampling, end_of_text=end_of_text, use_cache=use_cache)
     texts: list[list[int]] = [[] for _ in prompts]
     while step := decoder.step():
@@ -149,7 +149,7 @@ def test_the_texts_are_those_of_a_model_that_waits(
 
 def events_by_step(model: Historian, prompts: list[list[int]], max_tokens: int) -> list[list[str]]:
     """Return what happened in each step of decoding."""
-    decoder = Decoder(model, prompts, Sampling(temperature=0.0, max_tokens=max_tokens))
+    decoder = Decoder(model, prompts, SamplingConfig(temperature=0.0, max_tokens=max_tokens))
     happened = []
     while decoder.step():
         happened.append(model.events.copy())
@@ -215,7 +215,7 @@ def test_without_a_cache_a_step_begins_when_its_tokens_are_known() -> None:
 @pytest.mark.parametrize("is_lazy", [False, True])
 def test_a_bad_score_is_an_error_at_its_own_token(is_lazy: bool, score: float) -> None:
     model = Historian(is_lazy=is_lazy, context_length=4, last_score=score)
-    decoder = Decoder(model, [[1]], Sampling(temperature=0.0))
+    decoder = Decoder(model, [[1]], SamplingConfig(temperature=0.0))
     assert [len(decoder.step()) for _ in range(3)] == [1, 1, 1]
     with pytest.raises(GenerationError, match=f"highest score is {score}; .* diverged"):
         decoder.step()
@@ -223,7 +223,7 @@ def test_a_bad_score_is_an_error_at_its_own_token(is_lazy: bool, score: float) -
 
 def test_sampling_waits_for_the_logits() -> None:
     for options in ({"temperature": 0.5}, {"temperature": 0.0, "repetition_penalty": 1.1}):
-        decoder = Decoder(Historian(is_lazy=True), [[1]], Sampling(**options))
+        decoder = Decoder(Historian(is_lazy=True), [[1]], SamplingConfig(**options))
         with pytest.raises(AssertionError, match="needs no logits"):
             decoder.step()
 

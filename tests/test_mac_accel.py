@@ -21,10 +21,10 @@ from llm_explainer.data.stories import stories_text
 from llm_explainer.errors import BackendUnavailable, CorpusError
 from llm_explainer.tokenizer import load_tokenizer
 from llm_explainer.training import trainer
-from llm_explainer.training.comparison import comparable, find_runs, read_run
-from llm_explainer.training.comparison_figure import draw_comparison
 from llm_explainer.training.pretrain import Run
-from llm_explainer.training.run_folder import RunFolder
+from llm_explainer.training.runs.comparison import comparable, find_runs, read_run
+from llm_explainer.training.runs.comparison_figure import draw_comparison
+from llm_explainer.training.runs.folder import RunFolder
 
 RUNS = Path("runs/mac-accel")
 PNG = b"\x89PNG"

@@ -25,7 +25,7 @@ from llm_explainer.training.batches import WindowBatches
 from llm_explainer.training.config import TrainConfig
 from llm_explainer.training.events import Evaluated, StepDone
 from llm_explainer.training.pretrain import DataConfig, PretrainSettings, resume_run, start_run
-from llm_explainer.training.run_folder import RunFolder
+from llm_explainer.training.runs.folder import RunFolder
 from llm_explainer.training.trainer import Trainer
 from llm_explainer.tree import flatten
 

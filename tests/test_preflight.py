@@ -22,7 +22,7 @@ from llm_explainer.training import preflight as module
 from llm_explainer.training.config import TrainConfig
 from llm_explainer.training.preflight import Preflight, measure_step, preflight
 from llm_explainer.training.pretrain import DataConfig, PretrainSettings, resume_run, start_run
-from llm_explainer.training.run_folder import RunFolder
+from llm_explainer.training.runs.folder import RunFolder
 from llm_explainer.training.trainer import make_train_step
 from llm_explainer.tree import flatten
 

@@ -9,7 +9,7 @@ import pytest
 
 from llm_explainer.training.config import TrainConfig
 from llm_explainer.training.pretrain import DataConfig, PretrainSettings, start_run
-from llm_explainer.training.run_folder import RunFolder
+from llm_explainer.training.runs.folder import RunFolder
 
 
 @pytest.mark.parametrize("fraction", [None, 0.3])

@@ -10,9 +10,9 @@ from llm_explainer import load_backend
 from llm_explainer.config import SIZES, ModelConfig
 from llm_explainer.errors import ConfigError
 from llm_explainer.training import speed
-from llm_explainer.training.comparison import size_name
 from llm_explainer.training.recipes import recipe
-from llm_explainer.training.speed import measure_speed
+from llm_explainer.training.runs.comparison import size_name
+from llm_explainer.training.step_timer import measure_speed
 
 
 def test_every_size_has_a_recipe() -> None:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from llm_explainer.errors import CheckpointError
-from llm_explainer.training.run_folder import RunFolder
+from llm_explainer.training.runs.folder import RunFolder
 
 
 def make_run(path, steps=()):

@@ -7,8 +7,8 @@ import pytest
 
 from llm_explainer.training.evaluation import Evaluation
 from llm_explainer.training.events import Evaluated, Sampled, Saved, StepDone
-from llm_explainer.training.loss_curve import draw_loss_curve, smooth
-from llm_explainer.training.run_log import RunLog, read_log
+from llm_explainer.training.runs.log import RunLog, read_log
+from llm_explainer.training.runs.loss_curve import draw_loss_curve, smooth
 
 
 def step(number, loss=2.0):

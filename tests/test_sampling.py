@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_explainer.errors import GenerationError
-from llm_explainer.generation import Sampling
+from llm_explainer.generation import SamplingConfig
 from llm_explainer.generation.filters import (
     keep_min_p,
     keep_top_k,
@@ -27,7 +27,7 @@ probabilities = st.lists(st.integers(1, 1000), min_size=1, max_size=60).map(
 
 
 def frequencies(logits, n=20_000, **settings):
-    sampler = Sampler(Sampling(**settings))
+    sampler = Sampler(SamplingConfig(**settings))
     counts = np.bincount([sampler.choose(logits) for _ in range(n)], minlength=len(logits))
     return counts / n
 
@@ -109,7 +109,7 @@ def test_softmax_survives_huge_scores():
 def test_filters_follow_one_another_on_renormalised_probabilities():
     # After top-k = 3 the shares are 8/17, 6/17, 3/17: 0.8 takes two of them, where it would take
     # three of the five. After that, 6/8 is above a min-p of 0.7.
-    settings = Sampling(temperature=1, top_k=3, top_p=0.8, min_p=0.7)
+    settings = SamplingConfig(temperature=1, top_k=3, top_p=0.8, min_p=0.7)
     tokens, probs = distribution(np.log(P), settings)
     assert tokens.tolist() == [1, 3]
     np.testing.assert_allclose(probs, [4 / 7, 3 / 7])
@@ -118,14 +118,14 @@ def test_filters_follow_one_another_on_renormalised_probabilities():
 
 @pytest.mark.parametrize("settings", [{"top_p": 0.8}, {"top_p": None, "min_p": 0.3}, {"top_k": 2}])
 def test_what_is_left_adds_up_to_one(settings):
-    tokens, probs = distribution(np.log(P), Sampling(temperature=1, **settings))
+    tokens, probs = distribution(np.log(P), SamplingConfig(temperature=1, **settings))
     np.testing.assert_allclose(probs, P[tokens] / P[tokens].sum())
     assert len(tokens) < len(P)
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
 def test_temperature_divides_the_logits(temperature):
-    tokens, probs = distribution(np.log(P), Sampling(temperature=temperature, top_p=None))
+    tokens, probs = distribution(np.log(P), SamplingConfig(temperature=temperature, top_p=None))
     expected = P ** (1 / temperature)
     assert tokens.tolist() == [0, 1, 2, 3, 4]
     np.testing.assert_allclose(probs, expected / expected.sum())
@@ -133,7 +133,7 @@ def test_temperature_divides_the_logits(temperature):
 
 @pytest.mark.parametrize("temperature", [1e-8, 1e-300, 5e-324])
 def test_a_tiny_temperature_is_greedy(temperature):
-    assert Sampler(Sampling(temperature=temperature)).choose(np.log(P)) == 1
+    assert Sampler(SamplingConfig(temperature=temperature)).choose(np.log(P)) == 1
 
 
 def test_logits_of_log_p_are_drawn_with_probability_p():
@@ -164,24 +164,24 @@ def test_tokens_without_probability_are_never_drawn():
 
 
 def test_greedy_takes_the_likeliest_and_the_lower_of_equals():
-    assert Sampler(Sampling(temperature=0)).choose(np.array([1.0, 3.0, 3.0])) == 1
+    assert Sampler(SamplingConfig(temperature=0)).choose(np.array([1.0, 3.0, 3.0])) == 1
 
 
 def test_repetition_penalty_counts_the_prompt_and_what_was_drawn():
-    sampler = Sampler(Sampling(temperature=0, repetition_penalty=2.0), prompt=[0])
+    sampler = Sampler(SamplingConfig(temperature=0, repetition_penalty=2.0), prompt=[0])
     logits = np.array([4.0, 3.0, 2.5])
     assert [sampler.choose(logits) for _ in range(3)] == [1, 2, 0]
 
 
 def test_repetition_penalty_spares_the_end_of_text():
-    settings = Sampling(temperature=0, repetition_penalty=2.0)
+    settings = SamplingConfig(temperature=0, repetition_penalty=2.0)
     sampler = Sampler(settings, prompt=[0], unpenalized=0)
     assert sampler.choose(np.array([4.0, 3.0, 2.5])) == 0
 
 
 def test_seed_and_index_fix_the_draws():
     def draw(seed, index):
-        sampler = Sampler(Sampling(seed=seed, **PLAIN), index)
+        sampler = Sampler(SamplingConfig(seed=seed, **PLAIN), index)
         return [sampler.choose(np.zeros(1000)) for _ in range(8)]
 
     assert draw(3, 1) == draw(3, 1)
@@ -192,7 +192,7 @@ def test_seed_and_index_fix_the_draws():
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_scores_that_are_not_finite_are_refused(bad):
     with pytest.raises(GenerationError, match="damaged or its training diverged"):
-        Sampler(Sampling()).choose(np.array([0.0, bad, 1.0]))
+        Sampler(SamplingConfig()).choose(np.array([0.0, bad, 1.0]))
 
 
 @pytest.mark.parametrize(
@@ -223,12 +223,12 @@ def test_scores_that_are_not_finite_are_refused(bad):
 )
 def test_settings_that_cannot_work_are_refused_in_one_line(field, value):
     with pytest.raises(GenerationError) as caught:
-        Sampling(**{field: value})
+        SamplingConfig(**{field: value})
     message = str(caught.value)
     assert message.startswith(f"{field} is {value!r}; it takes ")
     assert "\n" not in message
 
 
 def test_the_edges_of_every_setting_work():
-    Sampling(temperature=0, top_k=1, top_p=1, min_p=0, repetition_penalty=0.5, max_tokens=0)
-    assert Sampling(top_k=np.int64(3), stop=["\n"]).stop == ("\n",)
+    SamplingConfig(temperature=0, top_k=1, top_p=1, min_p=0, repetition_penalty=0.5, max_tokens=0)
+    assert SamplingConfig(top_k=np.int64(3), stop=["\n"]).stop == ("\n",)

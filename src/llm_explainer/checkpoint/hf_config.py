@@ -10,7 +10,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any, get_args
 
-from llm_explainer.checkpoint.json_files import Settings, read_json
+from llm_explainer.checkpoint.json_files import JsonObject, read_object
 from llm_explainer.checkpoint.layouts import Container
 from llm_explainer.config import Activation, ModelConfig, Norm, Position
 from llm_explainer.errors import CheckpointError, ConfigError
@@ -63,7 +63,7 @@ def read_config(path: Path) -> tuple[Container, ModelConfig]:
     Raises:
         CheckpointError: missing, damaged, or a model that we cannot build.
     """
-    return from_document(read_json(path), path)
+    return from_document(read_object(path), path)
 
 
 def from_document(document: dict[str, Any], source: object) -> tuple[Container, ModelConfig]:
@@ -72,18 +72,16 @@ def from_document(document: dict[str, Any], source: object) -> tuple[Container, 
     Raises:
         CheckpointError: damaged, or a model that we cannot build.
     """
-    settings = Settings(document, source)
-    container: Container = settings.choice(
-        "model_type", {kind: kind for kind in get_args(Container)}
-    )
+    values = JsonObject(document, source)
+    container: Container = values.choice("model_type", {kind: kind for kind in get_args(Container)})
     for key in ("quantization_config", "quantization"):
-        if settings.get(key) is not None:
-            settings.refuse(key, "quantised weights are not supported")
+        if values.get(key) is not None:
+            values.refuse(key, "quantised weights are not supported")
     try:
         if container == "llm_explainer":
-            return container, ModelConfig(**_read_fields(settings, _FIELDS))
-        config = _from_gpt2(settings) if container == "gpt2" else _from_llama(settings)
-        extra = settings.section(_EXTRA)
+            return container, ModelConfig(**_read_fields(values, _FIELDS))
+        config = _from_gpt2(values) if container == "gpt2" else _from_llama(values)
+        extra = values.section(_EXTRA)
         return container, dataclasses.replace(config, **_read_fields(extra, extra.names()))
     except ConfigError as error:
         raise CheckpointError(f"{source}: {error}") from None
@@ -106,30 +104,30 @@ def _to_gpt2(config: ModelConfig) -> dict[str, Any]:
     }
 
 
-def _from_gpt2(settings: Settings) -> ModelConfig:
-    settings.choice("position_embedding_type", {"absolute": None}, "absolute")
+def _from_gpt2(values: JsonObject) -> ModelConfig:
+    values.choice("position_embedding_type", {"absolute": None}, "absolute")
     for key, supported in (
         ("scale_attn_weights", True),
         ("scale_attn_by_inverse_layer_idx", False),
         ("add_cross_attention", False),
     ):
-        if settings.flag(key, supported) != supported:
-            settings.refuse(key, f"{str(supported).lower()} is supported")
-    d_model, n_heads = settings.size("n_embd"), settings.size("n_head")
+        if values.flag(key, supported) != supported:
+            values.refuse(key, f"{str(supported).lower()} is supported")
+    d_model, n_heads = values.size("n_embd"), values.size("n_head")
     return ModelConfig(
-        vocab_size=settings.size("vocab_size"),
-        context_length=settings.size("n_positions"),
+        vocab_size=values.size("vocab_size"),
+        context_length=values.size("n_positions"),
         d_model=d_model,
-        n_layers=settings.size("n_layer"),
+        n_layers=values.size("n_layer"),
         n_heads=n_heads,
-        d_ff=settings.size("n_inner", 4 * d_model),
+        d_ff=values.size("n_inner", 4 * d_model),
         norm="layernorm",
         position="learned",
-        activation=settings.choice("activation_function", _ACTIVATIONS, "gelu_new"),
+        activation=values.choice("activation_function", _ACTIVATIONS, "gelu_new"),
         bias=True,
-        tie_embeddings=settings.flag("tie_word_embeddings", True),
-        dropout=settings.number("resid_pdrop", 0.1),
-        norm_eps=settings.number("layer_norm_epsilon", 1e-5),
+        tie_embeddings=values.flag("tie_word_embeddings", True),
+        dropout=values.number("resid_pdrop", 0.1),
+        norm_eps=values.number("layer_norm_epsilon", 1e-5),
     )
 
 
@@ -154,65 +152,63 @@ def _to_llama(config: ModelConfig) -> dict[str, Any]:
     }
 
 
-def _from_llama(settings: Settings) -> ModelConfig:
-    d_model, n_heads = settings.size("hidden_size"), settings.size("num_attention_heads")
-    if settings.size("head_dim", d_model // n_heads or 1) * n_heads != d_model:
-        settings.refuse("head_dim", f"hidden_size / num_attention_heads of {d_model} / {n_heads}")
-    bias = settings.flag("attention_bias", False)
-    if settings.flag("mlp_bias", False) != bias:
-        settings.refuse(
-            "mlp_bias", f"the same as attention_bias, {str(bias).lower()}, is supported"
-        )
+def _from_llama(values: JsonObject) -> ModelConfig:
+    d_model, n_heads = values.size("hidden_size"), values.size("num_attention_heads")
+    if values.size("head_dim", d_model // n_heads or 1) * n_heads != d_model:
+        values.refuse("head_dim", f"hidden_size / num_attention_heads of {d_model} / {n_heads}")
+    bias = values.flag("attention_bias", False)
+    if values.flag("mlp_bias", False) != bias:
+        values.refuse("mlp_bias", f"the same as attention_bias, {str(bias).lower()}, is supported")
     return ModelConfig(
-        vocab_size=settings.size("vocab_size"),
-        context_length=settings.size("max_position_embeddings", 2048),
+        vocab_size=values.size("vocab_size"),
+        context_length=values.size("max_position_embeddings", 2048),
         d_model=d_model,
-        n_layers=settings.size("num_hidden_layers"),
+        n_layers=values.size("num_hidden_layers"),
         n_heads=n_heads,
-        n_kv_heads=settings.size("num_key_value_heads", n_heads),
-        d_ff=settings.size("intermediate_size"),
+        n_kv_heads=values.size("num_key_value_heads", n_heads),
+        d_ff=values.size("intermediate_size"),
         norm="rmsnorm",
         position="rope",
-        activation=settings.choice("hidden_act", {"silu": "swiglu", "swish": "swiglu"}, "silu"),
+        activation=values.choice("hidden_act", {"silu": "swiglu", "swish": "swiglu"}, "silu"),
         bias=bias,
-        tie_embeddings=settings.flag("tie_word_embeddings", False),
-        dropout=settings.number("attention_dropout", 0.0),
-        rope_theta=_read_rope_theta(settings),
-        norm_eps=settings.number("rms_norm_eps", 1e-6),
+        tie_embeddings=values.flag("tie_word_embeddings", False),
+        dropout=values.number("attention_dropout", 0.0),
+        rope_theta=_read_rope_theta(values),
+        norm_eps=values.number("rms_norm_eps", 1e-6),
     )
 
 
-def _read_rope_theta(settings: Settings) -> float:
+def _read_rope_theta(values: JsonObject) -> float:
     """Return the base of the rotations' wavelengths; any other change to them is refused."""
     for key in ("rope_parameters", "rope_scaling"):
-        section = settings.section(key)
+        section = values.section(key)
         for kind in ("rope_type", "type"):
             section.choice(kind, {"default": None}, "default")
         if section.number("partial_rotary_factor", 1.0) != 1.0:
             section.refuse("partial_rotary_factor", "1.0 is supported")
-    parameters = settings.section("rope_parameters")
-    theta = parameters.number("rope_theta", settings.number("rope_theta", 10_000.0))
-    if settings.number("rope_theta", theta) != theta:
-        settings.refuse("rope_theta", f"rope_parameters has {theta}; they must agree")
+    parameters = values.section("rope_parameters")
+    theta = parameters.number("rope_theta", values.number("rope_theta", 10_000.0))
+    if values.number("rope_theta", theta) != theta:
+        values.refuse("rope_theta", f"rope_parameters has {theta}; they must agree")
     return theta
 
 
-def _read_fields(settings: Settings, names: Any) -> dict[str, Any]:
+def _read_fields(values: JsonObject, names: Any) -> dict[str, Any]:
     """Return fields of ``ModelConfig`` that are stored under their own names."""
-    values: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     for name in names:
         example = _FIELDS.get(name)
         if name in _CHOICES:
-            values[name] = settings.choice(name, {choice: choice for choice in _CHOICES[name]})
+            fields[name] = values.choice(name, {choice: choice for choice in _CHOICES[name]})
         elif isinstance(example, bool):
-            values[name] = settings.flag(name)
+            fields[name] = values.flag(name)
         elif isinstance(example, int):
-            values[name] = settings.size(name)
+            fields[name] = values.size(name)
         elif isinstance(example, float):
-            values[name] = settings.number(name)
+            fields[name] = values.number(name)
         else:
-            settings.refuse(name, f"known are {', '.join(_FIELDS)}")
-    return values
+            values.refuse(name, f"known are {', '.join(_FIELDS)}")
+    return fields
 
 
 _FIELDS = ModelConfig.preset("tiny").to_dict()  # every field with a value of its type

@@ -28,7 +28,7 @@ def require_file(path: Path) -> None:
         raise CheckpointError(f"{path} {reason}; the checkpoint is incomplete")
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
     """Return the JSON object in a file.
 
     Raises:
@@ -57,7 +57,7 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
 
 
-class Settings:
+class JsonObject:
     """The values of a JSON object, read by type. A key that is null counts as absent.
 
     Args:
@@ -122,7 +122,7 @@ class Settings:
             self.refuse(key, f"{' or '.join(choices)} is supported")
         return choices[value]
 
-    def section(self, key: str) -> Settings:
+    def section(self, key: str) -> JsonObject:
         """Return the object under ``key``, empty where it is absent.
 
         Raises:
@@ -131,7 +131,7 @@ class Settings:
         value = self._or_default(key, {})
         if not isinstance(value, dict):
             self.refuse(key, "a JSON object is expected")
-        return Settings(value, f"{self._source}: {key}")
+        return JsonObject(value, f"{self._source}: {key}")
 
     def names(self) -> list[str]:
         """Return the names of the values."""

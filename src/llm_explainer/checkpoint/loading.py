@@ -13,7 +13,7 @@ from llm_explainer.backend import load_backend
 from llm_explainer.checkpoint.checksums import listed_files, verify_checksums
 from llm_explainer.checkpoint.directories import find_directory
 from llm_explainer.checkpoint.hf_config import read_config
-from llm_explainer.checkpoint.json_files import read_json, require_file
+from llm_explainer.checkpoint.json_files import read_object, require_file
 from llm_explainer.checkpoint.saving import (
     CONFIG,
     MODEL,
@@ -104,7 +104,7 @@ def load_trainer_state(
             )
         has_arrays = (directory / OPTIMIZER).exists() or OPTIMIZER in listed_files(directory)
         verify_checksums(directory, [TRAINER, OPTIMIZER] if has_arrays else [TRAINER])
-        state = read_json(directory / TRAINER)
+        state = read_object(directory / TRAINER)
         if not has_arrays:
             return state, {}
         with TensorFiles([directory / OPTIMIZER]) as tensors:

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from llm_explainer.checkpoint.json_files import Settings, read_json
+from llm_explainer.checkpoint.json_files import JsonObject, read_object
 from llm_explainer.checkpoint.layouts import Container, Slot, canonical_names, layout
 from llm_explainer.checkpoint.saving import CONFIG, MODEL
 from llm_explainer.checkpoint.tensors import Array, TensorFiles
@@ -127,7 +127,7 @@ class _StoredParameters:
 
 def _shards(index: Path) -> list[Path]:
     """Return the files that an index maps tensors to."""
-    weight_map = Settings(read_json(index), index).section("weight_map")
+    weight_map = JsonObject(read_object(index), index).section("weight_map")
     names = set()
     for tensor in weight_map.names():
         name = weight_map.get(tensor)

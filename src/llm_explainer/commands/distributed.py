@@ -14,10 +14,10 @@ import typer
 from llm_explainer.backend import load_backend
 from llm_explainer.commands.app import FAILED
 from llm_explainer.errors import ConfigError, LLMExplainerError, ProcessLost, TrainingError
-from llm_explainer.training.agreement import check_agreement
-from llm_explainer.training.processes import Processes
-from llm_explainer.training.run_folder import RunFolder
-from llm_explainer.training.sharing import end_work, work
+from llm_explainer.training.distributed.processes import Processes
+from llm_explainer.training.distributed.same_settings import check_same_settings
+from llm_explainer.training.distributed.shared_step import end_work, work
+from llm_explainer.training.runs.folder import RunFolder
 from llm_explainer.training.trainer import make_train_step
 
 
@@ -36,7 +36,7 @@ def join(backend: str, settings: dict[str, Any], folder: RunFolder) -> Processes
     group = nn.connect()
     processes = Processes(group, lambda seconds: _give_up(group.rank, seconds, folder))
     try:
-        check_agreement(processes, {name: _plain(value) for name, value in settings.items()})
+        check_same_settings(processes, {name: _plain(value) for name, value in settings.items()})
         if group.rank > 0:
             # Process 0 decides when all stop; where it is gone, the next collective fails.
             _ignore("SIGINT", "SIGHUP", "SIGTERM")

@@ -13,12 +13,11 @@ import typer
 from typer import Option
 
 from llm_explainer.commands.history import typed_lines
-from llm_explainer.commands.interactive import Session, summary, unescape
 from llm_explainer.commands.options import Options, with_options
 from llm_explainer.errors import CheckpointError, GenerationError
-from llm_explainer.generation import Sampling
+from llm_explainer.generation import SamplingConfig
 
-SAMPLING = Options("How the next token is chosen", Sampling, omit=("stop",))
+SAMPLING = Options("How the next token is chosen", SamplingConfig, omit=("stop",))
 
 RUNS = Path("runs")
 
@@ -56,7 +55,9 @@ def generate(
 
       echo "Lily found a key" | uv run run_demo.py generate --top-k 40 --top-p 1 > story.txt
     """
-    sampling = Sampling(**settings, stop=[unescape(text) for text in stop or []])
+    from llm_explainer.generation.session import unescape
+
+    sampling = SamplingConfig(**settings, stop=[unescape(text) for text in stop or []])
     if samples < 1:
         raise GenerationError(f"--samples is {samples}; it takes 1 or more")
     if interactive and samples > 1:
@@ -95,12 +96,17 @@ def newest_run(folder: Path) -> Path:
     return max(configs, key=lambda path: path.stat().st_mtime).parent
 
 
-def _open_session(model: Any, tokenizer: Any, sampling: Sampling, text: str | None) -> None:
+def _open_session(model: Any, tokenizer: Any, sampling: SamplingConfig, text: str | None) -> None:
+    from llm_explainer.generation.session import Session
+
     first = [] if text is None else [text]
     Session(model, tokenizer, sampling, _write, _note).run(chain(first, typed_lines()))
 
 
-def _write_one(model: Any, tokenizer: Any, text: str, sampling: Sampling, *, echo: bool) -> None:
+def _write_one(
+    model: Any, tokenizer: Any, text: str, sampling: SamplingConfig, *, echo: bool
+) -> None:
+    from llm_explainer.generation.session import summary
     from llm_explainer.generation.streaming import Generation
 
     stream = Generation(model, tokenizer, text, sampling)
@@ -117,7 +123,7 @@ def _write_one(model: Any, tokenizer: Any, text: str, sampling: Sampling, *, ech
 
 
 def _write_many(
-    model: Any, tokenizer: Any, text: str, samples: int, sampling: Sampling, *, echo: bool
+    model: Any, tokenizer: Any, text: str, samples: int, sampling: SamplingConfig, *, echo: bool
 ) -> None:
     from llm_explainer.generation.streaming import generate_batch
 

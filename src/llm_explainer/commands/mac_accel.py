@@ -83,7 +83,7 @@ def mac_accel(
     from llm_explainer.data.data_size import parse_data_size
     from llm_explainer.training.pretrain import DataConfig, PretrainSettings, start_run
     from llm_explainer.training.recipes import recipe
-    from llm_explainer.training.run_folder import RunFolder
+    from llm_explainer.training.runs.folder import RunFolder
 
     console = Console()
     chosen, notice = choose_backend(backend)

@@ -14,10 +14,10 @@ from llm_explainer.commands.mac_accel import RUNS
 from llm_explainer.console.run_table import run_table
 from llm_explainer.generation import generate
 from llm_explainer.machine import available_memory
-from llm_explainer.training.comparison import FinishedRun, comparable, find_runs, read_run
-from llm_explainer.training.comparison_figure import draw_comparison
 from llm_explainer.training.pretrain import Run
-from llm_explainer.training.speed import measure_speed
+from llm_explainer.training.runs.comparison import FinishedRun, comparable, find_runs, read_run
+from llm_explainer.training.runs.comparison_figure import draw_comparison
+from llm_explainer.training.step_timer import measure_speed
 
 PICTURE = "comparison.png"
 DEVICES = {"metal": "Metal GPU", "cuda": "CUDA GPU", "cpu": "CPU"}

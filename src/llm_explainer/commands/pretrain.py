@@ -22,7 +22,7 @@ from llm_explainer.training.pretrain import (
     resume_run,
     start_run,
 )
-from llm_explainer.training.run_folder import RunFolder
+from llm_explainer.training.runs.folder import RunFolder
 
 DATA = Options("Data", DataConfig)
 MODEL = Options("Model: changes to the size", ModelConfig, omit=("vocab_size",), optional=True)

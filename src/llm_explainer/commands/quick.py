@@ -48,7 +48,7 @@ def quick(
     from llm_explainer.console.progress import StageProgress
     from llm_explainer.training.config import TrainConfig
     from llm_explainer.training.pretrain import DataConfig, PretrainSettings, start_run
-    from llm_explainer.training.run_folder import RunFolder
+    from llm_explainer.training.runs.folder import RunFolder
 
     console = Console()
     folder = RunFolder(out or _free_folder())

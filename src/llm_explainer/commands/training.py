@@ -10,9 +10,9 @@ from types import FrameType
 from rich.console import Console
 
 from llm_explainer.console.training_view import TrainingView
-from llm_explainer.training.loss_curve import draw_loss_curve
 from llm_explainer.training.pretrain import Run
-from llm_explainer.training.run_log import RunLog, read_log
+from llm_explainer.training.runs.log import RunLog, read_log
+from llm_explainer.training.runs.loss_curve import draw_loss_curve
 from llm_explainer.training.trainer import Trainer, TrainResult
 
 INTERRUPTED = 130

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from llm_explainer.training.comparison import FinishedRun
+from llm_explainer.training.runs.comparison import FinishedRun
 
 
 def run_table(runs: list[FinishedRun], this: FinishedRun) -> Table:

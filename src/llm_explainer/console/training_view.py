@@ -16,7 +16,7 @@ from rich.text import Text
 
 from llm_explainer.console.sparkline import sparkline
 from llm_explainer.training.events import Evaluated, Event, Sampled, Saved, StepDone
-from llm_explainer.training.loss_curve import SMOOTHING
+from llm_explainer.training.runs.loss_curve import SMOOTHING
 
 CURVE_WIDTH = 60
 LINE_EVERY_S = 10.0

@@ -1,8 +1,9 @@
 """Generation: a trained model continues a text, one token after the other.
 
-From the bottom up: ``sampling`` (the settings), ``filters`` (which tokens may come next),
+From the bottom up: ``sampling_config`` (the settings), ``filters`` (which tokens may come next),
 ``sampler`` (which one does), ``decoding`` (the loop over the key-value cache), ``prompts`` and
-``transcript`` (from text to ids and back), ``streaming`` (what others call).
+``transcript`` (from text to ids and back), ``streaming`` (what others call), ``session`` (a person
+and a model write in turns).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from llm_explainer.generation.sampling import Sampling, SamplingOptions
+    from llm_explainer.generation.sampling_config import SamplingConfig, SamplingOptions
     from llm_explainer.generation.streaming import (
         Generation,
         generate,
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Generation",
-    "Sampling",
+    "SamplingConfig",
     "SamplingOptions",
     "generate",
     "generate_batch",
@@ -30,8 +31,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import on first use: a command reads ``Sampling`` for its ``--help``, without NumPy."""
+    """Import on first use: a command reads ``SamplingConfig`` for its ``--help``, without NumPy."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = "sampling" if name.startswith("Sampling") else "streaming"
+    module = "sampling_config" if name.startswith("Sampling") else "streaming"
     return getattr(importlib.import_module(f"{__name__}.{module}"), name)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from llm_explainer.config import ModelConfig
 from llm_explainer.generation.sampler import Sampler, require_finite
-from llm_explainer.generation.sampling import Sampling
+from llm_explainer.generation.sampling_config import SamplingConfig
 
 Ids = NDArray[np.int64]
 EndedBy = Literal["end of text", "stop", "max_tokens", "context", ""]
@@ -89,7 +89,7 @@ class Decoder:
         self,
         model: LanguageModel,
         prompts: Sequence[Sequence[int]],
-        sampling: Sampling,
+        sampling: SamplingConfig,
         *,
         vocab_size: int | None = None,
         end_of_text: int | None = None,

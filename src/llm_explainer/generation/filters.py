@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Scores = NDArray[np.floating[Any]]
-Places = NDArray[np.intp]
+Indices = NDArray[np.intp]
 
 
 def softmax(logits: Scores) -> Scores:
@@ -38,7 +38,7 @@ def penalize_repetition(logits: Scores, seen: Sequence[int], penalty: float) -> 
     return penalized
 
 
-def keep_top_k(scores: Scores, k: int) -> Places:
+def keep_top_k(scores: Scores, k: int) -> Indices:
     """Return where the ``k`` highest scores (V,) stand, in ascending order (Fan et al. 2018).
 
     >>> keep_top_k(np.array([0.1, 0.5, 0.3, 0.1]), 3)
@@ -49,10 +49,10 @@ def keep_top_k(scores: Scores, k: int) -> Places:
     return _keep_down_to(np.partition(scores, -k)[-k], scores, k)
 
 
-def keep_top_p(probabilities: Scores, p: float) -> Places:
+def keep_top_p(probabilities: Scores, p: float) -> Indices:
     """Return the nucleus: the fewest likeliest tokens whose probabilities (V,) add up to ``p``.
 
-    Holtzman et al. 2020, section 3.1. Places are in ascending order.
+    Holtzman et al. 2020, section 3.1. Indices are in ascending order.
 
     >>> keep_top_p(np.array([0.1, 0.5, 0.3, 0.1]), 0.75)
     array([1, 2])
@@ -69,10 +69,10 @@ def keep_top_p(probabilities: Scores, p: float) -> Places:
     return _keep_down_to(highest_first[n_kept - 1], probabilities, n_kept)
 
 
-def keep_min_p(probabilities: Scores, p: float) -> Places:
+def keep_min_p(probabilities: Scores, p: float) -> Indices:
     """Return the tokens with at least ``p`` times the highest of the probabilities (V,).
 
-    Nguyen et al. 2024, section 3. Places are in ascending order.
+    Nguyen et al. 2024, section 3. Indices are in ascending order.
 
     >>> keep_min_p(np.array([0.1, 0.5, 0.3, 0.1]), 0.5)
     array([1, 2])
@@ -80,8 +80,8 @@ def keep_min_p(probabilities: Scores, p: float) -> Places:
     return np.flatnonzero(probabilities >= p * probabilities.max())
 
 
-def _keep_down_to(lowest: np.floating[Any], scores: Scores, n: int) -> Places:
-    """Return the places of ``n`` scores: all those over ``lowest``, and the first equal to it."""
+def _keep_down_to(lowest: np.floating[Any], scores: Scores, n: int) -> Indices:
+    """Return the indices of ``n`` scores: all those over ``lowest``, and the first equal to it."""
     kept = np.flatnonzero(scores >= lowest)
     if len(kept) > n:
         equal = np.flatnonzero(scores == lowest)

@@ -21,7 +21,7 @@ def encode_prompt(tokenizer: Tokenizer, prompt: Prompt) -> Sequence[int]:
     return tokenizer.encode(prompt) if isinstance(prompt, str) else prompt
 
 
-def check_ids(ids: Sequence[int], vocab_size: int) -> list[int]:
+def check_prompt(ids: Sequence[int], vocab_size: int) -> list[int]:
     """Return the ids as a list of Python's integers, each of them under ``vocab_size``.
 
     Raises:

@@ -9,7 +9,7 @@ import numpy as np
 
 from llm_explainer.errors import GenerationError
 from llm_explainer.generation.filters import (
-    Places,
+    Indices,
     Scores,
     keep_min_p,
     keep_top_k,
@@ -17,7 +17,7 @@ from llm_explainer.generation.filters import (
     penalize_repetition,
     softmax,
 )
-from llm_explainer.generation.sampling import Sampling
+from llm_explainer.generation.sampling_config import SamplingConfig
 
 
 class Sampler:
@@ -35,7 +35,7 @@ class Sampler:
 
     def __init__(
         self,
-        sampling: Sampling,
+        sampling: SamplingConfig,
         index: int = 0,
         prompt: Sequence[int] = (),
         unpenalized: int | None = None,
@@ -67,7 +67,7 @@ class Sampler:
         penalty = self._sampling.repetition_penalty
         return penalize_repetition(logits.astype(np.float64), seen, penalty)
 
-    def _draw(self, tokens: Places, probabilities: Scores) -> int:
+    def _draw(self, tokens: Indices, probabilities: Scores) -> int:
         """Draw one of ``tokens`` (K,) by inverting the cumulative distribution."""
         cumulative = np.cumsum(probabilities)  # (K,)
         # In (0, total]: never 0, so the first token with a share above it has a share of its own,
@@ -85,7 +85,7 @@ def require_finite(highest: float) -> None:
         )
 
 
-def distribution(logits: Scores, sampling: Sampling) -> tuple[Places, Scores]:
+def distribution(logits: Scores, sampling: SamplingConfig) -> tuple[Indices, Scores]:
     """Return the tokens (K,) that may come next after logits (V,), and their probabilities (K,).
 
     The temperature must be over 0. Top-p counts the probabilities that top-k left, made to add up

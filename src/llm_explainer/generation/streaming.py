@@ -9,12 +9,12 @@ from llm_explainer.errors import GenerationError
 from llm_explainer.generation.decoding import Decoder, EndedBy, LanguageModel
 from llm_explainer.generation.prompts import (
     Prompt,
-    check_ids,
+    check_prompt,
     encode_prompt,
     fit_context,
     starting_id,
 )
-from llm_explainer.generation.sampling import Sampling, SamplingOptions
+from llm_explainer.generation.sampling_config import SamplingConfig, SamplingOptions
 from llm_explainer.generation.transcript import Transcript
 from llm_explainer.tokenizer.base import Tokenizer
 
@@ -33,7 +33,7 @@ class Generation(Iterator[str]):
         model: LanguageModel,
         tokenizer: Tokenizer,
         prompt: Prompt,
-        sampling: Sampling,
+        sampling: SamplingConfig,
         *,
         index: int = 0,
         use_cache: bool = True,
@@ -96,14 +96,14 @@ def generate(
             where the tokenizer lacks it, from a line break.
         index: which of the seed's texts: row i of ``generate_batch`` is the text of index i.
         use_cache: False computes everything anew for every token: slow, and the same text.
-        **options: the fields of ``Sampling``; its defaults stand for what is left out.
+        **options: the fields of ``SamplingConfig``; its defaults stand for what is left out.
 
     Raises:
         GenerationError: a setting that cannot work, an id that the model does not know, a prompt
             longer than the context, or logits that are not finite.
         TokenizerError: a prompt that the tokenizer cannot encode.
     """
-    sampling = Sampling(**options)
+    sampling = SamplingConfig(**options)
     return Generation(model, tokenizer, prompt, sampling, index=index, use_cache=use_cache)
 
 
@@ -125,7 +125,7 @@ def generate_batch(
         tokenizer: the one that the model was trained with.
         prompts: texts or ids, as for ``generate``.
         batch_size: most texts at a time; the memory of the key-value cache grows with it.
-        **options: the fields of ``Sampling``.
+        **options: the fields of ``SamplingConfig``.
 
     Raises:
         GenerationError: as ``generate``, one text for ``prompts``, or a batch size under 1.
@@ -135,7 +135,7 @@ def generate_batch(
         raise GenerationError("prompts is one text; it takes a list of texts, or use generate")
     if batch_size < 1:
         raise GenerationError(f"batch_size is {batch_size}; it takes 1 or more")
-    sampling = Sampling(**options)
+    sampling = SamplingConfig(**options)
     starts = [_Start(model, tokenizer, prompt, sampling) for prompt in prompts]
     texts = [""] * len(prompts)
     for first in range(0, len(prompts), batch_size):
@@ -175,14 +175,14 @@ def generate_ids(
         prompt: at least one id.
         end_of_text: the id that ends the text; it is not yielded.
         use_cache: False computes everything anew for every token: slow, and the same ids.
-        **options: the fields of ``Sampling``.
+        **options: the fields of ``SamplingConfig``.
 
     Raises:
         GenerationError: as ``generate``, or an empty prompt.
     """
-    sampling = Sampling(**options)
+    sampling = SamplingConfig(**options)
     config = model.config
-    ids = check_ids(prompt, config.vocab_size)
+    ids = check_prompt(prompt, config.vocab_size)
     if not ids:
         raise GenerationError("the prompt is empty; it takes one id or more")
     ids, _ = fit_context(ids, config.context_length, windowed=sampling.windowed)
@@ -195,12 +195,12 @@ class _Start:
     """Where one text starts: its ids, and the transcript of what comes after them."""
 
     def __init__(
-        self, model: LanguageModel, tokenizer: Tokenizer, prompt: Prompt, sampling: Sampling
+        self, model: LanguageModel, tokenizer: Tokenizer, prompt: Prompt, sampling: SamplingConfig
     ) -> None:
         vocab_size = _vocab_size(model, tokenizer)
-        ids = check_ids(encode_prompt(tokenizer, prompt), vocab_size)
+        ids = check_prompt(encode_prompt(tokenizer, prompt), vocab_size)
         self.transcript = Transcript(tokenizer, ids, sampling.stop)
-        ids = ids or check_ids([starting_id(tokenizer)], vocab_size)
+        ids = ids or check_prompt([starting_id(tokenizer)], vocab_size)
         self.ids, self.notice = fit_context(
             ids, model.config.context_length, windowed=sampling.windowed
         )

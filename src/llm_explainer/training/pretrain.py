@@ -27,10 +27,10 @@ from llm_explainer.tokenizer import (
 )
 from llm_explainer.training.batches import WindowBatches
 from llm_explainer.training.config import TrainConfig
+from llm_explainer.training.distributed.processes import Processes
 from llm_explainer.training.events import Observer
 from llm_explainer.training.preflight import Preflight, preflight
-from llm_explainer.training.processes import Processes
-from llm_explainer.training.run_folder import RunFolder
+from llm_explainer.training.runs.folder import RunFolder
 from llm_explainer.training.trainer import Trainer
 
 Report = Callable[[str, int, int | None], None]

@@ -21,12 +21,12 @@ from llm_explainer.tokenizer.base import Tokenizer
 from llm_explainer.training.batches import Batches
 from llm_explainer.training.config import TrainConfig
 from llm_explainer.training.diagnosis import first_non_finite
+from llm_explainer.training.distributed.processes import Group, Processes
+from llm_explainer.training.distributed.shared_step import SharedStep
 from llm_explainer.training.evaluation import Evaluation, evaluate, token_byte_lengths
 from llm_explainer.training.events import Evaluated, Event, Observer, Sampled, Saved, StepDone
-from llm_explainer.training.processes import Group, Processes
-from llm_explainer.training.run_folder import RunFolder
+from llm_explainer.training.runs.folder import RunFolder
 from llm_explainer.training.schedule import learning_rate
-from llm_explainer.training.sharing import SharedStep
 
 SAMPLE_TOKENS = 120
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from llm_explainer.training.watchdog import Watchdog
+from llm_explainer.training.distributed.watchdog import Watchdog
 
 Array = NDArray[Any]
 Words = dict[str, Any]

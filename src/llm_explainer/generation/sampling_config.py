@@ -13,7 +13,7 @@ from llm_explainer.settings import setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sampling:
+class SamplingConfig:
     """How a text is continued.
 
     The first five apply in the order in which they stand here: each changes or cuts the
@@ -56,7 +56,7 @@ class Sampling:
 
 
 class SamplingOptions(TypedDict, total=False):
-    """The fields of ``Sampling`` as keyword arguments; its defaults fill in what is left out."""
+    """The fields of ``SamplingConfig`` as keyword arguments; its defaults stand for the others."""
 
     repetition_penalty: float
     temperature: float

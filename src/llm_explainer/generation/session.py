@@ -6,20 +6,20 @@ import dataclasses
 import re
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llm_explainer.errors import LLMExplainerError
-from llm_explainer.generation import Sampling
+from llm_explainer.generation.decoding import LanguageModel
+from llm_explainer.generation.sampling_config import SamplingConfig
+from llm_explainer.generation.streaming import Generation
 from llm_explainer.settings import help_of
-
-if TYPE_CHECKING:
-    from llm_explainer.tokenizer import Tokenizer
+from llm_explainer.tokenizer.base import Tokenizer
 
 Show = Callable[[str], object]
 
 _SETTINGS = {
     "/" + field.name.replace("_", "-"): field
-    for field in dataclasses.fields(Sampling)
+    for field in dataclasses.fields(SamplingConfig)
     if field.name != "windowed"  # a session always forgets the start of what grows too long
 }
 
@@ -36,7 +36,12 @@ class Session:
     """
 
     def __init__(
-        self, model: Any, tokenizer: Tokenizer, sampling: Sampling, write: Show, note: Show
+        self,
+        model: LanguageModel,
+        tokenizer: Tokenizer,
+        sampling: SamplingConfig,
+        write: Show,
+        note: Show,
     ) -> None:
         self.sampling = dataclasses.replace(sampling, windowed=True)
         self._model, self._tokenizer = model, tokenizer
@@ -84,8 +89,6 @@ class Session:
 
     def _continue(self, line: str) -> None:
         """Let the model go on after the text so far and this line."""
-        from llm_explainer.generation.streaming import Generation
-
         prompt = self._ids + self._tokenizer.encode(self._set_apart(line))
         stream = Generation(self._model, self._tokenizer, prompt, self.sampling, index=self._turn)
         start = time.perf_counter()

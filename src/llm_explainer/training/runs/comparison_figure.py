@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llm_explainer.data.data_size import write_data_size
-from llm_explainer.training.comparison import FinishedRun
+from llm_explainer.training.runs.comparison import FinishedRun
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,10 +9,10 @@ from typing import Any
 
 import llm_explainer
 from llm_explainer.errors import ConfigError
-from llm_explainer.training.processes import Processes
+from llm_explainer.training.distributed.processes import Processes
 
 
-def check_agreement(processes: Processes, settings: dict[str, Any]) -> None:
+def check_same_settings(processes: Processes, settings: dict[str, Any]) -> None:
     """Compare what the processes were asked to do, and what with, before they begin.
 
     Args:

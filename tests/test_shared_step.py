@@ -18,12 +18,12 @@ from small_models import random_tokens, small_config
 
 from llm_explainer.batch import Batch, StepResult
 from llm_explainer.errors import ConfigError
-from llm_explainer.training.agreement import check_agreement
 from llm_explainer.training.config import TrainConfig
-from llm_explainer.training.processes import Processes, pack, unpack
-from llm_explainer.training.sharing import SharedStep, end_work, share, work
+from llm_explainer.training.distributed.processes import Processes, pack, unpack
+from llm_explainer.training.distributed.same_settings import check_same_settings
+from llm_explainer.training.distributed.shared_step import SharedStep, end_work, share, work
+from llm_explainer.training.distributed.watchdog import Watchdog
 from llm_explainer.training.trainer import make_train_step
-from llm_explainer.training.watchdog import Watchdog
 from llm_explainer.tree import flatten, unflatten
 
 TOLERANCE = 1e-4  # of a loss, and of a weight
@@ -237,14 +237,14 @@ def test_what_differs_is_named_on_every_process() -> None:
     def check(processes: Processes) -> None:
         settings = {"steps": 10, "seed": processes.rank // 2, "out": "runs/x"}
         with pytest.raises(ConfigError, match=r"seed is 0 in process 0 but 1 in process 2"):
-            check_agreement(processes, settings)
-        check_agreement(processes, {"steps": 10})
+            check_same_settings(processes, settings)
+        check_same_settings(processes, {"steps": 10})
 
     in_threads(3, check, check)
 
 
 def test_a_wait_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("llm_explainer.training.watchdog.PERIOD_S", 0.01)
+    monkeypatch.setattr("llm_explainer.training.distributed.watchdog.PERIOD_S", 0.01)
     given_up: list[float] = []
     noticed = threading.Event()
 

@@ -18,7 +18,7 @@ from llm_explainer.batch import Batch
 from llm_explainer.config import ModelConfig
 from llm_explainer.errors import ConfigError
 from llm_explainer.training.config import TrainConfig
-from llm_explainer.training.processes import Array, Processes, Words
+from llm_explainer.training.distributed.processes import Array, Processes, Words
 from llm_explainer.tree import flatten, unflatten
 
 MakeStep = Callable[[ModelConfig, TrainConfig], Any]

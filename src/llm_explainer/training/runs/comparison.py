@@ -13,8 +13,8 @@ from typing import Any
 
 from llm_explainer.config import SIZES, ModelConfig
 from llm_explainer.errors import LLMExplainerError
-from llm_explainer.training.run_folder import RunFolder
-from llm_explainer.training.run_log import read_log
+from llm_explainer.training.runs.folder import RunFolder
+from llm_explainer.training.runs.log import read_log
 
 
 @dataclass(frozen=True)

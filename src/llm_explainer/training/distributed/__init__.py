@@ -1,0 +1,1 @@
+"""Several processes train one model: what they tell each other, and the step that they share."""
