@@ -21,7 +21,7 @@ from llm_explainer.commands.pretrain import pretrain
 from llm_explainer.commands.quick import quick
 
 ROOT = Path(__file__).parents[1]
-TINY = ["--size=tiny", "--steps=2", "--vocab-size=300", "--batch-size=2", "--threads=1"]
+TINY = ["--size=tiny", "--steps=2", "--vocab-size=300", "--batch-size=2", "--workers=1"]
 STORIES = ["--corpus=stories", "--max-bytes=60000", *TINY]
 
 

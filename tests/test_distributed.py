@@ -27,9 +27,11 @@ from llm_explainer.commands.training import stop_on_interrupt
 from llm_explainer.errors import ProcessLost
 from llm_explainer.training.config import TrainConfig
 from llm_explainer.training.events import StepDone
-from llm_explainer.training.pretrain import DataConfig, PretrainSettings, resume_run, start_run
+from llm_explainer.training.pretrain import DataConfig, PretrainSettings
+from llm_explainer.training.recipes import recipe
 from llm_explainer.training.runs.folder import RunFolder
 from llm_explainer.training.runs.log import read_log
+from llm_explainer.training.runs.run import resume_run, start_run
 
 ROOT = Path(__file__).parents[1]
 TOLERANCE = 1e-4  # of a loss, and of a weight; measured: 4e-6 and 2e-6 after 40 steps
@@ -105,8 +107,8 @@ def plan(steps: int) -> PretrainSettings:
 
 
 def options(settings: PretrainSettings, folder: Path) -> list[str]:
-    defaults = TrainConfig()
-    train = {k: v for k, v in settings.train.to_dict().items() if v != getattr(defaults, k)}
+    defaults = recipe("tiny").to_dict()
+    train = {k: v for k, v in settings.train.to_dict().items() if v != defaults[k]}
     values = {
         "corpus": "stories",
         "max_bytes": settings.data.max_bytes,

@@ -15,12 +15,13 @@ from safetensors.numpy import load_file, save_file
 from llm_explainer.backend import load_backend
 from llm_explainer.checkpoint import save_checkpoint
 from llm_explainer.commands.app import run
-from llm_explainer.commands.generate import generate, newest_run
+from llm_explainer.commands.generate import generate
 from llm_explainer.config import ModelConfig
 from llm_explainer.errors import CheckpointError, ConfigError
 from llm_explainer.generation import generate as stream
 from llm_explainer.generation import generate_batch
 from llm_explainer.tokenizer import BPETokenizer
+from llm_explainer.training.runs.names import newest_run
 
 TOKENIZER = BPETokenizer.train(["Once upon a time a fox met a hen. The hen sang. " * 4], 280)
 PROGRAM = """

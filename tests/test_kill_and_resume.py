@@ -31,7 +31,7 @@ OPTIONS = [
     "--eval-windows=8",
     "--sample-every=0",
     "--checkpoint-every=5",
-    "--threads=2",
+    "--workers=2",
 ]
 
 

@@ -21,10 +21,11 @@ from llm_explainer.data.stories import stories_text
 from llm_explainer.errors import BackendUnavailable, CorpusError
 from llm_explainer.tokenizer import load_tokenizer
 from llm_explainer.training import trainer
-from llm_explainer.training.pretrain import Run
+from llm_explainer.training.runs import run as runs
 from llm_explainer.training.runs.comparison import comparable, find_runs, read_run
 from llm_explainer.training.runs.comparison_figure import draw_comparison
 from llm_explainer.training.runs.folder import RunFolder
+from llm_explainer.training.runs.run import Run
 
 RUNS = Path("runs/mac-accel")
 PNG = b"\x89PNG"
@@ -41,7 +42,7 @@ def command(
     monkeypatch.setattr(mac_accel_report, "SAMPLE_TOKENS", 5)
     monkeypatch.setattr(trainer, "SAMPLE_TOKENS", 5)
     # Pictures take most of the time of so short a run; one test has them drawn.
-    monkeypatch.setattr(training, "draw_loss_curve", lambda *args: None)
+    monkeypatch.setattr(runs, "draw_loss_curve", lambda *args: None)
     monkeypatch.setattr(mac_accel_report, "draw_comparison", lambda *args: None)
     (tmp_path / "tale.txt").write_text("\n".join(stories_text(60_000)))
     return call

@@ -24,8 +24,9 @@ from llm_explainer.tokenizer import CharTokenizer
 from llm_explainer.training.batches import WindowBatches
 from llm_explainer.training.config import TrainConfig
 from llm_explainer.training.events import Evaluated, StepDone
-from llm_explainer.training.pretrain import DataConfig, PretrainSettings, resume_run, start_run
+from llm_explainer.training.pretrain import DataConfig, PretrainSettings
 from llm_explainer.training.runs.folder import RunFolder
+from llm_explainer.training.runs.run import resume_run, start_run
 from llm_explainer.training.trainer import Trainer
 from llm_explainer.tree import flatten
 
@@ -44,7 +45,7 @@ CONFIG = TrainConfig(
     eval_windows=8,
     sample_every=0,
     checkpoint_every=10,
-    threads=1,
+    workers=1,
 )
 
 

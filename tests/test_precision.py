@@ -15,8 +15,9 @@ from llm_explainer.batch import Batch
 from llm_explainer.errors import ConfigError
 from llm_explainer.mlx_backend.engine import precision
 from llm_explainer.training.config import TrainConfig
-from llm_explainer.training.pretrain import DataConfig, PretrainSettings, start_run
+from llm_explainer.training.pretrain import DataConfig, PretrainSettings
 from llm_explainer.training.runs.folder import RunFolder
+from llm_explainer.training.runs.run import start_run
 from llm_explainer.tree import flatten
 
 each_switch = pytest.mark.parametrize("changes", SWITCHES.values(), ids=SWITCHES)

@@ -19,17 +19,20 @@ from llm_explainer import machine, numpy_backend
 from llm_explainer.batch import Batch
 from llm_explainer.errors import ConfigError
 from llm_explainer.training import preflight as module
+from llm_explainer.training import step_timer
 from llm_explainer.training.config import TrainConfig
-from llm_explainer.training.preflight import Preflight, measure_step, preflight
-from llm_explainer.training.pretrain import DataConfig, PretrainSettings, resume_run, start_run
+from llm_explainer.training.preflight import Preflight, preflight
+from llm_explainer.training.pretrain import DataConfig, PretrainSettings
 from llm_explainer.training.runs.folder import RunFolder
-from llm_explainer.training.trainer import make_train_step
+from llm_explainer.training.runs.run import resume_run, start_run
+from llm_explainer.training.step_timer import measure_step
+from llm_explainer.training.train_step import make_train_step
 from llm_explainer.tree import flatten
 
 BACKENDS = [numpy_backend, mlx_backend]
 each_backend = pytest.mark.parametrize("nn", BACKENDS, ids=["numpy", "mlx"])
 each_family = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
-TRAIN = TrainConfig(steps=10, batch_size=16, threads=1, eval_windows=8)
+TRAIN = TrainConfig(steps=10, batch_size=16, workers=1, eval_windows=8)
 
 
 @pytest.fixture
@@ -40,7 +43,7 @@ def instant(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def limited(nn: Any, n_windows: int, **changes: Any) -> TrainConfig:
     """Return a config whose memory limit is just enough for ``n_windows`` at a time."""
-    changes = {"threads": 1, **changes}
+    changes = {"workers": 1, **changes}
     kind = {"dtype": changes.get("dtype", "float32"), "recompute": changes.get("recompute", False)}
     needed = nn.training_bytes(small_config(), n_windows, 1, **kind)
     return dataclasses.replace(TRAIN, memory_limit_gb=(needed + 10) / 1e9, **changes)
@@ -120,16 +123,16 @@ def test_a_long_step_is_a_line_through_shorter_ones(monkeypatch: pytest.MonkeyPa
     """A model so slow that whole steps are not tried; 2 s an update and a millisecond a token."""
     tried: list[tuple[int, int]] = []
 
-    def time_step(step: Any, shape: tuple[int, int]) -> float:
-        tried.append(shape)
-        return 2 + 0.001 * math.prod(shape)
+    def time_step(step: Any, tokens: Any) -> float:
+        tried.append(tokens.shape)
+        return 2 + 0.001 * tokens.size
 
-    monkeypatch.setattr(module, "_time", time_step)
-    monkeypatch.setattr(module, "FIRST_FLOPS", 0.0)
+    monkeypatch.setattr(step_timer, "_quickest", time_step)
+    monkeypatch.setattr(step_timer, "FIRST_FLOPS", 0.0)
     config = small_config(context_length=48)
     assert measure_step(numpy_backend, config, TRAIN, 20) == pytest.approx(2 + 0.96)
     assert tried == [(1, 48), (2, 48)]
-    monkeypatch.setattr(module, "ENOUGH_S", 9.0)
+    monkeypatch.setattr(step_timer, "ENOUGH_S", 9.0)
     assert measure_step(numpy_backend, config, TRAIN, 20) == pytest.approx(2 + 0.96)
     assert tried[-1] == (20, 48)
 
@@ -141,11 +144,12 @@ def test_the_first_steps_are_slow_and_do_not_count(monkeypatch: pytest.MonkeyPat
     def step(*arguments: Any) -> None:
         clock[0] += seconds.pop(0)
 
-    monkeypatch.setattr(module.time, "perf_counter", lambda: clock[0])
-    assert module._time(step, (2, 3)) == pytest.approx(0.025)
+    monkeypatch.setattr(step_timer.time, "perf_counter", lambda: clock[0])
+    tokens = np.zeros((2, 3), np.int64)
+    assert step_timer._quickest(step, tokens) == pytest.approx(0.025)
     assert len(seconds) == 8
     seconds[:] = [9.0, 9.0]
-    assert module._time(step, (2, 3)) == pytest.approx(9.0)
+    assert step_timer._quickest(step, tokens) == pytest.approx(9.0)
     assert len(seconds) == 1  # a long step is timed once
 
 
@@ -204,7 +208,7 @@ def small_run(tmp_path: Path, nn: Any, n_windows: int) -> PretrainSettings:
     settings = PretrainSettings(
         data=DataConfig(corpus=str(corpus), tokenizer="char"),
         train=TrainConfig(
-            steps=6, batch_size=6, threads=1, sample_every=0, eval_every=0, eval_windows=4
+            steps=6, batch_size=6, workers=1, sample_every=0, eval_every=0, eval_windows=4
         ),
         size="tiny",
         model=shape,

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from llm_explainer.training.config import TrainConfig
-from llm_explainer.training.pretrain import DataConfig, PretrainSettings, start_run
+from llm_explainer.training.pretrain import DataConfig, PretrainSettings
 from llm_explainer.training.runs.folder import RunFolder
+from llm_explainer.training.runs.run import start_run
 
 
 @pytest.mark.parametrize("fraction", [None, 0.3])
@@ -19,7 +20,7 @@ def test_a_share_of_the_text_is_kept_for_validation(tmp_path: Path, fraction: fl
     share = {} if fraction is None else {"val_fraction": fraction}
     settings = PretrainSettings(
         data=DataConfig(corpus=str(corpus), tokenizer="char", **share),
-        train=TrainConfig(steps=1, batch_size=1, threads=1),
+        train=TrainConfig(steps=1, batch_size=1, workers=1),
         size="tiny",
         model={"context_length": 16, "d_model": 16},
         backend="numpy",

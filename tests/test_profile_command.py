@@ -206,7 +206,7 @@ def test_picture(small_profile: Profile, tmp_path: Path) -> None:
 
 
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    profile(size="tiny", family="llama", batch_size=2, threads=1, seconds=0.01, out=tmp_path / "p")
+    profile(size="tiny", family="llama", batch_size=2, workers=1, seconds=0.01, out=tmp_path / "p")
     shown = capsys.readouterr().out
     for words in (*LAYERS, "elementwise", "sgemm's peak (MFU)", "profile.png"):
         assert words in shown
@@ -221,13 +221,13 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ({"size": "giant"}, "unknown model size 'giant'"),
         ({"family": "bert"}, "unknown family 'bert'"),
         ({"batch_size": 0}, "--batch-size is 0; it takes 1 or more"),
-        ({"threads": -1}, "--threads is -1; it takes 0 or more"),
-        ({"threads": 17}, "--threads is 17, but a batch of 16 windows keeps only 16 busy"),
+        ({"workers": -1}, "--workers is -1; it takes 0 or more"),
+        ({"workers": 17}, "--workers is 17, but a batch of 16 windows keeps only 16 busy"),
         ({"seconds": float("nan")}, "--seconds is nan; it takes more than 0"),
     ],
 )
 def test_bad_input(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
-    options: dict[str, Any] = {"size": "tiny", "family": "gpt2", "batch_size": 16, "threads": 0}
+    options: dict[str, Any] = {"size": "tiny", "family": "gpt2", "batch_size": 16, "workers": 0}
     with pytest.raises(ConfigError, match=message.replace("(", r"\(")):
         profile(**{**options, "seconds": 1.0, "out": tmp_path / "p", **changes})
     assert not (tmp_path / "p").exists()

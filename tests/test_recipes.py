@@ -9,7 +9,7 @@ import pytest
 from llm_explainer import load_backend
 from llm_explainer.config import SIZES, ModelConfig
 from llm_explainer.errors import ConfigError
-from llm_explainer.training import speed
+from llm_explainer.training import step_timer
 from llm_explainer.training.recipes import recipe
 from llm_explainer.training.runs.comparison import size_name
 from llm_explainer.training.step_timer import measure_speed
@@ -22,7 +22,7 @@ def test_every_size_has_a_recipe() -> None:
         assert train.steps // train.eval_every in (7, 8)
         assert last <= train.steps
     for steps in range(1, 30):
-        train = recipe("tiny", steps, seed=3)
+        train = recipe("tiny", steps=steps, seed=3)
         assert (train.steps, train.seed) == (steps, 3)
         assert train.warmup_steps < steps
     with pytest.raises(ConfigError, match="'huge'"):
@@ -45,8 +45,8 @@ def test_speed(slow: float, expected: list[int], monkeypatch: pytest.MonkeyPatch
         windows.append(len(batches[0][0]))
         now[0] += slow if len(windows) == 1 else 0.4
 
-    monkeypatch.setattr(speed, "make_train_step", lambda nn, model, train: step)
-    monkeypatch.setattr(speed.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(step_timer, "make_train_step", lambda nn, model, train: step)
+    monkeypatch.setattr(step_timer.time, "perf_counter", lambda: now[0])
     measured = measure_speed(load_backend("numpy"), config, recipe("tiny"), seconds=1.0)
     assert windows == expected
     assert measured == pytest.approx(4 * 64 / 0.4 if len(expected) > 1 else 64 / 5.0)

@@ -11,7 +11,7 @@ from llm_explainer.training.runs.folder import RunFolder
 def make_run(path, steps=()):
     folder = RunFolder(path)
     folder.create()
-    folder.write_settings({"kind": "pretrain"})
+    folder.write_record({"kind": "pretrain"})
     for step in steps:
         checkpoint = folder.checkpoint(step)
         checkpoint.mkdir()
@@ -99,22 +99,22 @@ def test_cleaning_removes_what_a_kill_left_and_nothing_else(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff", b"[" * 100_000])
-def test_damaged_settings_are_one_line(tmp_path, content):
+def test_a_damaged_record_is_one_line(tmp_path, content):
     folder = make_run(tmp_path / "run")
-    folder.settings_file.write_bytes(content)
-    with pytest.raises(CheckpointError, match="damaged") as error:
-        folder.read_settings()
+    folder.record_file.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"run\.json (is|holds) .*(damaged|a JSON object is expected)") as error:
+        folder.read_record()
     assert "\n" not in str(error.value)
 
 
-def test_settings_come_back(tmp_path):
+def test_the_record_comes_back(tmp_path):
     folder = make_run(tmp_path / "run")
-    assert folder.read_settings() == {"kind": "pretrain"}
-    assert json.loads(folder.settings_file.read_text()) == {"kind": "pretrain"}
+    assert folder.read_record() == {"kind": "pretrain"}
+    assert json.loads(folder.record_file.read_text()) == {"kind": "pretrain"}
 
 
 def test_no_run_is_one_line_that_says_what_would_do(tmp_path):
     with pytest.raises(CheckpointError, match="no run to resume"):
-        RunFolder(tmp_path).read_settings()
+        RunFolder(tmp_path).read_record()
     with pytest.raises(CheckpointError, match="no checkpoint yet"):
         make_run(tmp_path / "run").newest()

@@ -23,7 +23,7 @@ from llm_explainer.training.distributed.processes import Processes, pack, unpack
 from llm_explainer.training.distributed.same_settings import check_same_settings
 from llm_explainer.training.distributed.shared_step import SharedStep, end_work, share, work
 from llm_explainer.training.distributed.watchdog import Watchdog
-from llm_explainer.training.trainer import make_train_step
+from llm_explainer.training.train_step import make_train_step
 from llm_explainer.tree import flatten, unflatten
 
 TOLERANCE = 1e-4  # of a loss, and of a weight

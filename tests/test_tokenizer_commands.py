@@ -183,7 +183,7 @@ def test_the_command_that_it_shows_trains(command, tmp_path, tokenizer):
     (line,) = [line for line in out.splitlines() if "train_pretrain.py" in line]
     words = shlex.split(line)
     assert words[:3] == ["uv", "run", "train_pretrain.py"]
-    small = ["--size=tiny", "--steps=2", "--batch-size=2", "--threads=1", "--out=run"]
+    small = ["--size=tiny", "--steps=2", "--batch-size=2", "--workers=1", "--out=run"]
     code, _, err = command(pretrain, *words[3:], *small)
     assert (code, err) == (0, "")
     config = json.loads((tmp_path / "run" / "config.json").read_text())

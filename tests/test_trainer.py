@@ -30,7 +30,7 @@ CONFIG = TrainConfig(
     eval_windows=8,
     sample_every=6,
     checkpoint_every=3,
-    threads=2,
+    workers=2,
 )
 
 
@@ -236,7 +236,7 @@ def test_bytes_of_tokens():
         ("eval_windows", 0),
         ("keep_checkpoints", 0),
         ("init_scheme", "zeros"),
-        ("threads", -2),
+        ("workers", -2),
     ],
 )
 def test_settings_that_cannot_work_are_one_line_with_the_value(field, value):

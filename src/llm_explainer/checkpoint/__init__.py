@@ -13,11 +13,17 @@ same way under a ``model_type`` of its own, "llm_explainer". Nothing in it can r
 """
 
 from llm_explainer.checkpoint.directories import remove_leftovers
-from llm_explainer.checkpoint.loading import load_checkpoint, load_model, load_trainer_state
+from llm_explainer.checkpoint.loading import (
+    load_checkpoint,
+    load_config,
+    load_model,
+    load_trainer_state,
+)
 from llm_explainer.checkpoint.saving import save_checkpoint
 
 __all__ = [
     "load_checkpoint",
+    "load_config",
     "load_model",
     "load_trainer_state",
     "remove_leftovers",

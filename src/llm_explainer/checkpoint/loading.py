@@ -25,6 +25,7 @@ from llm_explainer.checkpoint.saving import (
 )
 from llm_explainer.checkpoint.tensors import Array, Shape, TensorFiles
 from llm_explainer.checkpoint.weights import build_model, weight_files
+from llm_explainer.config import ModelConfig
 from llm_explainer.errors import CheckpointError, LLMExplainerWarning
 from llm_explainer.tokenizer import Tokenizer, load_tokenizer
 from llm_explainer.tree import flatten
@@ -54,6 +55,17 @@ def load_checkpoint(path: str | os.PathLike[str], backend: str = "auto") -> tupl
         tokenizer = load_tokenizer(directory / TOKENIZER)
         check_vocabulary(tokenizer, model.config, directory)
     return model, tokenizer
+
+
+def load_config(path: str | os.PathLike[str]) -> ModelConfig:
+    """Return the architecture of a checkpoint; of its weights nothing is read.
+
+    Raises:
+        CheckpointError: missing, damaged, or a model that we cannot build.
+    """
+    with _reading(path) as directory:
+        verify_checksums(directory, [CONFIG])
+        return read_config(directory / CONFIG)[1]
 
 
 def load_model(path: str | os.PathLike[str], backend: str = "auto") -> Any:

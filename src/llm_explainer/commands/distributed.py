@@ -18,7 +18,7 @@ from llm_explainer.training.distributed.processes import Processes
 from llm_explainer.training.distributed.same_settings import check_same_settings
 from llm_explainer.training.distributed.shared_step import end_work, work
 from llm_explainer.training.runs.folder import RunFolder
-from llm_explainer.training.trainer import make_train_step
+from llm_explainer.training.train_step import make_train_step
 
 
 def join(backend: str, settings: dict[str, Any], folder: RunFolder) -> Processes:

@@ -14,12 +14,11 @@ from typer import Option
 
 from llm_explainer.commands.history import typed_lines
 from llm_explainer.commands.options import Options, with_options
-from llm_explainer.errors import CheckpointError, GenerationError
+from llm_explainer.errors import GenerationError
 from llm_explainer.generation import SamplingConfig
+from llm_explainer.training.runs.names import RUNS, newest_run
 
 SAMPLING = Options("How the next token is chosen", SamplingConfig, omit=("stop",))
-
-RUNS = Path("runs")
 
 
 @with_options(SAMPLING)
@@ -78,22 +77,6 @@ def generate(
         _write_one(model, tokenizer, text, sampling, echo=echo)
     else:
         _write_many(model, tokenizer, text, samples, sampling, echo=echo)
-
-
-def newest_run(folder: Path) -> Path:
-    """Return the run whose last checkpoint is the newest.
-
-    Raises:
-        CheckpointError: there is none.
-    """
-    # Following links: config.json of a run is that of its last checkpoint, if that is still there.
-    configs = [path for path in folder.glob("*/config.json") if path.exists()]
-    if not configs:
-        raise CheckpointError(
-            f"no trained model under {folder}/; train one with `uv run run_demo.py quick`, or name "
-            "a checkpoint directory"
-        )
-    return max(configs, key=lambda path: path.stat().st_mtime).parent
 
 
 def _open_session(model: Any, tokenizer: Any, sampling: SamplingConfig, text: str | None) -> None:

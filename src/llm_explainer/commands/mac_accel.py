@@ -7,13 +7,13 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
 from typer import Option
 
 from llm_explainer.commands.options import Options, with_options
 from llm_explainer.config import SIZES, ModelConfig
 from llm_explainer.errors import BackendUnavailable
 from llm_explainer.training.config import TrainConfig
+from llm_explainer.training.runs.names import RUNS, free_path
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from llm_explainer.data.corpora import Corpus
     from llm_explainer.training.pretrain import PretrainSettings
 
-RUNS = Path("runs/mac-accel")
+OUT = RUNS / "mac-accel"
 STORY_BYTES = 1_200_000  # of the endless stories; about what Shakespeare has
 EVERYTHING = 10**30  # bytes: more than any corpus has
 KEPT = ("dtype", "recompute", "micro_batch", "memory_limit_gb", "seed")
@@ -45,7 +45,7 @@ def mac_accel(
         str,
         Option(help="auto (Shakespeare, or stories when offline), a name, or the path of a text"),
     ] = "auto",
-    out: Annotated[Path, Option(help="folder of the runs, each in a folder of its own")] = RUNS,
+    out: Annotated[Path, Option(help="folder of the runs, each in a folder of its own")] = OUT,
     overwrite: Annotated[
         bool, Option("--overwrite", help="replace the run of the same settings")
     ] = False,
@@ -78,18 +78,20 @@ def mac_accel(
 
     from llm_explainer.backend import load_backend
     from llm_explainer.commands.mac_accel_report import report
-    from llm_explainer.commands.training import INTERRUPTED, report_result, train_with_view
+    from llm_explainer.commands.training import train_and_report
     from llm_explainer.console.progress import StageProgress
     from llm_explainer.data.data_size import parse_data_size
-    from llm_explainer.training.pretrain import DataConfig, PretrainSettings, start_run
+    from llm_explainer.training.pretrain import DataConfig, PretrainSettings
     from llm_explainer.training.recipes import recipe
     from llm_explainer.training.runs.folder import RunFolder
+    from llm_explainer.training.runs.run import start_run
 
     console = Console()
     chosen, notice = choose_backend(backend)
     # What cannot work is found before a download.
     ModelConfig.preset(model_size, family=family)
-    train = recipe(model_size, steps, **TRAINING.take(settings))
+    typed = TRAINING.take(settings) | ({} if steps is None else {"steps": steps})
+    train = recipe(model_size, **typed)
     nn = load_backend(chosen)
     nn.check_dtype(train.dtype)
     parse_data_size(data_size, EVERYTHING)
@@ -107,12 +109,8 @@ def mac_accel(
     with StageProgress(console) as progress:
         run = start_run(plan, folder, overwrite=overwrite, report=progress.report)
     console.print(f"[bold]3.[/] {train.steps:,} steps. {run.preflight.summary()}.")
-    result = train_with_view(run, console)
-    report_result(result, run, console)
-    if not result.finished:
-        console.print(f"continue with  uv run train_pretrain.py --resume {folder.path}")
-        raise typer.Exit(INTERRUPTED)
-    report(run, nn, console)
+    train_and_report(run, console)
+    report(run, nn, console, is_default=out == OUT)
 
 
 def choose_backend(name: str) -> tuple[str, str]:
@@ -177,5 +175,4 @@ def run_path(out: Path, plan: PretrainSettings, *, overwrite: bool) -> Path:
     if plan.train.dtype != "float32":
         parts.append(plan.train.dtype)
     name = "-".join(parts)
-    names = [name, *(f"{name}-{number}" for number in range(2, 10_000))]
-    return next(out / name for name in names if overwrite or not (out / name).exists())
+    return out / name if overwrite else free_path(out, name)

@@ -10,13 +10,12 @@ from rich.panel import Panel
 from rich.text import Text
 
 from llm_explainer.backend import load_backend
-from llm_explainer.commands.mac_accel import RUNS
 from llm_explainer.console.run_table import run_table
 from llm_explainer.generation import generate
 from llm_explainer.machine import available_memory
-from llm_explainer.training.pretrain import Run
 from llm_explainer.training.runs.comparison import FinishedRun, comparable, find_runs, read_run
 from llm_explainer.training.runs.comparison_figure import draw_comparison
+from llm_explainer.training.runs.run import Run
 from llm_explainer.training.step_timer import measure_speed
 
 PICTURE = "comparison.png"
@@ -24,8 +23,11 @@ DEVICES = {"metal": "Metal GPU", "cuda": "CUDA GPU", "cpu": "CPU"}
 SAMPLE_TOKENS, TEMPERATURE, TOP_P = 200, 0.7, 0.9
 
 
-def report(run: Run, nn: ModuleType, console: Console) -> None:
-    """Show what the model of a finished run on ``nn`` writes, and how the run compares."""
+def report(run: Run, nn: ModuleType, console: Console, *, is_default: bool) -> None:
+    """Show what the model of a finished run on ``nn`` writes, and how the run compares.
+
+    ``is_default`` says whether its folder is where the command keeps runs unless told otherwise.
+    """
     console.print("[bold]4.[/] What it writes:")
     show_sample(run, console)
     this = read_run(run.folder)
@@ -39,7 +41,7 @@ def report(run: Run, nn: ModuleType, console: Console) -> None:
     picture = run.folder.path.parent / PICTURE
     draw_comparison(runs, this, speeds, picture)
     console.print(f"picture     {picture}", soft_wrap=True)
-    suggest(run.folder.path, nn, console)
+    suggest(run.folder.path, nn, console, is_default=is_default)
 
 
 def show_sample(run: Run, console: Console) -> None:
@@ -72,7 +74,7 @@ def compare_speeds(
         return {"NumPy": this.tokens_per_s}
     speeds = {own: this.tokens_per_s}
     config, train = trainer.model.config, trainer.config
-    needed = reference.training_bytes(config, train.batch_size, train.threads)
+    needed = reference.training_bytes(config, train.batch_size, train.workers)
     if needed > available_memory():
         console.print(f"  left out: it would take {needed / 1e9:.1f} GB of memory")
         return speeds
@@ -85,17 +87,17 @@ def compare_speeds(
         else f"NumPy is {1 / ratio:.1f} times as fast"
     )
     console.print(
-        f"  {own}: {speeds[own]:,.0f} tokens/s; NumPy, {train.threads} threads: "
+        f"  {own}: {speeds[own]:,.0f} tokens/s; NumPy, {train.workers} workers: "
         f"{speeds['NumPy']:,.0f} tokens/s. [bold]{verdict}.[/]",
         highlight=False,
     )
     return speeds
 
 
-def suggest(path: Path, nn: ModuleType, console: Console) -> None:
+def suggest(path: Path, nn: ModuleType, console: Console, *, is_default: bool) -> None:
     """Say what to do next."""
     is_mlx = nn is not load_backend("numpy")
-    options = "" if path.parent == RUNS else f" --out {path.parent}"
+    options = "" if is_default else f" --out {path.parent}"
     if is_mlx and nn.device_kind() == "cpu":
         options += " --backend numpy"  # MLX's build for the CPU would take very long
     console.print("\n[bold]Next[/]")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Literal, TypeVar, get_origin, get_type_hints
 
 import typer
@@ -23,6 +23,8 @@ class Options:
     source: type
     omit: tuple[str, ...] = ()
     optional: bool = False  # every default is None, "as it is elsewhere", whatever the field's
+    elsewhere: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Fields whose default is None too, with words for ``--help`` that say what it comes to."""
 
     @property
     def names(self) -> set[str]:
@@ -36,12 +38,18 @@ class Options:
             kind = str if get_origin(hints[field.name]) is Literal else hints[field.name]
             flag = "--" + field.name.replace("_", "-")
             flags = f"{flag}/--no-{flag[2:]}" if kind is bool else flag
-            option = typer.Option(flags, help=help_of(field), rich_help_panel=self.panel)
+            option = typer.Option(
+                flags,
+                help=help_of(field),
+                rich_help_panel=self.panel,
+                show_default=self.elsewhere.get(field.name, True),
+            )
+            may_be_none = self.optional or field.name in self.elsewhere
             yield inspect.Parameter(
                 field.name,
                 inspect.Parameter.KEYWORD_ONLY,
-                default=None if self.optional else field.default,
-                annotation=Annotated[kind | None if self.optional else kind, option],
+                default=None if may_be_none else field.default,
+                annotation=Annotated[kind | None if may_be_none else kind, option],
             )
 
     def take(self, values: dict[str, Any]) -> dict[str, Any]:

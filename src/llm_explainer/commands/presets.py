@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from typing import Annotated, Any
+from typing import Annotated
 
 from typer import Option
 
 MEASURED_SIZE = "small"
+MEASURED_WINDOWS = 16
 MEASURED_SECONDS = 1.5
 
 
@@ -34,6 +34,8 @@ def presets(
     from llm_explainer.backend import load_backend
     from llm_explainer.config import SIZES, ModelConfig
     from llm_explainer.errors import ConfigError
+    from llm_explainer.training.config import TrainConfig
+    from llm_explainer.training.step_timer import measure_speed
 
     if batch_size < 1:
         raise ConfigError(f"--batch-size is {batch_size}; it takes 1 or more")
@@ -41,9 +43,11 @@ def presets(
     nn = load_backend(backend)
     configs = {size: ModelConfig.preset(size, family=family) for size in SIZES}
     with console.status(f"training {MEASURED_SIZE} for a moment to measure this machine"):
-        rate = measure_flops(nn, configs[MEASURED_SIZE])
-    threads = nn.available_cores()
-    title = f"{family} family, batches of {batch_size} windows, {threads} threads"
+        measured, train = configs[MEASURED_SIZE], TrainConfig(batch_size=MEASURED_WINDOWS)
+        speed = measure_speed(nn, measured, train, MEASURED_SECONDS)
+    rate = speed * measured.training_flops_per_token()  # floating-point operations a second
+    workers = nn.available_cores()
+    title = f"{family} family, batches of {batch_size} windows, {workers} workers"
     table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
     table.add_column("size", no_wrap=True)
     for heading in ("width", "heads", "layers", "context", "vocab", "params"):
@@ -51,7 +55,7 @@ def presets(
     table.add_column("memory", justify="right", no_wrap=True)
     table.add_column("tokens/s", justify="right", no_wrap=True)
     for size, config in configs.items():
-        memory = nn.training_bytes(config, batch_size, threads)
+        memory = nn.training_bytes(config, batch_size, workers)
         table.add_row(
             size,
             f"{config.d_model:,}",
@@ -69,23 +73,3 @@ def presets(
         f"{rate / 1e9:,.0f} billion operations a second, just measured on {MEASURED_SIZE}.",
         highlight=False,
     )
-
-
-def measure_flops(nn: Any, config: Any) -> float:
-    """Train a model of ``config`` for a moment; return floating-point operations a second."""
-    import numpy as np
-
-    from llm_explainer.batch import Batch
-
-    model = nn.GPT(config)
-    train_step = nn.TrainStep(model, nn.AdamW(model))
-    shape = (16, config.context_length)
-    tokens = np.random.default_rng(0).integers(config.vocab_size, size=shape)
-    train_step([Batch(tokens, tokens)], 1e-4)  # the first step fetches memory from the system
-    seconds: list[float] = []
-    while sum(seconds) < MEASURED_SECONDS:
-        start = time.perf_counter()
-        train_step([Batch(tokens, tokens)], 1e-4)
-        seconds.append(time.perf_counter() - start)
-    flops: float = tokens.size * config.training_flops_per_token()
-    return flops / sorted(seconds)[len(seconds) // 2]

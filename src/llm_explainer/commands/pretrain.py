@@ -9,30 +9,29 @@ import typer
 from rich.console import Console
 from typer import Option
 
+from llm_explainer.checkpoint import load_config
 from llm_explainer.commands.distributed import join, leading
 from llm_explainer.commands.options import Options, given, refuse, with_options
-from llm_explainer.commands.training import INTERRUPTED, report_result, train_with_view
+from llm_explainer.commands.training import train_and_report
 from llm_explainer.config import ModelConfig
 from llm_explainer.console.progress import StageProgress
 from llm_explainer.training.config import TrainConfig
-from llm_explainer.training.pretrain import (
-    DataConfig,
-    PretrainSettings,
-    Run,
-    resume_run,
-    start_run,
-)
+from llm_explainer.training.pretrain import DataConfig, PretrainSettings
+from llm_explainer.training.recipes import DEFAULTS, nearest_size, recipe
 from llm_explainer.training.runs.folder import RunFolder
+from llm_explainer.training.runs.run import Run, resume_run, start_run
 
 DATA = Options("Data", DataConfig)
 MODEL = Options("Model: changes to the size", ModelConfig, omit=("vocab_size",), optional=True)
-TRAINING = Options("Training", TrainConfig)
+TRAINING = Options("Training", TrainConfig, elsewhere=DEFAULTS)
 
 
 @with_options(DATA, MODEL, TRAINING)
 def pretrain(
     context: typer.Context,
-    size: Annotated[str, Option(help="named size; `run_demo.py presets` shows all")] = "small",
+    size: Annotated[
+        str, Option(help="named size; `run_demo.py presets` shows all. Decides the training too")
+    ] = "small",
     family: Annotated[str, Option(help="gpt2 or llama")] = "gpt2",
     out: Annotated[Path, Option(help="the run folder")] = Path("runs/pretrain"),
     overwrite: Annotated[bool, Option("--overwrite", help="replace the run in --out")] = False,
@@ -41,7 +40,12 @@ def pretrain(
         Option(help="continue this run exactly; beside it, --backend and --distributed"),
     ] = None,
     start_from: Annotated[
-        str | None, Option("--from", help="start a new run with this checkpoint's weights")
+        str | None,
+        Option(
+            "--from",
+            help="start a new run with this checkpoint's weights; trained as the named size is "
+            "that is nearest in parameters",
+        ),
     ] = None,
     backend: Annotated[str, Option(help="auto, numpy or mlx")] = "auto",
     distributed: Annotated[
@@ -75,23 +79,26 @@ def pretrain(
     if start_from is not None:
         fixed = {*MODEL.names, "size", "family", "init_scheme", "tokenizer", "vocab_size"}
         refuse(typed & fixed, "--from takes the model and its tokenizer from the checkpoint")
-    plan = PretrainSettings(
-        data=DataConfig(**DATA.take(settings)),
-        train=TrainConfig(**TRAINING.take(settings)),
-        size=size,
-        family=family,
-        model=MODEL.take(settings),
-        backend="mlx" if distributed and backend == "auto" else backend,
-        start_from=start_from,
-    )
+    if distributed and backend == "auto":
+        backend = "mlx"
     folder = RunFolder(out if resume is None else resume)
-    processes = join(plan.backend, context.params, folder) if distributed else None
+    processes = join(backend, context.params, folder) if distributed else None
     with leading(processes, folder):
         if resume is not None:
-            chosen = plan.backend if "backend" in typed or distributed else None
+            chosen = backend if "backend" in typed or distributed else None
             run = resume_run(folder, backend=chosen, processes=processes)
             console.print(f"resuming {resume} after step {run.trainer.step:,}")
         else:
+            trained_as = size if start_from is None else nearest_size(load_config(start_from))
+            plan = PretrainSettings(
+                data=DataConfig(**DATA.take(settings)),
+                train=recipe(trained_as, **TRAINING.take(settings)),
+                size=size,
+                family=family,
+                model=MODEL.take(settings),
+                backend=backend,
+                start_from=start_from,
+            )
             with StageProgress(console) as progress:
                 run = start_run(
                     plan, folder, overwrite=overwrite, report=progress.report, processes=processes
@@ -100,13 +107,7 @@ def pretrain(
 
 
 def finish(run: Run, console: Console) -> None:
-    """Say what training will take, train, say how it went, and what to do next."""
+    """Say what training will take, train, say how it went and what to do next."""
     console.print(run.preflight.summary(), highlight=False, soft_wrap=True)
-    result = train_with_view(run, console)
-    report_result(result, run, console)
-    if not result.finished:
-        console.print(
-            f"continue with  [bold]uv run train_pretrain.py --resume {run.folder.path}[/]"
-        )
-        raise typer.Exit(INTERRUPTED)
+    train_and_report(run, console)
     console.print(f"talk to it     [bold]uv run run_demo.py generate {run.folder.path}[/]")

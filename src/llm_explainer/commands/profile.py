@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
     from llm_explainer.profiling import Profile
 
-MAX_THREADS = 1024  # more is a slip, and each would own a copy of the gradients
+MAX_WORKERS = 1024  # more is a slip, and each would own a copy of the gradients
 
 
 def profile(
     size: Annotated[str, Option(help="a model size; see the command presets")] = "small",
     family: Annotated[str, Option(help="gpt2 or llama")] = "gpt2",
     batch_size: Annotated[int, Option(help="windows in a step")] = 16,
-    threads: Annotated[int, Option(help="shards of a batch, one core each; 0: all cores")] = 0,
+    workers: Annotated[int, Option(help="share a batch, a core for each; 0: all cores")] = 0,
     seconds: Annotated[float, Option(help="how long to measure")] = 6.0,
     out: Annotated[Path, Option(help="folder for the picture and the figures")] = Path(
         "runs/profile"
@@ -41,13 +41,13 @@ def profile(
       uv run run_demo.py profile --size medium --family llama --batch-size 8
     """
     config = ModelConfig.preset(size, family=family)
-    for name, value, low in (("batch-size", batch_size, 1), ("threads", threads, 0)):
+    for name, value, low in (("batch-size", batch_size, 1), ("workers", workers, 0)):
         if value < low:
             raise ConfigError(f"--{name} is {value}; it takes {low} or more")
-    if threads > min(batch_size, MAX_THREADS):
+    if workers > min(batch_size, MAX_WORKERS):
         raise ConfigError(
-            f"--threads is {threads}, but a batch of {batch_size} windows keeps only "
-            f"{min(batch_size, MAX_THREADS)} busy; it takes that or fewer"
+            f"--workers is {workers}, but a batch of {batch_size} windows keeps only "
+            f"{min(batch_size, MAX_WORKERS)} busy; it takes that or fewer"
         )
     if not 0 < seconds <= 3600:
         raise ConfigError(f"--seconds is {seconds:g}; it takes more than 0 and at most 3600")
@@ -66,7 +66,7 @@ def profile(
         result = profile_step(
             config,
             batch_size,
-            threads or min(cores, batch_size),
+            workers or min(cores, batch_size),
             seconds,
             on_progress=lambda done, total: bar.report("measuring", round(done), round(total)),
         )

@@ -5,20 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
 from typer import Option
+
+from llm_explainer.training.runs.names import RUNS, free_path
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from llm_explainer.training.pretrain import Run
+    from llm_explainer.training.pretrain import PretrainSettings
+    from llm_explainer.training.runs.run import Run
 
 STEPS = 4200
 N_CHECKED = 20
 N_SHOWN = 3
 STORY_TOKENS = 127
 TEMPERATURE, TOP_P = 0.7, 0.9
-RUNS = Path("runs")
 
 
 def quick(
@@ -44,15 +45,35 @@ def quick(
     """
     from rich.console import Console
 
-    from llm_explainer.commands.training import INTERRUPTED, report_result, train_with_view
+    from llm_explainer.commands.training import train_and_report
     from llm_explainer.console.progress import StageProgress
-    from llm_explainer.training.config import TrainConfig
-    from llm_explainer.training.pretrain import DataConfig, PretrainSettings, start_run
     from llm_explainer.training.runs.folder import RunFolder
+    from llm_explainer.training.runs.run import start_run
 
     console = Console()
-    folder = RunFolder(out or _free_folder())
-    settings = PretrainSettings(
+    folder = RunFolder(out or free_path(RUNS, "quick"))
+    console.print("[bold]1.[/] Stories are invented, and a tokenizer learns their words.")
+    with StageProgress(console) as progress:
+        run = start_run(
+            quick_settings(steps, seed, backend),
+            folder,
+            overwrite=overwrite,
+            report=progress.report,
+        )
+    console.print(f"[bold]2.[/] A model learns to predict the next token, {steps:,} times over.")
+    console.print(run.preflight.summary(), highlight=False, soft_wrap=True)
+    train_and_report(run, console)
+    console.print("[bold]3.[/] It tells stories of its own.")
+    _tell_stories(run, seed, console)
+    _suggest(folder.path, console)
+
+
+def quick_settings(steps: int, seed: int, backend: str) -> PretrainSettings:
+    """Return what this command trains: no recipe of a size, but what tells stories soonest."""
+    from llm_explainer.training.config import TrainConfig
+    from llm_explainer.training.pretrain import DataConfig, PretrainSettings
+
+    return PretrainSettings(
         data=DataConfig(
             corpus="stories",
             max_bytes=8_000_000,
@@ -79,25 +100,6 @@ def quick(
         ),
         backend=backend,
     )
-    console.print("[bold]1.[/] Stories are invented, and a tokenizer learns their words.")
-    with StageProgress(console) as progress:
-        run = start_run(settings, folder, overwrite=overwrite, report=progress.report)
-    console.print(f"[bold]2.[/] A model learns to predict the next token, {steps:,} times over.")
-    console.print(run.preflight.summary(), highlight=False, soft_wrap=True)
-    result = train_with_view(run, console)
-    report_result(result, run, console)
-    if not result.finished:
-        console.print(f"continue with  uv run train_pretrain.py --resume {folder.path}")
-        raise typer.Exit(INTERRUPTED)
-    console.print("[bold]3.[/] It tells stories of its own.")
-    _tell_stories(run, seed, console)
-    _suggest(folder.path, console)
-
-
-def _free_folder() -> Path:
-    """Return runs/quick, or the first of runs/quick-2, runs/quick-3, ... that is not there."""
-    names = ["quick", *(f"quick-{number}" for number in range(2, 10_000))]
-    return next(RUNS / name for name in names if not (RUNS / name).exists())
 
 
 def _tell_stories(run: Run, seed: int, console: Console) -> None:

@@ -7,16 +7,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+import typer
 from rich.console import Console
 
 from llm_explainer.console.training_view import TrainingView
-from llm_explainer.training.pretrain import Run
-from llm_explainer.training.runs.log import RunLog, read_log
-from llm_explainer.training.runs.loss_curve import draw_loss_curve
+from llm_explainer.training.runs.run import Run
 from llm_explainer.training.trainer import Trainer, TrainResult
 
 INTERRUPTED = 130
 """Exit code of a program that Ctrl-C ended, as shells have it."""
+
+
+def train_and_report(run: Run, console: Console) -> None:
+    """Train in front of a person, and say how it went.
+
+    Raises:
+        Exit: Ctrl-C ended it; how to go on has been said.
+        LLMExplainerError: as ``Trainer.train``.
+    """
+    result = train_with_view(run, console)
+    report_result(result, run, console)
+    if not result.finished:
+        again = f"uv run train_pretrain.py --resume {run.folder.path}"
+        console.print(f"continue with  [bold]{again}[/]")
+        raise typer.Exit(INTERRUPTED)
 
 
 def train_with_view(run: Run, console: Console) -> TrainResult:
@@ -25,19 +39,10 @@ def train_with_view(run: Run, console: Console) -> TrainResult:
     Raises:
         LLMExplainerError: as ``Trainer.train``.
     """
-    trainer, folder = run.trainer, run.folder
-    log = RunLog(folder.log_file, first_step=trainer.step)
-    view = TrainingView(
-        console, str(folder.path), run.description, trainer.config.steps, trainer.step
-    )
-    trainer.observers = [log, view]
-    with stop_on_interrupt(trainer):
-        try:
-            with view:
-                return trainer.train()
-        finally:
-            log.close()
-            draw_loss_curve(read_log(folder.log_file), folder.curve_file, folder.path.name)
+    trainer, title = run.trainer, str(run.folder.path)
+    view = TrainingView(console, title, run.description, trainer.config.steps, trainer.step)
+    with stop_on_interrupt(trainer), view:
+        return run.train([view])
 
 
 @contextmanager

@@ -16,7 +16,7 @@ class Batches(Protocol):
     """Batches as pure functions of their number, so that a resumed run sees the same ones."""
 
     def training(self, index: int) -> Batch:
-        """Return micro-batch ``index``, counted from 0 over the whole run."""
+        """Return batch ``index``, counted from 0 over the whole run; a step may take several."""
 
     def validation(self, max_windows: int | None = None) -> Iterator[Batch]:
         """Yield all validation batches, or a fixed sample of ``max_windows`` windows."""
@@ -61,7 +61,7 @@ class WindowBatches:
         next(self.validation(1))
 
     def training(self, index: int) -> Batch:
-        """Return micro-batch ``index``: (B, T), (B, T), no mask."""
+        """Return batch ``index``: (B, T), (B, T), no mask."""
         inputs, targets = random_windows(
             self._tokens,
             self._config.batch_size,

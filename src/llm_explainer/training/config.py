@@ -21,7 +21,8 @@ Precision = Literal["float32", "bfloat16"]
 class TrainConfig:
     """Everything that decides what a run computes, but for the model and the data.
 
-    A period (``*_every``) is in steps; 0 means never, but for the end of the run.
+    A period (``*_every``) is in steps; 0 means never, but for the end of the run. What suits a
+    named size is in ``recipes.py``, which the commands go by.
 
     Raises:
         ConfigError: a value that cannot work.
@@ -42,19 +43,21 @@ class TrainConfig:
     )
     optimizer: OptimizerName = setting("adamw", "adamw, muon (fewer steps, each dearer) or sgd")
     beta1: float = setting(0.9, "AdamW's memory of the gradient; SGD's momentum")
-    beta2: float = setting(0.95, "AdamW's memory of the squared gradient")
+    beta2: float = setting(0.99, "AdamW's memory of the squared gradient")
     eps: float = setting(1e-8, "added to AdamW's divisor")
     weight_decay: float = setting(0.1, "shrinks matrices; never biases and norms")
     clip_norm: float = setting(1.0, "largest norm of a step's gradient; 0 never clips")
     seed: int = setting(0, "fixes initial weights, batches and dropout")
     init_scheme: InitScheme = setting("normal", "normal or truncated_normal initial weights")
     eval_every: int = setting(100, "steps between evaluations")
-    eval_windows: int = setting(256, "windows in an evaluation; the last one takes all")
+    eval_windows: int = setting(64, "windows in an evaluation; the last one takes all")
     sample_every: int = setting(200, "steps between samples of the model's writing")
     sample_prompt: str = setting("", "what samples continue; empty starts a new document")
     checkpoint_every: int = setting(200, "steps between checkpoints")
     keep_checkpoints: int = setting(2, "newest checkpoints kept, beside the best")
-    threads: int = setting(0, "shards of a batch, one thread each; 0: one a processor")
+    workers: int = setting(
+        0, "share a batch, each a process (a thread where there is no fork); 0: one a processor"
+    )
     dtype: Precision = setting(
         "float32", "float32, or bfloat16 (MLX only): half the memory of what is kept, rounded more"
     )
@@ -70,7 +73,7 @@ class TrainConfig:
         for field in ("steps", "batch_size", "accumulate", "eval_windows", "keep_checkpoints"):
             self._require(field, int, at_least=1)
         periods = ("eval_every", "sample_every", "checkpoint_every")
-        for field in (*periods, "warmup_steps", "seed", "threads", "micro_batch"):
+        for field in (*periods, "warmup_steps", "seed", "workers", "micro_batch"):
             self._require(field, int, at_least=0)
         for field in ("learning_rate", "eps"):
             self._require(field, float, above=0)

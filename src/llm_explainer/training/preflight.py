@@ -8,27 +8,13 @@ that is decided here, how many windows are worked through at once, is recorded w
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
 
-import numpy as np
-
-from llm_explainer.batch import Batch
 from llm_explainer.config import ModelConfig
 from llm_explainer.errors import ConfigError
 from llm_explainer.training.config import TrainConfig
-from llm_explainer.training.trainer import make_train_step
-
-FIRST_FLOPS, FIRST_TOKENS = 2e9, 64
-"""Size of the first step that is timed: a fraction of a second, unless the model is very large."""
-
-ENOUGH_S = 0.2
-"""A step of this length is long enough to be timed; shorter ones are doubled, or repeated."""
-
-WARM_S = 1.0
-"""After so long a step, what its beginning took for memory and compiling no longer counts."""
+from llm_explainer.training.step_timer import measure_step
 
 FORWARD_SHARE = 1 / 3
 """An evaluation's part of a training step: its forward pass, and none of the two behind it."""
@@ -69,7 +55,7 @@ def preflight(
     Args:
         nn: the backend
         model: what is trained
-        train: how; its ``threads`` are known, and a ``micro_batch`` of 0 is for us to choose
+        train: how; its ``workers`` are known, and a ``micro_batch`` of 0 is for us to choose
         first_step: updates that are done already
         n_processes: that share every batch
 
@@ -97,58 +83,6 @@ def preflight(
     )
 
 
-def measure_step(nn: ModuleType, model: ModelConfig, train: TrainConfig, n_windows: int) -> float:
-    """Return the seconds that a training step on ``n_windows`` takes on this machine.
-
-    A model of zeros is trained for a moment: what it computes takes as long. Where a whole step
-    would be too long to wait for, it is a line through two shorter ones.
-    """
-    step = make_train_step(nn, nn.GPT(model, init_scheme="zeros"), train)
-    shape = n_windows, model.context_length
-    whole = n_windows, model.context_length
-    flops = model.training_flops_per_token()
-    shape = whole
-    while (n := math.prod(shape)) > FIRST_TOKENS and n * flops > FIRST_FLOPS:
-        shape = _halved(shape)
-    n_before, before_s = 0, 0.0
-    n_tokens, seconds = math.prod(shape), _time(step, shape)
-    while shape != whole and (seconds < ENOUGH_S or not n_before):
-        n_before, before_s = n_tokens, seconds
-        shape = _doubled(shape, whole)
-        n_tokens, seconds = math.prod(shape), _time(step, shape)
-    if shape == whole:
-        return seconds
-    # The update takes its time for few tokens and for many; only the rest grows with them.
-    token_s = max(seconds - before_s, 0.0) / (n_tokens - n_before)
-    return seconds + token_s * (math.prod(whole) - n_tokens)
-
-
-def _halved(shape: tuple[int, int]) -> tuple[int, int]:
-    """Return a batch (B, T) with half the tokens: half the windows, then half of one."""
-    n_windows, n_tokens = shape
-    return (n_windows // 2, n_tokens) if n_windows > 1 else (1, n_tokens // 2)
-
-
-def _doubled(shape: tuple[int, int], whole: tuple[int, int]) -> tuple[int, int]:
-    """Return a batch (B, T) with twice the tokens, and no more than the whole one has."""
-    if shape[1] < whole[1]:
-        return shape[0], min(2 * shape[1], whole[1])
-    return min(2 * shape[0], whole[0]), shape[1]
-
-
-def _time(step: Any, shape: tuple[int, int]) -> float:
-    """Return the seconds of a step on zeros (B, T), once memory is there and all is compiled."""
-    tokens = np.zeros(shape, np.int64)
-    times: list[float] = []
-    while len(times) < 2 or sum(times) < ENOUGH_S:
-        start = time.perf_counter()
-        step([Batch(tokens, tokens)], 0.0)
-        times.append(time.perf_counter() - start)
-        if times[-1] > WARM_S:
-            break
-    return min(times)
-
-
 def _fitting_windows(
     nn: ModuleType, model: ModelConfig, train: TrainConfig, n_rows: int, limit: int
 ) -> int:
@@ -173,7 +107,7 @@ def _advice(nn: ModuleType, model: ModelConfig, train: TrainConfig, n_rows: int,
     for n_windows in range(min(train.micro_batch, n_rows), 0, -1):
         if _needed(nn, model, train, n_windows) <= limit:
             return f"close other programs, or use --micro-batch {n_windows}"
-    recomputing = nn.training_bytes(model, 1, train.threads, dtype=train.dtype, recompute=True)
+    recomputing = nn.training_bytes(model, 1, train.workers, dtype=train.dtype, recompute=True)
     if not train.recompute and recomputing <= limit:
         return f"--recompute would take about {_gigabytes(recomputing)}"
     return "use a smaller --size or a shorter --context-length"
@@ -181,7 +115,7 @@ def _advice(nn: ModuleType, model: ModelConfig, train: TrainConfig, n_rows: int,
 
 def _needed(nn: ModuleType, model: ModelConfig, train: TrainConfig, n_windows: int) -> int:
     n_bytes: int = nn.training_bytes(
-        model, n_windows, train.threads, dtype=train.dtype, recompute=train.recompute
+        model, n_windows, train.workers, dtype=train.dtype, recompute=train.recompute
     )
     return n_bytes
 

@@ -1,20 +1,19 @@
-"""From a corpus to a trainer that is ready to go: tokenizer, token files, model, run folder."""
+"""Pre-training as a kind of run: from a corpus to a tokenizer, token files, windows of them."""
 
 from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from llm_explainer.backend import load_backend
-from llm_explainer.checkpoint import load_checkpoint, load_model
+from llm_explainer.checkpoint import load_checkpoint
 from llm_explainer.config import ModelConfig
 from llm_explainer.data.corpora import VALIDATION_FRACTION, Text, load_corpus
 from llm_explainer.data.token_files import check_ids, open_tokens, write_tokens
-from llm_explainer.errors import CheckpointError, ConfigError
+from llm_explainer.errors import ConfigError
 from llm_explainer.settings import setting
 from llm_explainer.tokenizer import (
     END_OF_TEXT,
@@ -27,14 +26,8 @@ from llm_explainer.tokenizer import (
 )
 from llm_explainer.training.batches import WindowBatches
 from llm_explainer.training.config import TrainConfig
-from llm_explainer.training.distributed.processes import Processes
-from llm_explainer.training.events import Observer
-from llm_explainer.training.preflight import Preflight, preflight
 from llm_explainer.training.runs.folder import RunFolder
-from llm_explainer.training.trainer import Trainer
-
-Report = Callable[[str, int, int | None], None]
-"""Called with a stage's name, what is done and what there is in all (None where not known)."""
+from llm_explainer.training.runs.kinds import Prepared, Report
 
 TOKENIZER_KINDS = ("bpe", "char", "word")
 TOKENIZER_BYTES = 20_000_000
@@ -73,6 +66,8 @@ class DataConfig:
 class PretrainSettings:
     """Everything that decides a run. ``model`` leaves out ``vocab_size``: the tokenizer knows."""
 
+    kind: ClassVar[str] = "pretrain"
+
     data: DataConfig
     train: TrainConfig
     size: str = "small"
@@ -81,123 +76,54 @@ class PretrainSettings:
     backend: str = "auto"
     start_from: str | None = None  # a checkpoint whose weights and tokenizer to start with
 
+    def own_record(self) -> dict[str, Any]:
+        """Return what ``run.json`` is to hold of these settings beside model and training."""
+        return {"data": dataclasses.asdict(self.data), "start_from": self.start_from}
 
-@dataclass(frozen=True)
-class Run:
-    """A trainer in its folder, one line that says what it trains, and what that will take."""
+    def load(self) -> Callable[[RunFolder, Report], Prepared]:
+        """Check the shape of the model, and load the checkpoint that the run starts from.
 
-    trainer: Trainer
-    folder: RunFolder
-    description: str
-    preflight: Preflight
+        What is returned puts token files into a folder.
 
+        Raises:
+            LLMExplainerError: a model that cannot be, a checkpoint that cannot be read.
+        """
+        preset = ModelConfig.preset(self.size, family=self.family, **self.model)
+        model, known = None, None
+        if self.start_from is not None:
+            model, known = load_checkpoint(self.start_from, self.backend)
 
-def start_run(
-    settings: PretrainSettings,
-    folder: RunFolder,
-    *,
-    overwrite: bool = False,
-    observers: Sequence[Observer] = (),
-    report: Report = lambda stage, done, total: None,
-    processes: Processes | None = None,
-) -> Run:
-    """Prepare a new run in ``folder``.
+        def prepare(folder: RunFolder, report: Report) -> Prepared:
+            tokenizer, corpus = _prepare_data(self.data, preset.vocab_size, known, folder, report)
+            if model is not None:
+                return Prepared(corpus, tokenizer, model.config, model)
+            vocab_size = tokenizer.vocab_size if tokenizer else self.data.vocab_size
+            if vocab_size is None:
+                vocab_size = preset.vocab_size
+            config = dataclasses.replace(preset, vocab_size=vocab_size)
+            return Prepared(corpus, tokenizer, config)
 
-    Raises:
-        LLMExplainerError: settings, corpus, token files or folder that cannot work. A folder that
-            holds another run is left as it is unless ``overwrite``.
-    """
-    nn = load_backend(settings.backend)
-    nn.check_dtype(settings.train.dtype)
-    preset = ModelConfig.preset(settings.size, family=settings.family, **settings.model)
-    start = load_checkpoint(settings.start_from, settings.backend) if settings.start_from else None
-    folder.create(overwrite=overwrite)
-    try:
-        tokenizer, source = _prepare_data(
-            settings.data, preset.vocab_size, start[1] if start else None, folder, report
+        return prepare
+
+    @staticmethod
+    def open_batches(
+        folder: RunFolder, config: ModelConfig, train: TrainConfig, tokenizer: Tokenizer | None
+    ) -> WindowBatches:
+        """Return windows of the folder's token files.
+
+        Raises:
+            LLMExplainerError: token files that are missing, damaged, too short or not this model's.
+        """
+        train_tokens, validation_tokens = (open_tokens(path) for path in _token_files(folder))
+        for tokens in (train_tokens, validation_tokens):
+            check_ids(tokens, config.vocab_size)
+        return WindowBatches(
+            train_tokens,
+            validation_tokens,
+            config.context_length,
+            train,
+            tokenizer.end_of_text if tokenizer else None,
         )
-        train = settings.train
-        vocab_size = tokenizer.vocab_size if tokenizer else settings.data.vocab_size
-        if vocab_size is None:
-            vocab_size = preset.vocab_size
-        config = start[0].config if start else dataclasses.replace(preset, vocab_size=vocab_size)
-        train = dataclasses.replace(train, threads=train.threads or nn.available_cores())
-        # Before the model is made: for a moment, the one that is measured takes the memory of it.
-        n_processes = 1 if processes is None else processes.size
-        forecast = preflight(nn, config, train, n_processes=n_processes)
-        train = dataclasses.replace(train, micro_batch=forecast.micro_batch)
-        model = start[0] if start else nn.GPT(config, train.seed, train.init_scheme)
-        record = {
-            "kind": "pretrain",
-            "backend": nn.__name__.rpartition(".")[2].removesuffix("_backend"),
-            "corpus": source,
-            "data": dataclasses.asdict(settings.data),
-            "start_from": settings.start_from,
-            "model": model.config.to_dict(),
-            "train": train.to_dict(),
-        }
-        batches = _open_batches(folder, model.config, train, tokenizer)
-        trainer = Trainer(nn, model, tokenizer, batches, train, folder, observers, processes)
-        folder.write_settings(record)
-    except BaseException:  # Ctrl-C too
-        folder.give_back()
-        raise
-    return Run(trainer, folder, describe(record, processes), forecast)
-
-
-def resume_run(
-    folder: RunFolder,
-    observers: Sequence[Observer] = (),
-    *,
-    backend: str | None = None,
-    processes: Processes | None = None,
-) -> Run:
-    """Continue the run in ``folder`` exactly where its newest checkpoint stands.
-
-    ``backend`` names another than the run began with; sums are then rounded otherwise, as they are
-    with another number of ``processes``.
-
-    Raises:
-        LLMExplainerError: no run, or one that is damaged; a backend that this machine lacks.
-    """
-    record = folder.read_settings()
-    newest = folder.newest()
-    if backend is not None:
-        record["backend"] = backend
-    try:
-        train, backend = TrainConfig(**record["train"]), record["backend"]
-        # Runs that were recorded without one had batches in one piece.
-        train = dataclasses.replace(train, micro_batch=train.micro_batch or train.batch_size)
-        description = describe(record, processes)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{folder.settings_file} is damaged: {error}") from error
-    nn = load_backend(backend)
-    model = load_model(newest, backend)
-    has_tokenizer = (newest / "tokenizer.json").exists()  # token files may come without one
-    tokenizer = load_tokenizer(newest / "tokenizer.json") if has_tokenizer else None
-    batches = _open_batches(folder, model.config, train, tokenizer)
-    trainer = Trainer(nn, model, tokenizer, batches, train, folder, observers, processes)
-    trainer.resume()
-    n_processes = 1 if processes is None else processes.size
-    forecast = preflight(nn, model.config, train, first_step=trainer.step, n_processes=n_processes)
-    return Run(trainer, folder, description, forecast)
-
-
-def describe(record: dict[str, Any], processes: Processes | None = None) -> str:
-    """Return a run's settings in one line, for people."""
-    config = ModelConfig(**record["model"])
-    family = config.family or "custom"
-    n_parameters = config.count_parameters() / 1e6
-    backend, train = record["backend"], TrainConfig(**record["train"])
-    if backend == "numpy":  # MLX schedules its own work
-        backend += f", {train.threads} threads"
-    if train.dtype != "float32":
-        backend += f", {train.dtype}"
-    if train.recompute:
-        backend += ", recomputing"
-    if processes is not None:
-        backend += f", {processes.size} processes"
-    return f"{family}, {n_parameters:.2f} M parameters, {record['corpus']}, {backend}"
 
 
 def _prepare_data(
@@ -272,21 +198,6 @@ def _first_bytes(text: Text, limit: int) -> Iterator[str]:
         n_bytes += len(piece.encode())
         if n_bytes >= limit:
             return
-
-
-def _open_batches(
-    folder: RunFolder, config: ModelConfig, train: TrainConfig, tokenizer: Tokenizer | None
-) -> WindowBatches:
-    train_tokens, validation_tokens = (open_tokens(path) for path in _token_files(folder))
-    for tokens in (train_tokens, validation_tokens):
-        check_ids(tokens, config.vocab_size)
-    return WindowBatches(
-        train_tokens,
-        validation_tokens,
-        config.context_length,
-        train,
-        tokenizer.end_of_text if tokenizer else None,
-    )
 
 
 def _token_files(folder: RunFolder) -> tuple[Path, Path]:

@@ -1,10 +1,14 @@
-"""How a model of each size is trained when nobody says how."""
+"""How a model of each size is trained when nobody says how.
+
+The recipe stands over the defaults of ``TrainConfig``, and what a person typed stands over both.
+"""
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
-from llm_explainer.config import SIZES
+from llm_explainer.config import SIZES, ModelConfig
 from llm_explainer.errors import ConfigError
 from llm_explainer.training.config import TrainConfig
 
@@ -31,28 +35,47 @@ RECIPES = {
 }
 
 
-def recipe(size: str, steps: int | None = None, **settings: Any) -> TrainConfig:
-    """Return how a named size is trained: in ``steps`` updates, or as many as are usual for it.
-
-    ``settings`` are other fields of the result.
+def recipe(size: str, **typed: Any) -> TrainConfig:
+    """Return how a named size is trained; ``typed`` are fields of the result that are given.
 
     Raises:
         ConfigError: no such size, or a setting that cannot work.
     """
     if size not in RECIPES:
         raise ConfigError(f"unknown model size {size!r}; choose one of {', '.join(SIZES)}")
-    usual = RECIPES[size]
-    n_steps = usual.steps if steps is None else steps
+    usual = RECIPES[size]._asdict()
+    n_steps: int = typed.get("steps", RECIPES[size].steps)
     period = max(1, -(-n_steps // N_EVALUATIONS))  # rounded up: the last evaluation is at the end
-    return TrainConfig(
-        **settings,
-        steps=n_steps,
-        batch_size=usual.batch_size,
-        learning_rate=usual.learning_rate,
-        warmup_steps=min(100, max(0, n_steps // 10)),
-        beta2=0.99,
-        eval_every=period,
-        eval_windows=64,
-        sample_every=2 * period,
-        checkpoint_every=4 * period,
-    )
+    settings = {
+        **usual,
+        "warmup_steps": min(100, max(0, n_steps // 10)),
+        "eval_every": period,
+        "sample_every": 2 * period,
+        "checkpoint_every": 4 * period,
+    }
+    return TrainConfig(**{**settings, **typed})
+
+
+def nearest_size(model: ModelConfig) -> str:
+    """Return the named size whose number of parameters is nearest to a model's, by their ratio."""
+    n = model.count_parameters()
+
+    def distance(size: str) -> float:
+        return abs(math.log(n / ModelConfig.preset(size).count_parameters()))
+
+    return min(SIZES, key=distance)
+
+
+def _range(field: str) -> str:
+    values = [getattr(usual, field) for usual in RECIPES.values()]
+    return f"by size: {min(values):g} to {max(values):g}"
+
+
+DEFAULTS = {
+    **{field: _range(field) for field in Recipe._fields},
+    "warmup_steps": "a tenth of steps, 100 at most",
+    "eval_every": "an eighth of steps",
+    "sample_every": "a quarter of steps",
+    "checkpoint_every": "half of steps",
+}
+"""What a recipe sets, and to what, in words for ``--help``."""

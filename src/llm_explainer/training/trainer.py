@@ -21,12 +21,13 @@ from llm_explainer.tokenizer.base import Tokenizer
 from llm_explainer.training.batches import Batches
 from llm_explainer.training.config import TrainConfig
 from llm_explainer.training.diagnosis import first_non_finite
-from llm_explainer.training.distributed.processes import Group, Processes
+from llm_explainer.training.distributed.processes import Processes
 from llm_explainer.training.distributed.shared_step import SharedStep
 from llm_explainer.training.evaluation import Evaluation, evaluate, token_byte_lengths
 from llm_explainer.training.events import Evaluated, Event, Observer, Sampled, Saved, StepDone
 from llm_explainer.training.runs.folder import RunFolder
 from llm_explainer.training.schedule import learning_rate
+from llm_explainer.training.train_step import make_train_step
 
 SAMPLE_TOKENS = 120
 
@@ -232,36 +233,5 @@ class Trainer:
             observer(event)
 
 
-def make_train_step(
-    nn: ModuleType, model: Any, config: TrainConfig, group: Group | None = None
-) -> Any:
-    """Return a backend's training step for ``model``, with an optimizer, as ``config`` says.
-
-    ``group`` are the processes that make it together, as ``nn.connect`` returns them.
-    """
-    return nn.TrainStep(
-        model,
-        _make_optimizer(nn, model, config),
-        clip_norm=config.clip_norm,
-        threads=config.threads,
-        micro_batch=config.micro_batch,
-        dtype=config.dtype,
-        recompute=config.recompute,
-        group=group,
-    )
-
-
 def _is_due(step: int, period: int) -> bool:
     return period > 0 and step % period == 0
-
-
-def _make_optimizer(nn: ModuleType, model: Any, config: TrainConfig) -> Any:
-    if config.optimizer == "sgd":
-        return nn.SGD(model, momentum=config.beta1, weight_decay=config.weight_decay)
-    kind = nn.Muon if config.optimizer == "muon" else nn.AdamW
-    return kind(
-        model,
-        betas=(config.beta1, config.beta2),
-        eps=config.eps,
-        weight_decay=config.weight_decay,
-    )

@@ -47,7 +47,7 @@ class SharedStep:
         self._others_are_set_up = False
 
     def __call__(
-        self, micro_batches: Sequence[Batch], learning_rate: float, dropout_seed: Sequence[int] = ()
+        self, batches: Sequence[Batch], learning_rate: float, dropout_seed: Sequence[int] = ()
     ) -> Any:
         """Update every process's model once with the mean loss over all tokens.
 
@@ -59,10 +59,10 @@ class SharedStep:
             "do": "step",
             "learning_rate": learning_rate,
             "dropout_seed": list(dropout_seed),
-            "masked": [batch.mask is not None for batch in micro_batches],
+            "masked": [batch.mask is not None for batch in batches],
         }
-        self._processes.tell(words, _as_arrays(micro_batches))
-        return _take_step(self._processes, self._step, words, micro_batches)
+        self._processes.tell(words, _as_arrays(batches))
+        return _take_step(self._processes, self._step, words, batches)
 
     def evaluate(self, batch: Batch) -> tuple[float, float]:
         """Return the loss summed over the targets that count, in nats, and their number.

@@ -15,6 +15,7 @@ from llm_explainer.config import SIZES, ModelConfig
 from llm_explainer.errors import LLMExplainerError
 from llm_explainer.training.runs.folder import RunFolder
 from llm_explainer.training.runs.log import read_log
+from llm_explainer.training.runs.record import RunRecord
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ def comparable(run: FinishedRun, others: list[FinishedRun]) -> list[FinishedRun]
 def read_run(folder: RunFolder) -> FinishedRun | None:
     """Return what a run was and reached, or None where it did not finish or cannot be read."""
     try:
-        record, events = folder.read_settings(), read_log(folder.log_file)
+        record = RunRecord.from_dict(folder.read_record(), folder.record_file)
+        events = read_log(folder.log_file)
         final = [e for e in events if e["event"] == "evaluation" and e["whole"]]
         if not final or final[-1]["bits_per_byte"] is None:
             return None
@@ -73,9 +75,9 @@ def read_run(folder: RunFolder) -> FinishedRun | None:
 
 
 def _summarize(
-    path: Path, record: dict[str, Any], events: list[dict[str, Any]], final: dict[str, Any]
+    path: Path, record: RunRecord, events: list[dict[str, Any]], final: dict[str, Any]
 ) -> FinishedRun:
-    config, data = ModelConfig(**record["model"]), record["data"]
+    config, data = record.model, record.own["data"]
     steps = [event for event in events if event["event"] == "step"]
     trained, curve = 0, []
     for event in events:
@@ -90,8 +92,8 @@ def _summarize(
         family=config.family or "custom",
         n_parameters=config.count_parameters(),
         train_bytes=data["train_bytes"],
-        dtype=record["train"].get("dtype", "float32"),
-        backend=record["backend"],
+        dtype=record.train.dtype,
+        backend=record.backend,
         steps=final["step"],
         loss=float(final["loss"]),
         bits_per_byte=float(final["bits_per_byte"]),

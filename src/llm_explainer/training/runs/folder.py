@@ -1,8 +1,8 @@
 """The folder of a run: its settings, its log, its checkpoints.
 
     runs/stories/
-        run.json              settings: what the run computes
-        data/                 train.npy, validation.npy: token files
+        run.json              the record: settings that decide what the run computes
+        data/                 what it trains on; for pre-training train.npy, validation.npy
         log.jsonl, loss.png   history
         step-000400/          a checkpoint, which is a Hugging Face model directory
         last, best            links to checkpoints
@@ -18,10 +18,10 @@ import contextlib
 import json
 import re
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
+from llm_explainer.checkpoint.json_files import read_object
 from llm_explainer.errors import CheckpointError
 from llm_explainer.files import write_atomically
 
@@ -36,7 +36,7 @@ class RunFolder:
         self.path = Path(path)
 
     @property
-    def settings_file(self) -> Path:
+    def record_file(self) -> Path:
         """What the run computes; its presence makes a folder a run."""
         return self.path / "run.json"
 
@@ -64,9 +64,10 @@ class RunFolder:
         try:
             if self.path.exists() and any(self.path.iterdir()):
                 self._clear(overwrite)
-            self.data_folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.path):
-                pass  # an unwritable folder is found now, not after the first hour of training
+            self.path.mkdir(parents=True, exist_ok=True)
+            # An unwritable folder is found now, too, not after the first hour of training.
+            self._unfinished.touch()
+            self.data_folder.mkdir()
         except OSError as error:
             raise CheckpointError(
                 f"cannot write run folder {self.path}: {error.strerror or error}; "
@@ -77,7 +78,7 @@ class RunFolder:
         if self._is_unfinished():
             shutil.rmtree(self.path)
             return
-        if not self.settings_file.is_file():
+        if not self.record_file.is_file():
             raise CheckpointError(
                 f"{self.path} holds files that are not a run's; choose a new or empty folder"
             )
@@ -104,37 +105,41 @@ class RunFolder:
         if self._replaced.exists():
             self._replaced.rename(self.path)
 
-    def _is_unfinished(self) -> bool:
-        """Whether this is what a failed preparation leaves: token files and nothing else."""
-        if {entry.name for entry in self.path.iterdir()} != {"data"}:
-            return False
-        made_here = {"train.npy", "validation.npy"}
-        return all(e.name in made_here or e.suffix == ".tmp" for e in self.data_folder.iterdir())
+    @property
+    def _unfinished(self) -> Path:
+        """Marks a folder that is being prepared, or whose preparation was killed."""
+        return self.path / ".unfinished"
 
-    def write_settings(self, settings: dict[str, Any]) -> None:
+    def _is_unfinished(self) -> bool:
+        """Whether this is what a killed preparation leaves: data, and no record of a run yet."""
+        if not self._unfinished.exists():
+            return False
+        half = f".{self.record_file.name}."
+        made_here = {"data", self._unfinished.name}
+        return all(e.name in made_here or e.name.startswith(half) for e in self.path.iterdir())
+
+    def write_record(self, record: dict[str, Any]) -> None:
         """Write run.json: from here on this is the run, and one that it replaces is gone."""
-        write_atomically(self.settings_file, (json.dumps(settings, indent=2) + "\n").encode())
+        write_atomically(self.record_file, (json.dumps(record, indent=2) + "\n").encode())
+        self._unfinished.unlink(missing_ok=True)
         if self._replaced.exists():
             shutil.rmtree(self._replaced)
 
-    def read_settings(self) -> dict[str, Any]:
-        """Return what ``write_settings`` wrote.
+    def read_record(self) -> dict[str, Any]:
+        """Return what ``write_record`` wrote.
 
         Raises:
             CheckpointError: no run here, or a damaged run.json.
         """
-        if not self.settings_file.is_file():
+        if not self.record_file.is_file():
             raise CheckpointError(
                 f"{self.path} holds no run to resume (it has no run.json); "
                 "start one with train_pretrain.py --out"
             )
         try:
-            settings = json.loads(self.settings_file.read_bytes())
-        except (OSError, ValueError, RecursionError) as error:
-            raise CheckpointError(f"{self.settings_file} is damaged: {error}") from error
-        if not isinstance(settings, dict):
-            raise CheckpointError(f"{self.settings_file} is damaged: it holds no JSON object")
-        return settings
+            return read_object(self.record_file)
+        except OSError as error:
+            raise CheckpointError(f"{self.record_file} cannot be read: {error}") from error
 
     def steps(self) -> list[int]:
         """Return the steps that have a checkpoint, lowest first."""
