@@ -102,7 +102,9 @@ def test_cleaning_removes_what_a_kill_left_and_nothing_else(tmp_path):
 def test_a_damaged_record_is_one_line(tmp_path, content):
     folder = make_run(tmp_path / "run")
     folder.record_file.write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"run\.json (is|holds) .*(damaged|a JSON object is expected)") as error:
+    with pytest.raises(
+        CheckpointError, match=r"run\.json (is|holds) .*(damaged|a JSON object is expected)"
+    ) as error:
         folder.read_record()
     assert "\n" not in str(error.value)
 
