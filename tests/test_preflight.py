@@ -18,6 +18,7 @@ from small_models import FAMILIES, random_tokens, small_config
 from llm_explainer import machine, numpy_backend
 from llm_explainer.batch import Batch
 from llm_explainer.errors import ConfigError
+from llm_explainer.model_spec import ModelSpec
 from llm_explainer.training import preflight as module
 from llm_explainer.training import step_timer
 from llm_explainer.training.config import TrainConfig
@@ -45,7 +46,7 @@ def limited(nn: Any, n_windows: int, **changes: Any) -> TrainConfig:
     """Return a config whose memory limit is just enough for ``n_windows`` at a time."""
     changes = {"workers": 1, **changes}
     kind = {"dtype": changes.get("dtype", "float32"), "recompute": changes.get("recompute", False)}
-    needed = nn.training_bytes(small_config(), n_windows, 1, **kind)
+    needed = nn.training_bytes(ModelSpec(small_config()), n_windows, 1, **kind)
     return dataclasses.replace(TRAIN, memory_limit_gb=(needed + 10) / 1e9, **changes)
 
 
@@ -58,7 +59,7 @@ def limited(nn: Any, n_windows: int, **changes: Any) -> TrainConfig:
 def test_parts_are_as_large_as_fit_and_alike(nn: Any, batch_size: int, fitting: int) -> None:
     train = limited(nn, fitting, batch_size=batch_size)
     limit = nn.claim_memory(train.memory_limit_gb)
-    size = module._fitting_windows(nn, small_config(), train, batch_size, limit)
+    size = module._fitting_windows(nn, ModelSpec(small_config()), train, batch_size, limit)
     n_parts = math.ceil(batch_size / size)
     assert size <= fitting
     assert n_parts == math.ceil(batch_size / min(fitting, batch_size))  # no more than it takes
@@ -68,9 +69,9 @@ def test_parts_are_as_large_as_fit_and_alike(nn: Any, batch_size: int, fitting: 
 @pytest.mark.usefixtures("instant")
 @each_backend
 def test_what_fits_stays_whole(nn: Any) -> None:
-    forecast = preflight(nn, small_config(), TRAIN)
+    forecast = preflight(nn, ModelSpec(small_config()), TRAIN)
     assert (forecast.micro_batch, forecast.batch_size) == (16, 16)
-    assert forecast.memory_bytes == nn.training_bytes(small_config(), 16, 1)
+    assert forecast.memory_bytes == nn.training_bytes(ModelSpec(small_config()), 16, 1)
     assert "parts" not in forecast.summary()
     assert 1e8 < forecast.limit_bytes <= 2 * machine.available_memory() + 1e9
 
@@ -78,7 +79,7 @@ def test_what_fits_stays_whole(nn: Any) -> None:
 @pytest.mark.usefixtures("instant")
 @each_backend
 def test_processes_share_a_batch(nn: Any) -> None:
-    forecast = preflight(nn, small_config(), limited(nn, 3), n_processes=3)
+    forecast = preflight(nn, ModelSpec(small_config()), limited(nn, 3), n_processes=3)
     assert (forecast.batch_size, forecast.micro_batch) == (6, 3)
     assert forecast.summary().endswith("; batches of 6 windows in parts of 3, to fit")
 
@@ -87,21 +88,21 @@ def test_processes_share_a_batch(nn: Any) -> None:
 @each_backend
 def test_what_does_not_fit_is_refused_with_advice(nn: Any) -> None:
     config = small_config(n_layers=30)
-    one = nn.training_bytes(config, 1, 1)
-    recomputing = nn.training_bytes(config, 1, 1, recompute=True)
+    one = nn.training_bytes(ModelSpec(config), 1, 1)
+    recomputing = nn.training_bytes(ModelSpec(config), 1, 1, recompute=True)
     assert recomputing < one
 
     def refusal(n_bytes: float, **changes: Any) -> str:
         train = dataclasses.replace(TRAIN, memory_limit_gb=n_bytes / 1e9, **changes)
         with pytest.raises(ConfigError) as told:
-            preflight(nn, config, train)
+            preflight(nn, ModelSpec(config), train)
         assert "\n" not in str(told.value)
         return str(told.value)
 
     assert "on one window at a time takes" in refusal(one - 10)
     assert "; --recompute would take about" in refusal(one - 10)
     assert refusal(one / 10).endswith("use a smaller --size or a shorter --context-length")
-    two = nn.training_bytes(config, 2, 1)
+    two = nn.training_bytes(ModelSpec(config), 2, 1)
     assert refusal(two - 10, micro_batch=3).endswith("or use --micro-batch 1")
     assert "; --recompute" in refusal(one - 10, micro_batch=3)
 
@@ -113,7 +114,7 @@ def test_what_does_not_fit_is_refused_with_advice(nn: Any) -> None:
 def test_time_counts_what_is_still_to_do() -> None:
     """A part takes a second here, an evaluated window a third of a trained one."""
     train = dataclasses.replace(TRAIN, accumulate=3, eval_every=2)
-    forecast = preflight(numpy_backend, small_config(), train, first_step=4)
+    forecast = preflight(numpy_backend, ModelSpec(small_config()), train, first_step=4)
     trained, evaluated = 6 * 3 * 16, (1 + 3) * 8
     assert forecast.seconds == pytest.approx((trained + evaluated / 3) / 16)
     assert forecast.tokens_per_s == 16 * 6
@@ -130,10 +131,10 @@ def test_a_long_step_is_a_line_through_shorter_ones(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(step_timer, "_quickest", time_step)
     monkeypatch.setattr(step_timer, "FIRST_FLOPS", 0.0)
     config = small_config(context_length=48)
-    assert measure_step(numpy_backend, config, TRAIN, 20) == pytest.approx(2 + 0.96)
+    assert measure_step(numpy_backend, ModelSpec(config), TRAIN, 20) == pytest.approx(2 + 0.96)
     assert tried == [(1, 48), (2, 48)]
     monkeypatch.setattr(step_timer, "ENOUGH_S", 9.0)
-    assert measure_step(numpy_backend, config, TRAIN, 20) == pytest.approx(2 + 0.96)
+    assert measure_step(numpy_backend, ModelSpec(config), TRAIN, 20) == pytest.approx(2 + 0.96)
     assert tried[-1] == (20, 48)
 
 
@@ -155,7 +156,7 @@ def test_the_first_steps_are_slow_and_do_not_count(monkeypatch: pytest.MonkeyPat
 
 @each_backend
 def test_a_step_is_really_timed(nn: Any) -> None:
-    assert 0 < measure_step(nn, small_config(), TRAIN, 4) < 60
+    assert 0 < measure_step(nn, ModelSpec(small_config()), TRAIN, 4) < 60
 
 
 @pytest.mark.parametrize(
@@ -215,7 +216,7 @@ def small_run(tmp_path: Path, nn: Any, n_windows: int) -> PretrainSettings:
         backend=nn.__name__.rpartition(".")[2].removesuffix("_backend"),
     )
     whole = start_run(settings, RunFolder(tmp_path / "whole"))
-    needed = nn.training_bytes(whole.trainer.model.config, n_windows, 1)
+    needed = nn.training_bytes(ModelSpec.of(whole.trainer.model), n_windows, 1)
     limit = (needed + 10) / 1e9
     return dataclasses.replace(
         settings, train=dataclasses.replace(settings.train, memory_limit_gb=limit)

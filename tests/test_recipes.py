@@ -9,6 +9,7 @@ import pytest
 from llm_explainer import load_backend
 from llm_explainer.config import SIZES, ModelConfig
 from llm_explainer.errors import ConfigError
+from llm_explainer.model_spec import ModelSpec
 from llm_explainer.training import step_timer
 from llm_explainer.training.recipes import recipe
 from llm_explainer.training.runs.comparison import size_name
@@ -47,6 +48,6 @@ def test_speed(slow: float, expected: list[int], monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(step_timer, "make_train_step", lambda nn, model, train: step)
     monkeypatch.setattr(step_timer.time, "perf_counter", lambda: now[0])
-    measured = measure_speed(load_backend("numpy"), config, recipe("tiny"), seconds=1.0)
+    measured = measure_speed(load_backend("numpy"), ModelSpec(config), recipe("tiny"), seconds=1.0)
     assert windows == expected
     assert measured == pytest.approx(4 * 64 / 0.4 if len(expected) > 1 else 64 / 5.0)

@@ -14,6 +14,7 @@ from small_models import random_tokens, small_config
 
 from llm_explainer.batch import Batch
 from llm_explainer.errors import CheckpointError
+from llm_explainer.model_spec import ModelSpec
 from llm_explainer.training.config import TrainConfig
 from llm_explainer.training.events import StepDone
 from llm_explainer.training.pretrain import DataConfig, PretrainSettings
@@ -58,7 +59,7 @@ class Echo:
 
         def prepare(folder: RunFolder, report: Any) -> Prepared:
             np.save(folder.data_folder / "ids.npy", random_tokens(config, self.words, 6))
-            return Prepared(f"{self.words} words", None, config)
+            return Prepared(f"{self.words} words", None, ModelSpec(config))
 
         return prepare
 
@@ -121,7 +122,7 @@ def test_a_kind_that_there_is_not_is_one_line(tmp_path: Path) -> None:
     for kind in ("finetune", None, ["pretrain"]):
         folder.record_file.write_text(json.dumps({**record, "kind": kind}))
         with pytest.raises(
-            CheckpointError, match="run.json: kind is .* knows runs of kind"
+            CheckpointError, match=r"run\.json: kind is .* knows runs of kind"
         ) as told:
             resume_run(folder)
         assert repr(kind) in str(told.value)
@@ -156,7 +157,7 @@ def test_a_record_comes_back_whole(tmp_path: Path) -> None:
         with pytest.raises(CheckpointError, match=f"run.json is damaged: '{name}'"):
             RunRecord.from_dict(damaged, folder.record_file)
     for name, value in (("train", {"steps": 0}), ("train", []), ("model", {"vocab_size": 1})):
-        with pytest.raises(CheckpointError, match="run.json is damaged"):
+        with pytest.raises(CheckpointError, match=r"run\.json is damaged"):
             RunRecord.from_dict({**values, name: value}, folder.record_file)
 
 

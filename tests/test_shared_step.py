@@ -18,6 +18,7 @@ from small_models import random_tokens, small_config
 
 from llm_explainer.batch import Batch, StepResult
 from llm_explainer.errors import ConfigError
+from llm_explainer.model_spec import ModelSpec
 from llm_explainer.training.config import TrainConfig
 from llm_explainer.training.distributed.processes import Processes, pack, unpack
 from llm_explainer.training.distributed.same_settings import check_same_settings
@@ -182,10 +183,10 @@ def test_masks_and_uneven_shares_train_as_one_process(
         return step, results, measured
 
     def follow(processes: Processes) -> None:
-        def make(model: Any, train: TrainConfig) -> Any:
-            assert (model, train) == (MODEL, config)
+        def make(spec: ModelSpec, train: TrainConfig) -> Any:
+            assert (spec, train) == (ModelSpec(MODEL), config)
             followers.append(
-                make_train_step(mlx_backend, mlx_backend.GPT(model), train, processes.group)
+                make_train_step(mlx_backend, spec.build(mlx_backend), train, processes.group)
             )
             return followers[-1]
 

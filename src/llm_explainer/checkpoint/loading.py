@@ -103,7 +103,7 @@ def load_trainer_state(
     Args:
         path: a checkpoint or a run folder.
         model: where given, the arrays must be those of an optimizer of this model: for every name
-            before the first dot, one for each parameter, of its shape.
+            before the first dot, one for each parameter that learns, of its shape.
 
     Raises:
         CheckpointError: no state, damage, or arrays that do not fit the model.
@@ -152,7 +152,7 @@ def _reading(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 def _check_optimizer(found: dict[str, Shape], model: Model, source: Path) -> None:
     """Refuse arrays that are missing, too many, or of another shape than their parameter."""
-    shapes = {name: tuple(array.shape) for name, array in flatten(model.parameters()).items()}
+    shapes = {name: tuple(array.shape) for name, array in flatten(model.trainable()).items()}
     kinds = dict.fromkeys(name.split(".", 1)[0] for name in found)
     expected = {f"{kind}.{name}": shape for kind in kinds for name, shape in shapes.items()}
     for name in [*expected, *found]:

@@ -26,12 +26,15 @@ FILES = (CONFIG, MODEL, TOKENIZER, TOKENIZER_CONFIG, TRAINER, OPTIMIZER, MANIFES
 
 
 class Model(Protocol):
-    """What saving needs of a model, on any backend."""
+    """What a checkpoint needs of a model, on any backend."""
 
     config: ModelConfig
 
     def parameters(self) -> Tree:
         """Return the parameters, nested."""
+
+    def trainable(self) -> Tree:
+        """Return those that learn, nested."""
 
 
 def save_checkpoint(

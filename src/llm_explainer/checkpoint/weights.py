@@ -16,6 +16,7 @@ from llm_explainer.checkpoint.saving import CONFIG, MODEL
 from llm_explainer.checkpoint.tensors import Array, TensorFiles
 from llm_explainer.config import ModelConfig
 from llm_explainer.errors import CheckpointError
+from llm_explainer.model_spec import ModelSpec
 from llm_explainer.tree import flatten, unflatten
 
 _INDEX = "model.safetensors.index.json"  # of a model that is split over several files
@@ -59,11 +60,11 @@ def build_model(
     """
     _check_cost(config, tensors.n_numbers, directory)
     stored = _StoredParameters(container, tensors, directory)
-    model = nn.GPT(config, init_scheme="zeros")
+    model = ModelSpec(config).build(nn)
     slots = stored.check(model)
     if not config.bias and stored.has_other_biases(slots, model):
         # A GPT-2 that was saved without biases, and trained on by software that gave it some.
-        model = nn.GPT(replace(config, bias=True), init_scheme="zeros")
+        model = ModelSpec(replace(config, bias=True)).build(nn)
     parameters = flatten(model.parameters())
     arrays = {s.parameter: stored.read(s) for s in slots if s.parameter in parameters}
     model.update(unflatten(arrays, like=model.parameters()))

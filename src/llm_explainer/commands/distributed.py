@@ -43,7 +43,7 @@ def join(backend: str, settings: dict[str, Any], folder: RunFolder) -> Processes
             raise typer.Exit(
                 work(
                     processes,
-                    lambda model, train: make_train_step(nn, nn.GPT(model), train, group),
+                    lambda spec, train: make_train_step(nn, spec.build(nn), train, group),
                 )
             )
     except ConfigError:

@@ -13,6 +13,7 @@ from llm_explainer.backend import load_backend
 from llm_explainer.console.run_table import run_table
 from llm_explainer.generation import generate
 from llm_explainer.machine import available_memory
+from llm_explainer.model_spec import ModelSpec
 from llm_explainer.training.runs.comparison import FinishedRun, comparable, find_runs, read_run
 from llm_explainer.training.runs.comparison_figure import draw_comparison
 from llm_explainer.training.runs.run import Run
@@ -73,13 +74,13 @@ def compare_speeds(
         console.print(f"  this run was it: {this.tokens_per_s:,.0f} tokens/s")
         return {"NumPy": this.tokens_per_s}
     speeds = {own: this.tokens_per_s}
-    config, train = trainer.model.config, trainer.config
-    needed = reference.training_bytes(config, train.batch_size, train.workers)
+    spec, train = ModelSpec.of(trainer.model), trainer.config
+    needed = reference.training_bytes(spec, train.batch_size, train.workers)
     if needed > available_memory():
         console.print(f"  left out: it would take {needed / 1e9:.1f} GB of memory")
         return speeds
     with console.status("training in NumPy"):
-        speeds["NumPy"] = measure_speed(reference, config, train)
+        speeds["NumPy"] = measure_speed(reference, spec, train)
     ratio = speeds[own] / speeds["NumPy"]
     verdict = (
         f"MLX is {ratio:.1f} times as fast"

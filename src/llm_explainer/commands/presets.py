@@ -34,6 +34,7 @@ def presets(
     from llm_explainer.backend import load_backend
     from llm_explainer.config import SIZES, ModelConfig
     from llm_explainer.errors import ConfigError
+    from llm_explainer.model_spec import ModelSpec
     from llm_explainer.training.config import TrainConfig
     from llm_explainer.training.step_timer import measure_speed
 
@@ -44,7 +45,7 @@ def presets(
     configs = {size: ModelConfig.preset(size, family=family) for size in SIZES}
     with console.status(f"training {MEASURED_SIZE} for a moment to measure this machine"):
         measured, train = configs[MEASURED_SIZE], TrainConfig(batch_size=MEASURED_WINDOWS)
-        speed = measure_speed(nn, measured, train, MEASURED_SECONDS)
+        speed = measure_speed(nn, ModelSpec(measured), train, MEASURED_SECONDS)
     rate = speed * measured.training_flops_per_token()  # floating-point operations a second
     workers = nn.available_cores()
     title = f"{family} family, batches of {batch_size} windows, {workers} workers"
@@ -55,7 +56,7 @@ def presets(
     table.add_column("memory", justify="right", no_wrap=True)
     table.add_column("tokens/s", justify="right", no_wrap=True)
     for size, config in configs.items():
-        memory = nn.training_bytes(config, batch_size, workers)
+        memory = nn.training_bytes(ModelSpec(config), batch_size, workers)
         table.add_row(
             size,
             f"{config.d_model:,}",

@@ -11,8 +11,8 @@ import math
 from dataclasses import dataclass
 from types import ModuleType
 
-from llm_explainer.config import ModelConfig
 from llm_explainer.errors import ConfigError
+from llm_explainer.model_spec import ModelSpec
 from llm_explainer.training.config import TrainConfig
 from llm_explainer.training.step_timer import measure_step
 
@@ -44,7 +44,7 @@ class Preflight:
 
 def preflight(
     nn: ModuleType,
-    model: ModelConfig,
+    spec: ModelSpec,
     train: TrainConfig,
     *,
     first_step: int = 0,
@@ -54,7 +54,7 @@ def preflight(
 
     Args:
         nn: the backend
-        model: what is trained
+        spec: of the model that is trained
         train: how; its ``workers`` are known, and a ``micro_batch`` of 0 is for us to choose
         first_step: updates that are done already
         n_processes: that share every batch
@@ -66,8 +66,8 @@ def preflight(
     nn.check_dtype(train.dtype)
     n_rows = math.ceil(train.batch_size / n_processes)
     limit = nn.claim_memory(train.memory_limit_gb)
-    n_windows = _fitting_windows(nn, model, train, n_rows, limit)
-    part_s = measure_step(nn, model, train, n_windows)
+    n_windows = _fitting_windows(nn, spec, train, n_rows, limit)
+    part_s = measure_step(nn, spec, train, n_windows)
     window_s = part_s / n_windows
     steps = train.steps - first_step
     n_evaluations = 1 + (steps // train.eval_every if train.eval_every else 0)
@@ -76,15 +76,15 @@ def preflight(
     return Preflight(
         batch_size=n_rows,
         micro_batch=n_windows,
-        memory_bytes=_needed(nn, model, train, n_windows),
+        memory_bytes=_needed(nn, spec, train, n_windows),
         limit_bytes=limit,
         seconds=window_s * (trained + FORWARD_SHARE * evaluated),
-        tokens_per_s=model.context_length / window_s,
+        tokens_per_s=spec.config.context_length / window_s,
     )
 
 
 def _fitting_windows(
-    nn: ModuleType, model: ModelConfig, train: TrainConfig, n_rows: int, limit: int
+    nn: ModuleType, spec: ModelSpec, train: TrainConfig, n_rows: int, limit: int
 ) -> int:
     """Return the windows to work through at once: as many as fit, in parts of one size."""
     if train.micro_batch:
@@ -92,30 +92,30 @@ def _fitting_windows(
     else:
         candidates = list(range(n_rows, 0, -1))
     for n_windows in candidates:
-        if _needed(nn, model, train, n_windows) <= limit:
+        if _needed(nn, spec, train, n_windows) <= limit:
             # 16 windows of which 15 fit are two parts of 8, not 15 and 1.
             return n_windows if train.micro_batch else math.ceil(n_rows / -(-n_rows // n_windows))
-    needed = _needed(nn, model, train, candidates[-1])
+    needed = _needed(nn, spec, train, candidates[-1])
     raise ConfigError(
         f"training on {_count(candidates[-1])} at a time takes about {_gigabytes(needed)} of "
-        f"memory, and there are {_gigabytes(limit)}; {_advice(nn, model, train, n_rows, limit)}"
+        f"memory, and there are {_gigabytes(limit)}; {_advice(nn, spec, train, n_rows, limit)}"
     )
 
 
-def _advice(nn: ModuleType, model: ModelConfig, train: TrainConfig, n_rows: int, limit: int) -> str:
+def _advice(nn: ModuleType, spec: ModelSpec, train: TrainConfig, n_rows: int, limit: int) -> str:
     """Say what would fit into the memory that there is."""
     for n_windows in range(min(train.micro_batch, n_rows), 0, -1):
-        if _needed(nn, model, train, n_windows) <= limit:
+        if _needed(nn, spec, train, n_windows) <= limit:
             return f"close other programs, or use --micro-batch {n_windows}"
-    recomputing = nn.training_bytes(model, 1, train.workers, dtype=train.dtype, recompute=True)
+    recomputing = nn.training_bytes(spec, 1, train.workers, dtype=train.dtype, recompute=True)
     if not train.recompute and recomputing <= limit:
         return f"--recompute would take about {_gigabytes(recomputing)}"
     return "use a smaller --size or a shorter --context-length"
 
 
-def _needed(nn: ModuleType, model: ModelConfig, train: TrainConfig, n_windows: int) -> int:
+def _needed(nn: ModuleType, spec: ModelSpec, train: TrainConfig, n_windows: int) -> int:
     n_bytes: int = nn.training_bytes(
-        model, n_windows, train.workers, dtype=train.dtype, recompute=train.recompute
+        spec, n_windows, train.workers, dtype=train.dtype, recompute=train.recompute
     )
     return n_bytes
 

@@ -14,6 +14,7 @@ from llm_explainer.config import ModelConfig
 from llm_explainer.data.corpora import VALIDATION_FRACTION, Text, load_corpus
 from llm_explainer.data.token_files import check_ids, open_tokens, write_tokens
 from llm_explainer.errors import ConfigError
+from llm_explainer.model_spec import ModelSpec
 from llm_explainer.settings import setting
 from llm_explainer.tokenizer import (
     END_OF_TEXT,
@@ -96,12 +97,12 @@ class PretrainSettings:
         def prepare(folder: RunFolder, report: Report) -> Prepared:
             tokenizer, corpus = _prepare_data(self.data, preset.vocab_size, known, folder, report)
             if model is not None:
-                return Prepared(corpus, tokenizer, model.config, model)
+                return Prepared(corpus, tokenizer, ModelSpec.of(model), model)
             vocab_size = tokenizer.vocab_size if tokenizer else self.data.vocab_size
             if vocab_size is None:
                 vocab_size = preset.vocab_size
             config = dataclasses.replace(preset, vocab_size=vocab_size)
-            return Prepared(corpus, tokenizer, config)
+            return Prepared(corpus, tokenizer, ModelSpec(config))
 
         return prepare
 

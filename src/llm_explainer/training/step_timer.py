@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from llm_explainer.batch import Batch
 from llm_explainer.config import ModelConfig
+from llm_explainer.model_spec import ModelSpec
 from llm_explainer.training.config import TrainConfig
 from llm_explainer.training.train_step import make_train_step
 
@@ -36,13 +37,14 @@ SPEED_S = 3.0
 """How long a speed is measured."""
 
 
-def measure_step(nn: ModuleType, model: ModelConfig, train: TrainConfig, n_windows: int) -> float:
+def measure_step(nn: ModuleType, spec: ModelSpec, train: TrainConfig, n_windows: int) -> float:
     """Return the seconds that a training step on ``n_windows`` takes.
 
     Where a whole step would be too long to wait for, it is a line through two shorter ones.
     """
-    step, tokens = _throwaway_step(nn, model, train), _random_tokens(model, n_windows)  # (B, T)
-    flops = model.training_flops_per_token()
+    step = make_train_step(nn, spec.build(nn), train)
+    tokens = _random_tokens(spec.config, n_windows)  # (B, T)
+    flops = spec.config.training_flops_per_token()
     shape = whole = tokens.shape
     while (n := math.prod(shape)) > FIRST_TOKENS and n * flops > FIRST_FLOPS:
         shape = _halved(shape)
@@ -60,30 +62,26 @@ def measure_step(nn: ModuleType, model: ModelConfig, train: TrainConfig, n_windo
 
 
 def measure_speed(
-    nn: ModuleType, model: ModelConfig, train: TrainConfig, seconds: float = SPEED_S
+    nn: ModuleType, spec: ModelSpec, train: TrainConfig, seconds: float = SPEED_S
 ) -> float:
-    """Return the tokens a second at which ``model`` trains on the backend ``nn``, in float32.
+    """Return the tokens a second at which a model trains on the backend ``nn``, in float32.
 
     A single window comes first. Where that alone takes ``seconds``, it is the measurement; else
     batches as in ``train`` are timed for as long, and the median counts.
     """
     train = dataclasses.replace(train, dtype="float32", recompute=False)
-    step, tokens = _throwaway_step(nn, model, train), _random_tokens(model, train.batch_size)
+    step = make_train_step(nn, spec.build(nn), train)
+    tokens = _random_tokens(spec.config, train.batch_size)  # (B, T)
     alone = _take(step, tokens[:1])
     if alone >= seconds:
-        return model.context_length / alone
+        return spec.config.context_length / alone
     _take(step, tokens)  # the first step of a shape fetches memory from the system
     return tokens.size / statistics.median(_repeat(step, tokens, seconds))
 
 
-def _throwaway_step(nn: ModuleType, model: ModelConfig, train: TrainConfig) -> Any:
-    return make_train_step(nn, nn.GPT(model, init_scheme="zeros"), train)
-
-
-def _random_tokens(model: ModelConfig, n_windows: int) -> Ids:
-    return np.random.default_rng(0).integers(
-        model.vocab_size, size=(n_windows, model.context_length)
-    )
+def _random_tokens(config: ModelConfig, n_windows: int) -> Ids:
+    shape = n_windows, config.context_length
+    return np.random.default_rng(0).integers(config.vocab_size, size=shape)
 
 
 def _halved(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from llm_explainer.batch import Batch
-from llm_explainer.config import ModelConfig
 from llm_explainer.errors import ConfigError
+from llm_explainer.model_spec import ModelSpec
 from llm_explainer.training.config import TrainConfig
 from llm_explainer.training.distributed.processes import Array, Processes, Words
 from llm_explainer.tree import flatten, unflatten
 
-MakeStep = Callable[[ModelConfig, TrainConfig], Any]
+MakeStep = Callable[[ModelSpec, TrainConfig], Any]
 """Makes a model, an optimizer and a backend's training step for them; any weights will do."""
 
 
@@ -83,7 +83,7 @@ class SharedStep:
         model, optimizer = self._step.model, self._step.optimizer
         words = {
             "do": "set up",
-            "model": model.config.to_dict(),
+            "model": ModelSpec.of(model).to_dict(),
             "train": self._config.to_dict(),
             "optimizer_steps": optimizer.steps,
         }
@@ -145,7 +145,7 @@ def share(batches: Sequence[Batch], rank: int, size: int) -> list[Batch]:
 
 def _set_up(words: Words, weights: list[Array], state: list[Array], make_step: MakeStep) -> Any:
     """Return a training step that stands where process 0's stands."""
-    step = make_step(ModelConfig(**words["model"]), TrainConfig(**words["train"]))
+    step = make_step(ModelSpec.from_dict(words["model"]), TrainConfig(**words["train"]))
     parameters = step.model.parameters()
     named = dict(zip(flatten(parameters), weights, strict=True))
     step.model.update(unflatten(named, like=parameters))

@@ -77,7 +77,7 @@ def read_run(folder: RunFolder) -> FinishedRun | None:
 def _summarize(
     path: Path, record: RunRecord, events: list[dict[str, Any]], final: dict[str, Any]
 ) -> FinishedRun:
-    config, data = record.model, record.own["data"]
+    config, data = record.model.config, record.own["data"]
     steps = [event for event in events if event["event"] == "step"]
     trained, curve = 0, []
     for event in events:
