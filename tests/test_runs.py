@@ -10,11 +10,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 from small_models import random_tokens, small_config
 
+from llm_explainer import numpy_backend
 from llm_explainer.batch import Batch
 from llm_explainer.errors import CheckpointError
-from llm_explainer.model_spec import ModelSpec
+from llm_explainer.model_spec import ModelSpec, freeze
 from llm_explainer.training.config import TrainConfig
 from llm_explainer.training.events import StepDone
 from llm_explainer.training.pretrain import DataConfig, PretrainSettings
@@ -28,6 +30,10 @@ from llm_explainer.training.runs.run import resume_run, start_run
 TRAIN = TrainConfig(
     steps=4, batch_size=2, workers=1, eval_every=0, eval_windows=4, sample_every=0, warmup_steps=0
 )
+
+
+FROZEN = ("blocks.0.attention.qkv_proj.bias", "token_embedding.weight")
+ENDS = ("step-000002", "step-000004")  # the two that are kept
 
 
 def pretraining(tmp_path: Path, **data: Any) -> PretrainSettings:
@@ -49,17 +55,23 @@ class Echo:
     kind: ClassVar[str] = "echo"
     train: TrainConfig
     words: int
+    frozen: tuple[str, ...] = ()
     backend: str = "numpy"
 
     def own_record(self) -> dict[str, Any]:
         return {"words": self.words}
 
     def load(self) -> Callable[[RunFolder, Any], Prepared]:
-        config = small_config()
+        config = small_config(n_layers=2)
 
         def prepare(folder: RunFolder, report: Any) -> Prepared:
             np.save(folder.data_folder / "ids.npy", random_tokens(config, self.words, 6))
-            return Prepared(f"{self.words} words", None, ModelSpec(config))
+            corpus = f"{self.words} words"
+            if not self.frozen:
+                return Prepared(corpus, None, ModelSpec(config))
+            model = numpy_backend.GPT(config, seed=3)
+            freeze(model, self.frozen)
+            return Prepared(corpus, None, ModelSpec.of(model), model)
 
         return prepare
 
@@ -97,19 +109,24 @@ def train_until(run: Any, last: int) -> list[float]:
     return losses
 
 
+@pytest.mark.parametrize("frozen", [(), FROZEN], ids=["", "frozen"])
 def test_a_further_kind_is_a_class_and_a_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    frozen: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(kinds._HOMES, "echo", (__name__, "Echo"))
-    settings = Echo(TRAIN, words=8)
+    settings = Echo(TRAIN, words=8, frozen=frozen)
     whole, stopped = (start_run(settings, RunFolder(tmp_path / name)) for name in ("a", "b"))
-    assert whole.description == "custom, 0.00 M parameters, 8 words, numpy, 1 workers"
+    size = "0.00 M parameters" + (", 0.00 M learn" if frozen else "")
+    assert whole.description == f"custom, {size}, 8 words, numpy, 1 workers"
     expected, first = train_until(whole, 9), train_until(stopped, 2)
     again = resume_run(RunFolder(tmp_path / "b"))
     assert first + train_until(again, 9) == expected
     assert len(expected) == 4
     record = json.loads((tmp_path / "b" / "run.json").read_text())
     assert (record["kind"], record["words"]) == ("echo", 8)
+    weights = [load_file(tmp_path / "b" / step / "model.safetensors") for step in ENDS]
+    same = {name for name in weights[0] if np.array_equal(weights[0][name], weights[1][name])}
+    assert same == set(frozen)
     for name in ("model.safetensors", "optimizer.safetensors"):
         ends = [(tmp_path / run / "last" / name).read_bytes() for run in ("a", "b")]
         assert ends[0] == ends[1]

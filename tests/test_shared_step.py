@@ -6,6 +6,7 @@ Threads stand in for the processes, so that many cases are tried in a second.
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -18,7 +19,7 @@ from small_models import random_tokens, small_config
 
 from llm_explainer.batch import Batch, StepResult
 from llm_explainer.errors import ConfigError
-from llm_explainer.model_spec import ModelSpec
+from llm_explainer.model_spec import ModelSpec, freeze
 from llm_explainer.training.config import TrainConfig
 from llm_explainer.training.distributed.processes import Processes, pack, unpack
 from llm_explainer.training.distributed.same_settings import check_same_settings
@@ -143,8 +144,10 @@ def in_threads(size: int, lead: Any, follow: Any) -> Any:
 MODEL = small_config(tie_embeddings=False)
 
 
-def make_step(config: TrainConfig, group: Any = None) -> Any:
-    return make_train_step(mlx_backend, mlx_backend.GPT(MODEL, seed=5), config, group)
+def make_step(config: TrainConfig, group: Any = None, frozen: Sequence[str] = ()) -> Any:
+    model = mlx_backend.GPT(MODEL, seed=5)
+    freeze(model, frozen)
+    return make_train_step(mlx_backend, model, config, group)
 
 
 def make_batch(seed: int, B: int, kept: float) -> Batch:
@@ -163,19 +166,20 @@ def assert_equal_steps(actual: Any, expected: Any) -> None:
 @given(
     st.integers(2, 3),
     st.lists(st.tuples(st.integers(1, 4), st.sampled_from([1, 0.5, 0])), min_size=3, max_size=4),
+    st.sampled_from([(), ("head.weight", "token_embedding.weight")]),
 )
 def test_masks_and_uneven_shares_train_as_one_process(
-    size: int, shapes: list[tuple[int, float]]
+    size: int, shapes: list[tuple[int, float]], frozen: tuple[str, ...]
 ) -> None:
-    """Every token weighs the same, whoever has it: micro-batches of any number of rows and mask."""
+    """Every token weighs the same, whoever has it: batches of any number of rows and mask."""
     config = TrainConfig(batch_size=4, optimizer="sgd", clip_norm=0.5)
     batches = [make_batch(index, B, kept) for index, (B, kept) in enumerate(shapes)]
-    alone = make_step(config)
+    alone = make_step(config, frozen=frozen)
     expected = [alone(batches, 0.1) for _ in range(2)]
     followers: list[Any] = []
 
     def lead(processes: Processes) -> tuple[Any, list[StepResult], tuple[float, float]]:
-        step = make_step(config, processes.group)
+        step = make_step(config, processes.group, frozen)
         shared = SharedStep(processes, step, config)
         results = [shared(batches, 0.1) for _ in range(2)]
         measured = shared.evaluate(batches[0])
@@ -184,7 +188,7 @@ def test_masks_and_uneven_shares_train_as_one_process(
 
     def follow(processes: Processes) -> None:
         def make(spec: ModelSpec, train: TrainConfig) -> Any:
-            assert (spec, train) == (ModelSpec(MODEL), config)
+            assert (spec, train) == (ModelSpec.of(alone.model), config)
             followers.append(
                 make_train_step(mlx_backend, spec.build(mlx_backend), train, processes.group)
             )
