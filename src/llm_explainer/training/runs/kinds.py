@@ -1,0 +1,82 @@
+"""The kinds of runs, and what each has of its own: settings, and data in the run's folder.
+
+``run.py`` starts and resumes runs of every kind. A further kind is a file with a class of settings,
+as ``pretrain.py`` is one, and a line in the table at the end.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+from llm_explainer.config import ModelConfig
+from llm_explainer.errors import CheckpointError
+from llm_explainer.model_spec import ModelSpec
+from llm_explainer.tokenizer import Tokenizer
+from llm_explainer.training.batches import Batches
+from llm_explainer.training.config import TrainConfig
+from llm_explainer.training.runs.folder import RunFolder
+
+Report = Callable[[str, int, int | None], None]
+"""Called with a stage's name, what is done and what there is in all (None where not known)."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a kind of run has put into a folder, and what is to be trained on it."""
+
+    corpus: str  # in one line, for people
+    tokenizer: Tokenizer | None  # None where only ids are known
+    spec: ModelSpec
+    model: Any | None = None  # with the weights to start from; None for fresh ones
+
+
+class RunSettings(Protocol):
+    """Everything that decides a new run of one kind."""
+
+    kind: ClassVar[str]
+
+    @property
+    def backend(self) -> str:
+        """A name for ``load_backend``."""
+
+    @property
+    def train(self) -> TrainConfig:
+        """How to train."""
+
+    def own_record(self) -> dict[str, Any]:
+        """Return what ``run.json`` is to hold of this kind's settings: plain JSON values."""
+
+    def load(self) -> Callable[[RunFolder, Report], Prepared]:
+        """Check the settings and load what the run starts from; nothing is written yet.
+
+        What is returned puts the data into a run folder.
+        """
+
+    @staticmethod
+    def open_batches(
+        folder: RunFolder, config: ModelConfig, train: TrainConfig, tokenizer: Tokenizer | None
+    ) -> Batches:
+        """Return the batches of the data that a folder was prepared with."""
+
+
+def settings_of_kind(name: object, source: object) -> type[RunSettings]:
+    """Return the class of settings of a kind of run, imported now.
+
+    Raises:
+        CheckpointError: no such kind; ``source`` is where the name came from.
+    """
+    if not isinstance(name, str) or name not in _HOMES:
+        raise CheckpointError(
+            f"{source}: kind is {name!r}; this version knows runs of kind {', '.join(_HOMES)}"
+        )
+    module, settings = _HOMES[name]
+    found: type[RunSettings] = getattr(importlib.import_module(module), settings)
+    return found
+
+
+_HOMES = {
+    "pretrain": ("llm_explainer.training.pretrain", "PretrainSettings"),
+}

@@ -1,0 +1,135 @@
+"""A run: a trainer in its folder. Start a new one, resume one, train.
+
+What kinds of runs there are, and what each has of its own, is in ``kinds.py``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from llm_explainer.backend import load_backend
+from llm_explainer.checkpoint import load_model
+from llm_explainer.model_spec import freeze
+from llm_explainer.tokenizer import Tokenizer, load_tokenizer
+from llm_explainer.training.distributed.processes import Processes
+from llm_explainer.training.events import Observer
+from llm_explainer.training.preflight import Preflight, preflight
+from llm_explainer.training.runs.folder import RunFolder
+from llm_explainer.training.runs.kinds import Report, RunSettings, settings_of_kind
+from llm_explainer.training.runs.log import RunLog, read_log
+from llm_explainer.training.runs.loss_curve import draw_loss_curve
+from llm_explainer.training.runs.record import RunRecord
+from llm_explainer.training.trainer import Trainer, TrainResult
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trainer in its folder, one line that says what it trains, and what that will take."""
+
+    trainer: Trainer
+    folder: RunFolder
+    description: str
+    preflight: Preflight
+
+    def train(self, observers: Sequence[Observer] = ()) -> TrainResult:
+        """Train to the end or to ``request_stop``; write the log and the picture of the loss.
+
+        Raises:
+            LLMExplainerError: as ``Trainer.train``.
+        """
+        log = RunLog(self.folder.log_file, first_step=self.trainer.step)
+        self.trainer.observers = [log, *observers]
+        try:
+            return self.trainer.train()
+        finally:
+            log.close()
+            events = read_log(self.folder.log_file)
+            draw_loss_curve(events, self.folder.curve_file, self.folder.path.name)
+
+
+def start_run(
+    settings: RunSettings,
+    folder: RunFolder,
+    *,
+    overwrite: bool = False,
+    report: Report = lambda stage, done, total: None,
+    processes: Processes | None = None,
+) -> Run:
+    """Prepare a new run in ``folder``.
+
+    Raises:
+        LLMExplainerError: settings, data or a folder that cannot work. A folder that holds another
+            run is left as it is unless ``overwrite``.
+    """
+    nn = load_backend(settings.backend)
+    nn.check_dtype(settings.train.dtype)
+    prepare = settings.load()
+    n_processes = 1 if processes is None else processes.size
+    folder.create(overwrite=overwrite)
+    try:
+        prepared = prepare(folder, report)
+        workers = settings.train.workers or nn.available_cores()
+        train = dataclasses.replace(settings.train, workers=workers)
+        # Before the model is made: for a moment, the one that is measured takes the memory of it.
+        forecast = preflight(nn, prepared.spec, train, n_processes=n_processes)
+        train = dataclasses.replace(train, micro_batch=forecast.micro_batch)
+        model = prepared.model
+        if model is None:
+            model = prepared.spec.build(nn, train.seed, train.init_scheme)
+        record = RunRecord(
+            kind=settings.kind,
+            backend=nn.__name__.rpartition(".")[2].removesuffix("_backend"),
+            corpus=prepared.corpus,
+            own=settings.own_record(),
+            model=prepared.spec,
+            train=train,
+        )
+        batches = settings.open_batches(folder, model.config, train, prepared.tokenizer)
+        trainer = Trainer(
+            nn, model, prepared.tokenizer, batches, train, folder, processes=processes
+        )
+        folder.write_record(record.to_dict())
+    except BaseException:  # Ctrl-C too
+        folder.give_back()
+        raise
+    return Run(trainer, folder, record.describe(n_processes), forecast)
+
+
+def resume_run(
+    folder: RunFolder, *, backend: str | None = None, processes: Processes | None = None
+) -> Run:
+    """Continue the run in ``folder`` exactly where its newest checkpoint stands.
+
+    ``backend`` names another than the run began with; sums are then rounded otherwise, as they are
+    with another number of ``processes``.
+
+    Raises:
+        LLMExplainerError: no run, or one that is damaged; a backend that this machine lacks.
+    """
+    values = folder.read_record()
+    newest = folder.newest()
+    settings = settings_of_kind(values.get("kind"), folder.record_file)
+    record = RunRecord.from_dict(values, folder.record_file)
+    if backend is not None:
+        record = dataclasses.replace(record, backend=backend)
+    # Runs that were recorded without one had batches in one piece.
+    micro_batch = record.train.micro_batch or record.train.batch_size
+    train = dataclasses.replace(record.train, micro_batch=micro_batch)
+    nn = load_backend(record.backend)
+    model, tokenizer = load_model(newest, record.backend), _tokenizer_of(newest)
+    freeze(model, record.model.frozen)
+    batches = settings.open_batches(folder, model.config, train, tokenizer)
+    trainer = Trainer(nn, model, tokenizer, batches, train, folder, processes=processes)
+    trainer.resume()
+    n_processes = 1 if processes is None else processes.size
+    forecast = preflight(nn, record.model, train, first_step=trainer.step, n_processes=n_processes)
+    return Run(trainer, folder, record.describe(n_processes), forecast)
+
+
+def _tokenizer_of(checkpoint: Path) -> Tokenizer | None:
+    """Return the tokenizer that a checkpoint has; a model trained on mere ids has none."""
+    path = checkpoint / "tokenizer.json"
+    return load_tokenizer(path) if path.exists() else None
