@@ -30,7 +30,8 @@ TRAINING = Options("Training", TrainConfig, elsewhere=DEFAULTS)
 def pretrain(
     context: typer.Context,
     size: Annotated[
-        str, Option(help="named size; `run_demo.py presets` shows all. Decides the training too")
+        str,
+        Option(help="named size; `run_demo.py presets` shows all. It decides the training, too"),
     ] = "small",
     family: Annotated[str, Option(help="gpt2 or llama")] = "gpt2",
     out: Annotated[Path, Option(help="the run folder")] = Path("runs/pretrain"),
@@ -43,8 +44,8 @@ def pretrain(
         str | None,
         Option(
             "--from",
-            help="start a new run with this checkpoint's weights; trained as the named size is "
-            "that is nearest in parameters",
+            help="start a new run with this checkpoint's weights, by the recipe of the named size "
+            "whose number of parameters is nearest",
         ),
     ] = None,
     backend: Annotated[str, Option(help="auto, numpy or mlx")] = "auto",

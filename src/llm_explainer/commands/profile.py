@@ -23,7 +23,7 @@ def profile(
     size: Annotated[str, Option(help="a model size; see the command presets")] = "small",
     family: Annotated[str, Option(help="gpt2 or llama")] = "gpt2",
     batch_size: Annotated[int, Option(help="windows in a step")] = 16,
-    workers: Annotated[int, Option(help="share a batch, a core for each; 0: all cores")] = 0,
+    workers: Annotated[int, Option(help="that share a batch, a core for each; 0: all cores")] = 0,
     seconds: Annotated[float, Option(help="how long to measure")] = 6.0,
     out: Annotated[Path, Option(help="folder for the picture and the figures")] = Path(
         "runs/profile"

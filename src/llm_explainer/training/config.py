@@ -56,7 +56,7 @@ class TrainConfig:
     checkpoint_every: int = setting(200, "steps between checkpoints")
     keep_checkpoints: int = setting(2, "newest checkpoints kept, beside the best")
     workers: int = setting(
-        0, "share a batch, each a process (a thread where there is no fork); 0: one a processor"
+        0, "processes that share a batch, or threads where none can fork; 0: one a processor"
     )
     dtype: Precision = setting(
         "float32", "float32, or bfloat16 (MLX only): half the memory of what is kept, rounded more"

@@ -36,14 +36,14 @@ class RunRecord:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], source: object) -> RunRecord:
-        """Return what ``to_dict`` gave, or an earlier version of this program.
+        """Return what ``to_dict`` gave, now or in an earlier version.
 
         Raises:
             CheckpointError: something is missing, or is not what it should be.
         """
         try:
             train = {**values["train"]}
-            if "threads" in train:  # what workers were called until they were also processes
+            if "threads" in train:  # as records of earlier versions have it
                 train["workers"] = train.pop("threads")
             return cls(
                 kind=values["kind"],
