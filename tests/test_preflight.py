@@ -72,6 +72,9 @@ def test_what_fits_stays_whole(nn: Any) -> None:
     forecast = preflight(nn, ModelSpec(small_config()), TRAIN)
     assert (forecast.micro_batch, forecast.batch_size) == (16, 16)
     assert forecast.memory_bytes == nn.training_bytes(ModelSpec(small_config()), 16, 1)
+    frozen = ModelSpec(small_config(), ("token_embedding.weight",), 56)
+    assert preflight(nn, frozen, TRAIN).memory_bytes == nn.training_bytes(frozen, 16, 1)
+    assert nn.training_bytes(frozen, 16, 1) < forecast.memory_bytes
     assert "parts" not in forecast.summary()
     assert 1e8 < forecast.limit_bytes <= 2 * machine.available_memory() + 1e9
 
@@ -152,6 +155,9 @@ def test_the_first_steps_are_slow_and_do_not_count(monkeypatch: pytest.MonkeyPat
     seconds[:] = [9.0, 9.0]
     assert step_timer._quickest(step, tokens) == pytest.approx(9.0)
     assert len(seconds) == 1  # a long step is timed once
+    seconds[:] = [0.5, 0.3, 0.2]
+    assert step_timer._quickest(step, tokens) == pytest.approx(0.3)
+    assert len(seconds) == 1  # any other twice at least
 
 
 @each_backend

@@ -57,8 +57,18 @@ def test_what_a_failed_preparation_left_is_replaced(tmp_path):
     folder.create()
     (folder.data_folder / "train.npy").write_bytes(b"half")
     (folder.data_folder / ".train.npy.1.tmp").write_bytes(b"half")
+    (folder.path / ".run.json.1.tmp").write_bytes(b"half")
     folder.create()
     assert list(folder.data_folder.iterdir()) == []
+
+
+def test_what_was_put_beside_a_failed_preparation_is_not_deleted(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.create()
+    (folder.path / "thesis.txt").write_text("mine")
+    with pytest.raises(CheckpointError, match="not a run's"):
+        folder.create(overwrite=True)
+    assert (folder.path / "thesis.txt").read_text() == "mine"
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):

@@ -164,8 +164,13 @@ def test_a_run_of_an_earlier_version_resumes(tmp_path: Path) -> None:
 
 def test_a_record_comes_back_whole(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
-    start_run(pretraining(tmp_path), folder)
+    settings = pretraining(tmp_path)
+    train = dataclasses.replace(settings.train, workers=0)  # one for each processor
+    start_run(dataclasses.replace(settings, train=train), folder)
+    assert {entry.name for entry in folder.path.iterdir()} == {"data", "run.json"}
     values = folder.read_record()
+    assert values["train"]["workers"] == numpy_backend.available_cores()
+    assert values["train"]["micro_batch"] == 2
     assert list(values) == ["kind", "backend", "corpus", "data", "start_from", "model", "train"]
     record = RunRecord.from_dict(values, folder.record_file)
     assert record.to_dict() == values
