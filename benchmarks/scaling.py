@@ -81,12 +81,12 @@ def theory(point: Point) -> tuple[float, float]:
         return flops, 4.0 * (config.count_parameters() + cache)
     n_tokens = point["batch"] * config.context_length
     flops = float(n_tokens * config.training_flops_per_token())
-    return flops, float(nn.training_bytes(ModelSpec(config), point["batch"], threads=1))
+    return flops, float(nn.training_bytes(ModelSpec(config), point["batch"], workers=1))
 
 
 def measure_time(point: Point, seconds: float) -> float:
     """Return the seconds of a step on all cores, or of a token."""
-    step = _make_step(point, threads=0)
+    step = _make_step(point, workers=0)
     step()
     durations: list[float] = []
     while sum(durations) < seconds or len(durations) < 3:
@@ -101,22 +101,22 @@ def measure_time(point: Point, seconds: float) -> float:
 def measure_memory(point: Point) -> float:
     """Return the bytes that a step on one core takes (others would only add their gradients)."""
     before = load_backend("numpy").peak_memory()
-    _make_step(point, threads=1)()
+    _make_step(point, workers=1)()
     return float(load_backend("numpy").peak_memory() - before)
 
 
-def _make_step(point: Point, threads: int) -> Callable[[], object]:
+def _make_step(point: Point, workers: int) -> Callable[[], object]:
     nn = load_backend("numpy")
     model = nn.GPT(config_of(point))
     if "cached" in point:
         return _generate_step(model, point["cached"])
-    return _train_step(nn, model, point["batch"], threads)
+    return _train_step(nn, model, point["batch"], workers)
 
 
-def _train_step(nn: Any, model: Any, batch: int, threads: int) -> Callable[[], object]:
+def _train_step(nn: Any, model: Any, batch: int, workers: int) -> Callable[[], object]:
     shape = (batch, model.config.context_length)
     tokens = np.random.default_rng(0).integers(model.config.vocab_size, size=shape)
-    train_step = nn.TrainStep(model, nn.AdamW(model), threads=threads)
+    train_step = nn.TrainStep(model, nn.AdamW(model), workers=workers)
     return lambda: train_step([Batch(tokens, tokens)], 1e-4)
 
 

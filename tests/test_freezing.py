@@ -86,7 +86,7 @@ def test_a_step_moves_what_learns_alone(
             for part in KINDS[kind](model):
                 part.freeze()
         learning = set(flatten(model.trainable()))
-        step = nn.TrainStep(model, getattr(nn, optimizer)(model), clip_norm=0.0, threads=2)
+        step = nn.TrainStep(model, getattr(nn, optimizer)(model), clip_norm=0.0, workers=2)
         step([Batch(tokens, targets), Batch(targets, tokens)], 0.01)
         ends.append(copies(model.parameters()))
         names = {name.split(".", 1)[1] for name in step.optimizer.state()}

@@ -61,7 +61,7 @@ def test_both_export_the_same_names() -> None:
     assert mlx_backend.__all__ == numpy_backend.__all__
 
 
-@pytest.mark.parametrize("name", numpy_backend.__all__)
+@pytest.mark.parametrize("name", [n for n in numpy_backend.__all__ if n != "NAME"])
 def test_both_have_the_same_signatures(name: str) -> None:
     numpy_export, mlx_export = getattr(numpy_backend, name), getattr(mlx_backend, name)
     assert isinstance(mlx_export, type) == isinstance(numpy_export, type)

@@ -36,7 +36,7 @@ def make_steps(
 ) -> tuple[numpy_backend.TrainStep, mlx_backend.TrainStep]:
     name, settings = optimizer
     steps = [
-        nn.TrainStep(model, getattr(nn, name)(model, **settings), clip_norm=clip_norm, threads=1)
+        nn.TrainStep(model, getattr(nn, name)(model, **settings), clip_norm=clip_norm, workers=1)
         for nn, model in zip((numpy_backend, mlx_backend), twins(**changes), strict=True)
     ]
     return steps[0], steps[1]
@@ -95,7 +95,7 @@ def test_the_compiled_step_is_the_plain_one(monkeypatch: pytest.MonkeyPatch) -> 
     for model in models:
         model.blocks.clear()
     step, twin = (
-        nn.TrainStep(model, nn.SGD(model, momentum=0.5), clip_norm=0.3, threads=1)
+        nn.TrainStep(model, nn.SGD(model, momentum=0.5), clip_norm=0.3, workers=1)
         for nn, model in zip((numpy_backend, mlx_backend), models, strict=True)
     )
     for index in range(3):

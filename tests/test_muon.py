@@ -119,11 +119,11 @@ def test_a_clipped_gradient_is_a_shorter_one() -> None:
     np.testing.assert_allclose(results[0], results[1], rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_it_trains(threads: int) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_it_trains(workers: int) -> None:
     config = small_config(**FAMILIES["llama"])
     model = GPT(config)
     tokens, targets = random_tokens(config, 4, 6), random_tokens(config, 4, 6, seed=1)
-    step = TrainStep(model, Muon(model, weight_decay=0.0), threads=threads)
+    step = TrainStep(model, Muon(model, weight_decay=0.0), workers=workers)
     losses = [step([Batch(tokens, targets)], 0.05).loss for _ in range(60)]
     assert losses[-1] < 0.5 * losses[0]

@@ -50,7 +50,7 @@ def test_training_repeats_pytorch_with_adamw(family: str, dtype: type) -> None:
     """The settings are those of benchmarks/check_against_torch.py, which wrote the file."""
     model = GPT(GOLDEN_CONFIGS[family]).astype(dtype)
     adamw = AdamW(model, betas=(0.9, 0.95), eps=1e-4, weight_decay=0.1)
-    assert_repeats(family, "adamw", TrainStep(model, adamw, clip_norm=0, threads=1), LR)
+    assert_repeats(family, "adamw", TrainStep(model, adamw, clip_norm=0, workers=1), LR)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -58,7 +58,7 @@ def test_training_repeats_pytorch_with_adamw(family: str, dtype: type) -> None:
 def test_training_repeats_pytorch_with_sgd(family: str, dtype: type) -> None:
     model = GPT(GOLDEN_CONFIGS[family]).astype(dtype)
     sgd = SGD(model, momentum=0.9)
-    assert_repeats(family, "sgd", TrainStep(model, sgd, clip_norm=0, threads=2), 0.1)
+    assert_repeats(family, "sgd", TrainStep(model, sgd, clip_norm=0, workers=2), 0.1)
 
 
 def assert_repeats(family: str, name: str, train_step: TrainStep, learning_rate: float) -> None:

@@ -187,7 +187,7 @@ def test_a_step_in_parts_is_the_same_step(nn: Any, micro_batch: int) -> None:
     ends = []
     for size in (0, micro_batch):
         model = nn.GPT(small_config())
-        step = nn.TrainStep(model, nn.SGD(model), threads=2, micro_batch=size)
+        step = nn.TrainStep(model, nn.SGD(model), workers=2, micro_batch=size)
         tokens, mask = random_tokens(model.config, 5, 6), np.tri(5, 6) > 0
         result = step([Batch(tokens, tokens, mask), Batch(tokens[:2], tokens[:2])], 0.5)
         ends.append((result.loss, result.grad_norm, *step.evaluate(Batch(tokens, tokens, mask))))
@@ -202,7 +202,7 @@ def test_every_setting_reaches_the_step(nn: Any) -> None:
     model = nn.GPT(small_config())
     train = dataclasses.replace(TRAIN, micro_batch=3, recompute=True)
     step = make_train_step(nn, model, train)
-    assert (step.micro_batch, step.recompute, step.threads) == (3, True, 1)
+    assert (step.micro_batch, step.recompute, step.n_workers) == (3, True, 1)
     if nn is mlx_backend:
         train = dataclasses.replace(TRAIN, dtype="bfloat16")
         assert make_train_step(nn, model, train).dtype == "bfloat16"

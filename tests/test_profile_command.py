@@ -30,7 +30,7 @@ from llm_explainer.profiling import (
     watch_step,
 )
 
-THREADS, BATCH = 2, 4
+WORKERS, BATCH = 2, 4
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def watched_step(config: ModelConfig) -> tuple[TrainStep, Clock]:
     watch = Clock()
     with timed_arrays(watch):
         model = GPT(config)
-        train_step = TrainStep(model, AdamW(model), threads=THREADS)
+        train_step = TrainStep(model, AdamW(model), workers=WORKERS)
     watch_step(train_step, watch)
     return train_step, watch
 
@@ -84,7 +84,7 @@ def watched_step(config: ModelConfig) -> tuple[TrainStep, Clock]:
 def test_looking_changes_nothing(family: str) -> None:
     config = small_config(**{**FAMILIES[family], "n_layers": 2})
     model = GPT(config)
-    plain = TrainStep(model, AdamW(model), threads=THREADS)
+    plain = TrainStep(model, AdamW(model), workers=WORKERS)
     watched, watch = watched_step(config)
     batch = Batch(random_tokens(config, BATCH, 6), random_tokens(config, BATCH, 6, seed=1))
     for _ in range(3):
@@ -183,7 +183,7 @@ def test_python_is_what_numpy_leaves_of_a_layer() -> None:
 
 @pytest.fixture(scope="module")
 def small_profile() -> Profile:
-    return profile_step(small_config(), batch_size=BATCH, threads=THREADS, seconds=0.01)
+    return profile_step(small_config(), batch_size=BATCH, workers=WORKERS, seconds=0.01)
 
 
 def test_the_sum_is_the_whole(small_profile: Profile) -> None:

@@ -64,7 +64,7 @@ def test_a_step_trains_the_same(nn: Any, family: dict[str, Any]) -> None:
     ends = []
     for recompute in (False, True):
         model = nn.GPT(small_config(**{**family, "n_layers": 2, "dropout": 0.2}))
-        step = nn.TrainStep(model, nn.SGD(model), threads=1, recompute=recompute)
+        step = nn.TrainStep(model, nn.SGD(model), workers=1, recompute=recompute)
         tokens = random_tokens(model.config, 4, 6)
         result = [step([Batch(tokens, tokens)], 0.1, (1, n)).loss for n in range(2)]
         ends.append((result, flatten(model.parameters())))

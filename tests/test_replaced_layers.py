@@ -143,7 +143,7 @@ def test_training_is_as_before(nn: Any, standing: Any, optimizer: str, family: s
     plain, hidden = models(nn, standing, **SWITCHES[family])
     tokens, targets = (random_tokens(plain.config, 4, 6, seed) for seed in (0, 1))
     for model in (plain, hidden):
-        step = nn.TrainStep(model, getattr(nn, optimizer)(model), threads=2)
+        step = nn.TrainStep(model, getattr(nn, optimizer)(model), workers=2)
         for _ in range(3):
             step([Batch(tokens, targets)], 0.01)
     assert_equal_trees(hidden.parameters(), plain.parameters())

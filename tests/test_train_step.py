@@ -23,12 +23,12 @@ def make_step(
     config_changes: dict[str, Any] | None = None,
     *,
     dtype: type = np.float64,
-    threads: int = 2,
+    workers: int = 2,
     clip_norm: float = 0.0,
 ) -> TrainStep:
     """Return a step with plain gradient descent, which shows every difference of a gradient."""
     model = random_model(small_config(**config_changes or {}), dtype)
-    return TrainStep(model, SGD(model, momentum=0.5), clip_norm=clip_norm, threads=threads)
+    return TrainStep(model, SGD(model, momentum=0.5), clip_norm=clip_norm, workers=workers)
 
 
 def make_batch(B: int = 5, T: int = 6, seed: int = 0, masked: bool = False) -> Batch:
@@ -60,10 +60,10 @@ def assert_same_training(
 @pytest.mark.parametrize("masked", [False, True])
 def test_one_thread_and_several_agree(family: dict[str, Any], masked: bool) -> None:
     batches = [[make_batch(seed=seed, masked=masked)] for seed in range(3)]
-    for threads in (2, 3):
+    for workers in (2, 3):
         assert_same_training(
-            make_step(family, threads=threads),
-            make_step(family, threads=1),
+            make_step(family, workers=workers),
+            make_step(family, workers=1),
             [(batch, batch) for batch in batches],
         )
 
@@ -84,13 +84,13 @@ def test_a_step_is_the_gradient_of_the_mean_loss(family: dict[str, Any]) -> None
 
 
 @each_family
-@pytest.mark.parametrize("threads", [1, 2])
-def test_the_same_run_twice_gives_the_same_bytes(family: dict[str, Any], threads: int) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_same_run_twice_gives_the_same_bytes(family: dict[str, Any], workers: int) -> None:
     steps = [[make_batch(seed=seed), make_batch(seed=seed + 50)] for seed in range(3)]
     changes = {**family, "dropout": 0.2}
     ends = []
     for _ in range(2):
-        train_step = make_step(changes, dtype=np.float32, threads=threads)
+        train_step = make_step(changes, dtype=np.float32, workers=workers)
         for index, batches in enumerate(steps):
             train_step(batches, LR, dropout_seed=[7, index])
         ends.append(parameters(train_step).tobytes())
@@ -112,11 +112,11 @@ def test_micro_batches_add_up_to_one_large_batch(masked: bool) -> None:
     assert_same_training(make_step(), make_step(), [(parts, whole), (whole, parts)])
 
 
-def test_a_batch_smaller_than_the_threads() -> None:
+def test_a_batch_smaller_than_the_workers() -> None:
     """Gradients of shards that have no rows now are not left over from the step before."""
     small, large = make_batch(B=1, seed=1), make_batch(B=4)
     steps = [([large], [large]), ([small], [small]), ([small, large], [small, large])]
-    assert_same_training(make_step(threads=4), make_step(threads=1), steps)
+    assert_same_training(make_step(workers=4), make_step(workers=1), steps)
 
 
 def test_a_mask_that_counts_nothing_changes_nothing() -> None:
@@ -156,7 +156,7 @@ def test_a_gradient_shorter_than_the_limit_is_not_stretched() -> None:
 def test_a_step_that_is_not_finite_changes_nothing(value: float) -> None:
     model = random_model(small_config(), np.float32)
     adamw = AdamW(model)
-    train_step = TrainStep(model, adamw, threads=2)
+    train_step = TrainStep(model, adamw, workers=2)
     train_step([make_batch()], 1e-3)
     model.parameters()["blocks"][0]["feed_forward"]["down_proj"]["weight"][0, 0] = value
     before = adamw.flat.values.copy()
@@ -219,7 +219,7 @@ def test_training_learns_a_pattern(family: dict[str, Any]) -> None:
     """Counting round and round is learned to near certainty."""
     config = small_config(**{**family, "d_model": 16})
     model = GPT(config)
-    train_step = TrainStep(model, AdamW(model), threads=2)
+    train_step = TrainStep(model, AdamW(model), workers=2)
     windows = (np.arange(7)[None, :] + np.arange(7)[:, None]) % 7  # (B, T + 1)
     batch = Batch(windows[:, :-1], windows[:, 1:])
     losses = [train_step([batch], 0.01).loss for _ in range(120)]
@@ -227,6 +227,6 @@ def test_training_learns_a_pattern(family: dict[str, Any]) -> None:
     assert losses[-1] < 0.1
 
 
-def test_threads_default_to_the_cores_at_hand() -> None:
+def test_workers_default_to_the_cores_at_hand() -> None:
     model = GPT(small_config())
-    assert TrainStep(model, SGD(model)).threads == available_cores() >= 1
+    assert TrainStep(model, SGD(model)).n_workers == available_cores() >= 1

@@ -158,7 +158,7 @@ def test_processes_and_threads_train_to_the_same_bytes(
         config = small_config(**family, dropout=0.2)
         model = random_model(config, np.float32)
         adamw = AdamW(model)
-        step = TrainStep(model, adamw, threads=3)
+        step = TrainStep(model, adamw, workers=3)
         results = []
         for seed, n_batches in enumerate((1, 2, 1)):
             tokens = random_tokens(config, 5, 6, seed)

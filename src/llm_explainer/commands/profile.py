@@ -72,7 +72,7 @@ def profile(
         )
     title = (
         f"{size}, {family} family: {batch_size} windows of {config.context_length} tokens, "
-        f"{result.threads} cores"
+        f"{result.workers} cores"
     )
     console.print(make_table(result, title), *summary(result), sep="\n", highlight=False)
     draw_profile(result, out / "profile.png", title)
@@ -114,19 +114,19 @@ def summary(profile: Profile) -> list[str]:
     """Return what the table comes to, and how fast the work went beside what the machine can."""
     from llm_explainer.profiling import ELEMENTWISE, PRODUCTS
 
-    peak, threads = profile.peak, profile.threads
+    peak, workers = profile.peak, profile.workers
     products, elementwise = profile.tally(PRODUCTS), profile.tally(ELEMENTWISE)
     product_rate = products.flops / products.seconds
     byte_rate = elementwise.bytes / elementwise.seconds
     lines = [
         f"Matrix products: {product_rate / 1e9:.1f} GFLOP/s on one core; large ones reach "
-        f"{peak.flops / threads / 1e9:.1f}.",
+        f"{peak.flops / workers / 1e9:.1f}.",
         f"Elementwise: {byte_rate / 1e9:.1f} GB/s on one core; memory gives "
-        f"{peak.bandwidth / threads / 1e9:.1f}, the cache more.",
+        f"{peak.bandwidth / workers / 1e9:.1f}, the cache more.",
         f"A step takes {1e3 * profile.step_seconds:.2f} ms: {profile.tokens_per_s:,.0f} tokens/s, "
         f"{profile.mfu:.0%} of sgemm's peak (MFU).",
     ]
-    if threads > 1:
+    if workers > 1:
         gain = profile.work_seconds / profile.step_seconds
-        lines.append(f"{threads} cores are {gain:.2f} times as fast as one that does all the work.")
+        lines.append(f"{workers} cores are {gain:.2f} times as fast as one that does all the work.")
     return lines

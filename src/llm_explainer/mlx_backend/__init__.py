@@ -28,6 +28,7 @@ from llm_explainer.mlx_backend.positions import RotaryEmbedding, SinusoidalPosit
 __all__ = [
     "GELU",
     "GPT",
+    "NAME",
     "SGD",
     "AdamW",
     "Block",
@@ -58,3 +59,6 @@ __all__ = [
     "peak_memory",
     "training_bytes",
 ]
+
+NAME = "mlx"
+"""As ``load_backend`` takes it."""

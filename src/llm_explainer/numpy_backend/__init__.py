@@ -25,6 +25,7 @@ from llm_explainer.numpy_backend.positions import RotaryEmbedding, SinusoidalPos
 __all__ = [
     "GELU",
     "GPT",
+    "NAME",
     "SGD",
     "AdamW",
     "Block",
@@ -55,5 +56,8 @@ __all__ = [
     "peak_memory",
     "training_bytes",
 ]
+
+NAME = "numpy"
+"""As ``load_backend`` takes it."""
 
 keep_freed_memory()

@@ -29,7 +29,7 @@ def draw_profile(profile: Profile, path: Path, title: str) -> None:
             f"{share:.0%}", (end, place), xytext=(4, 0), textcoords="offset points", va="center"
         )
         # One core's peak, because the bars add up what all cores do.
-        peak = profile.peak.flops / profile.threads
+        peak = profile.peak.flops / profile.workers
         at_peak = 1e3 * profile.tally(PRODUCTS, [layer]).flops / peak
         if at_peak > 0.005 * max(left):
             axes.vlines(at_peak, place - 0.35, place + 0.35, color="black")

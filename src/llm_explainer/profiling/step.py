@@ -46,11 +46,11 @@ class Profile:
 
     config: ModelConfig
     batch_size: int
-    threads: int
+    workers: int
     step_seconds: float  # of the step as it is, on the clock on the wall
     work: Mapping[str, Mapping[str, float]]  # seconds by layer and kind (KINDS, PYTHON)
     tallies: Mapping[str, Mapping[str, Tally]]  # NumPy's operations, by layer and kind
-    peak: Peak  # of as many threads
+    peak: Peak  # of as many processors
 
     @property
     def work_seconds(self) -> float:
@@ -85,7 +85,7 @@ class Profile:
         return {
             "config": self.config.to_dict(),
             "batch_size": self.batch_size,
-            "threads": self.threads,
+            "workers": self.workers,
             "step_seconds": self.step_seconds,
             "tokens_per_s": self.tokens_per_s,
             "mfu": self.mfu,
@@ -100,7 +100,7 @@ class Profile:
 def profile_step(
     config: ModelConfig,
     batch_size: int,
-    threads: int,
+    workers: int,
     seconds: float = 6.0,
     on_progress: Callable[[float, float], None] = lambda done, total: None,
 ) -> Profile:
@@ -110,23 +110,23 @@ def profile_step(
     """
     shape = (2, batch_size, config.context_length)
     tokens, targets = np.random.default_rng(0).integers(config.vocab_size, size=shape)
-    whole = _steps(config, threads, tokens, targets)
-    layers = _steps(config, threads, tokens, targets, watch=True)
-    kernels = _steps(config, threads, tokens, targets, watch=True, timed=True)
+    whole = _steps(config, workers, tokens, targets)
+    layers = _steps(config, workers, tokens, targets, watch=True)
+    kernels = _steps(config, workers, tokens, targets, watch=True, timed=True)
     for take in (whole, layers, kernels):
         take()  # the first step fetches memory from the system
-    peak = measure_peak(threads)
+    peak = measure_peak(workers)
     rounds: list[tuple[Counts, Counts, Counts]] = []
     start = time.perf_counter()
     while (passed := time.perf_counter() - start) < seconds or len(rounds) < MIN_ROUNDS:
         on_progress(min(passed, seconds), seconds)
         rounds.append((whole(), layers(), kernels()))
-        peak = peak.better(measure_peak(threads, repeats=1))
+        peak = peak.better(measure_peak(workers, repeats=1))
     on_progress(seconds, seconds)
     steps, layer_counts, kernel_counts = (_quicker_half(list(c)) for c in zip(*rounds, strict=True))
     work, tallies = _take_apart(layer_counts, kernel_counts)
     step_seconds = sum(counts.total for counts in steps) / len(steps)
-    return Profile(config, batch_size, threads, step_seconds, work, tallies, peak)
+    return Profile(config, batch_size, workers, step_seconds, work, tallies, peak)
 
 
 class _OneByOne:
@@ -141,7 +141,7 @@ class _OneByOne:
 
 def _steps(
     config: ModelConfig,
-    threads: int,
+    workers: int,
     tokens: Any,
     targets: Any,
     *,
@@ -154,7 +154,7 @@ def _steps(
     with arrays:
         model = GPT(config)
         optimizer = AdamW(model)
-        step = TrainStep(model, optimizer, threads=threads)
+        step = TrainStep(model, optimizer, workers=workers)
     if watch:
         watch_step(step, clock)
 

@@ -20,7 +20,7 @@ def make_train_step(
         model,
         _make_optimizer(nn, model, config),
         clip_norm=config.clip_norm,
-        threads=config.workers,
+        workers=config.workers,
         micro_batch=config.micro_batch,
         dtype=config.dtype,
         recompute=config.recompute,

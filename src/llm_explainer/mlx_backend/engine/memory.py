@@ -15,7 +15,7 @@ DEFAULT_LIMIT = mx.get_memory_limit()
 def training_bytes(
     model: ModelSpec,
     batch_size: int,
-    threads: int,
+    workers: int,
     *,
     dtype: str = "float32",
     recompute: bool = False,
@@ -27,7 +27,7 @@ def training_bytes(
     operation keeps for its derivative, what is in flight in the layer whose backward pass runs, and
     the logits. With ``recompute``, every block keeps its input, and all else exists for one block
     at a time.
-    ``threads`` changes nothing: MLX has one copy of everything.
+    ``workers`` changes nothing: MLX has one copy of everything.
 
     The factors were measured with MLX on the CPU, which runs some operations ahead and so holds
     their results at the same time. A GPU may take less: where its attention never writes down the

@@ -36,7 +36,7 @@ class TrainStep:
         model: its parameters are those the optimizer holds
         optimizer: made for this model
         clip_norm: the gradient is scaled down to this norm (Pascanu et al. 2013); 0 never clips
-        threads: nothing here, since MLX schedules its own work; NumPy's twin shares a batch out
+        workers: nothing here, since MLX schedules its own work; NumPy's twin shares a batch out
         micro_batch: rows of a batch worked through at a time, 0 for all; fewer take less memory
         dtype: float32 or bfloat16, of the products and of what the backward pass needs; parameters,
             optimizer state, loss and the sum of gradients are float32 in any case
@@ -54,7 +54,7 @@ class TrainStep:
         optimizer: Optimizer,
         *,
         clip_norm: float = 1.0,
-        threads: int = 0,
+        workers: int = 0,
         micro_batch: int = 0,
         dtype: str = "float32",
         recompute: bool = False,
@@ -62,7 +62,7 @@ class TrainStep:
     ) -> None:
         check_dtype(dtype)
         self.model, self.optimizer, self.clip_norm = model, optimizer, clip_norm
-        self.threads = threads or available_cores()
+        self.n_workers = workers or available_cores()
         self.micro_batch, self.dtype, self.recompute = micro_batch, dtype, recompute
         self.group = group
         self._state = [model, optimizer.arrays]

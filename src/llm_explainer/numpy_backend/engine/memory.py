@@ -12,7 +12,7 @@ ALLOWANCE = 1.06  # for what the allocator leaves unused between arrays
 def training_bytes(
     model: ModelSpec,
     batch_size: int,
-    threads: int,
+    workers: int,
     *,
     dtype: str = "float32",
     recompute: bool = False,
@@ -20,7 +20,7 @@ def training_bytes(
     """Return the bytes that training on ``batch_size`` windows at a time takes, without the data.
 
     For every parameter: itself, and for those that learn AdamW's two averages, the summed gradient
-    and one gradient for each thread. For every token: what each layer's closure keeps for its
+    and one gradient for each worker. For every token: what each layer's closure keeps for its
     backward pass, and the logits. With ``recompute``, every block keeps its input, and all else
     exists for one block at a time.
     ``dtype`` changes nothing: NumPy has float32 alone.
@@ -39,7 +39,7 @@ def training_bytes(
     head = 4 * width + config.vocab_size
     # The backward pass of the widest layer holds two more gradients of its width for a moment.
     passing = 2 * max(d_ff, qkv)
-    parameters = model.count_parameters() + (3 + threads) * model.count_trainable()
+    parameters = model.count_parameters() + (3 + workers) * model.count_trainable()
     n_tokens = batch_size * config.context_length
     numbers = parameters + n_tokens * (kept + head + passing)
     return int(ALLOWANCE * BYTES * numbers)

@@ -33,7 +33,7 @@ class TrainStep:
         optimizer: made for this model; the workers know the settings that it and the model have at
             the first call, and whatever the arrays hold
         clip_norm: the gradient is scaled down to this norm (Pascanu et al. 2013); 0 never clips
-        threads: shards of a batch, 0 for one for each processor
+        workers: that share a batch, a shard each; 0 for one for each processor
         micro_batch: rows of a batch worked through at a time, 0 for all; fewer take less memory
         dtype: float32, the one that NumPy has; MLX's twin can compute in bfloat16
         recompute: each block runs again in the backward pass, instead of keeping what it computed
@@ -49,7 +49,7 @@ class TrainStep:
         optimizer: Optimizer,
         *,
         clip_norm: float = 1.0,
-        threads: int = 0,
+        workers: int = 0,
         micro_batch: int = 0,
         dtype: str = "float32",
         recompute: bool = False,
@@ -57,16 +57,16 @@ class TrainStep:
     ) -> None:
         check_dtype(dtype)
         self.model, self.optimizer, self.clip_norm = model, optimizer, clip_norm
-        self.threads = threads or available_cores()
+        self.n_workers = workers or available_cores()
         self.micro_batch, self.recompute = micro_batch, recompute
         # The gradient of the step, flat and as a tree. The first shard of the first micro-batch is
         # written there, and all others are added. A buffer takes memory from when it is written to,
         # so shard 0's takes none where there is but one micro-batch.
         self._gradient = optimizer.flat.new_buffer()
-        self._shard_buffers = [optimizer.flat.new_buffer() for _ in range(self.threads)]
-        self._workers = make_workers(self.threads)
+        self._shard_buffers = [optimizer.flat.new_buffer() for _ in range(self.n_workers)]
+        self._workers = make_workers(self.n_workers)
         self._blas = ThreadpoolController()
-        n, size = self.threads, optimizer.flat.size
+        n, size = self.n_workers, optimizer.flat.size
         self._stretches = [slice(size * i // n, size * (i + 1) // n) for i in range(n)]
 
     def __call__(
@@ -116,19 +116,19 @@ class TrainStep:
         losses = self._run(
             TrainStep._shard_gradients, [(*shard, n_counted, seed, index) for shard in shards]
         )
-        squares = self._run(TrainStep._sum_stretch, [(len(shards), index)] * self.threads)
+        squares = self._run(TrainStep._sum_stretch, [(len(shards), index)] * self.n_workers)
         return sum(losses), sum(squares)
 
     def _update(self, grad_norm: float, learning_rate: float) -> None:
         clipped = self.clip_norm and grad_norm > self.clip_norm
         scale = self.clip_norm / grad_norm if clipped else 1.0
         n_steps = self.optimizer.steps + 1
-        self._run(TrainStep._update_stretch, [(n_steps, learning_rate, scale)] * self.threads)
+        self._run(TrainStep._update_stretch, [(n_steps, learning_rate, scale)] * self.n_workers)
 
     def _shards(self, batch: Batch) -> list[Batch]:
         """Cut a batch along B into as many shards as there are workers, or as it has rows."""
         n_rows = len(batch.tokens)
-        n = min(self.threads, n_rows)
+        n = min(self.n_workers, n_rows)
         return [batch.rows(slice(n_rows * i // n, n_rows * (i + 1) // n)) for i in range(n)]
 
     def _run(self, method: Callable[..., Any], arguments: Arguments) -> list[Any]:

@@ -99,7 +99,7 @@ class ForkWorkers:
         except (OSError, EOFError):
             _stop(self._others, os.getpid())
             raise TrainingError(
-                "a training process was stopped, perhaps for lack of memory; use threads=1 or a "
+                "a training process was stopped, perhaps for lack of memory; use workers=1 or a "
                 "smaller batch"
             ) from None
         except BaseException:

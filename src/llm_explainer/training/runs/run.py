@@ -81,7 +81,7 @@ def start_run(
             model = prepared.spec.build(nn, train.seed, train.init_scheme)
         record = RunRecord(
             kind=settings.kind,
-            backend=nn.__name__.rpartition(".")[2].removesuffix("_backend"),
+            backend=nn.NAME,
             corpus=prepared.corpus,
             own=settings.own_record(),
             model=prepared.spec,
