@@ -46,10 +46,9 @@ def causal_attention(q: Array, k: Array, v: Array, record: Record = ignore) -> F
         dscores = softmax_backward(dweights)  # 0 where the weight is: for keys that are not seen
         record("scores", dscores)
         dq = dscores @ keys * scale  # (B, n_heads, T, H)
-        dkeys = dscores.swapaxes(-1, -2) @ q * scale
-        dvalues = weights.swapaxes(-1, -2) @ dheads
-        # A key that served a group gets the gradients of them all.
-        groups = (b, -1, group, n_tokens, width)
+        dkeys = dscores.swapaxes(-1, -2) @ q * scale  # (B, n_heads, T, H)
+        dvalues = weights.swapaxes(-1, -2) @ dheads  # (B, n_heads, T, H)
+        groups = (b, -1, group, n_tokens, width)  # a key that served a group gets all its gradients
         return dq, dkeys.reshape(groups).sum(2), dvalues.reshape(groups).sum(2)
 
     return heads, backward

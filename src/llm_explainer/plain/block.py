@@ -25,8 +25,7 @@ def norm(x: Array, p: Tree, config: ModelConfig) -> Layer:
 def block(x: Array, p: Tree, config: ModelConfig, record: Record = ignore) -> Layer:
     """h = x + attention(norm(x)); y = h + feed_forward(norm(h)) (Radford et al. 2019, section 2.3).
 
-    The residual stream x runs through untouched, but for what the two layers add to it. x (B, T,
-    D).
+    The residual stream x (B, T, D) runs through, and the two layers add to it; nothing else does.
 
     >>> sizes = {"vocab_size": 9, "context_length": 9, "d_model": 2, "n_layers": 1, "n_heads": 1}
     >>> zeros = lambda *shape: {"weight": np.zeros(shape)}
