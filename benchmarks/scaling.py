@@ -25,6 +25,7 @@ from benchmarks.scaling_picture import draw_scaling
 from llm_explainer import ModelConfig, load_backend
 from llm_explainer.batch import Batch
 from llm_explainer.files import write_atomically
+from llm_explainer.model_spec import ModelSpec
 
 Point = dict[str, Any]
 """A preset's ``size``, the ``batch`` of windows, changes to the preset; or ``cached`` tokens."""
@@ -80,7 +81,7 @@ def theory(point: Point) -> tuple[float, float]:
         return flops, 4.0 * (config.count_parameters() + cache)
     n_tokens = point["batch"] * config.context_length
     flops = float(n_tokens * config.training_flops_per_token())
-    return flops, float(nn.training_bytes(config, point["batch"], threads=1))
+    return flops, float(nn.training_bytes(ModelSpec(config), point["batch"], threads=1))
 
 
 def measure_time(point: Point, seconds: float) -> float:

@@ -12,8 +12,8 @@ from llm_explainer.commands.gradcheck import gradcheck
 from llm_explainer.errors import ConfigError
 from llm_explainer.gradcheck import check_model, compare, numeric_gradient, relative_error
 from llm_explainer.numpy_backend import GPT, causal
-from llm_explainer.numpy_backend.layers import LayerNorm, RMSNorm
 from llm_explainer.numpy_backend.module import Array, Backward
+from llm_explainer.numpy_backend.norms import LayerNorm, RMSNorm
 from llm_explainer.tree import Tree
 
 TINY = ["--d-model", "4", "--n-layers", "1", "--n-heads", "2", "--d-ff", "3", "--vocab-size", "3"]

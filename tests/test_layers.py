@@ -3,7 +3,7 @@ derivative, and neither pass disturbs anything."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +15,8 @@ from small_models import LLAMA, randomize, small_config
 from llm_explainer import numpy_backend as nn
 from llm_explainer.gradcheck import compare, numeric_gradient
 from llm_explainer.init import initializer
-from llm_explainer.numpy_backend.module import Array, Backward, empty_like
-from llm_explainer.tree import flatten
+from llm_explainer.numpy_backend.module import Array, Backward
+from llm_explainer.tree import flatten, unflatten
 
 POSITIONS = np.array([0, 3, 5])
 ROW_POSITIONS = np.array([[0, 1, 2], [3, 4, 5]])
@@ -178,18 +178,67 @@ def test_backward_twice_gives_the_same(case: Case) -> None:
 
 
 @every_layer
-def test_out_receives_the_gradients(case: Case) -> None:
+@pytest.mark.parametrize("order", ["by rows", "by columns", "with gaps"])
+def test_out_receives_the_gradients_in_any_memory_order(case: Case, order: str) -> None:
     layer, x = case.layer(), case.input(np.float64)
     y, backward = case.forward(layer, x)
     dy = np.random.default_rng(2).normal(size=y.shape)
-    _, expected = backward(dy)
-    out = empty_like(layer.parameters())
-    for array in flatten(out).values():
-        array.fill(np.nan)  # what was there before must not count
+    expected = flatten(backward(dy)[1])
+    out = unflatten({name: nans(a.shape, order) for name, a in expected.items()}, layer.trainable())
     _, grads = backward(dy, out=out)
     assert grads is out
     for name, grad in flatten(out).items():
-        np.testing.assert_array_equal(grad, flatten(expected)[name])
+        np.testing.assert_allclose(grad, expected[name], rtol=1e-12, atol=1e-14)
+
+
+def nans(shape: tuple[int, ...], order: str) -> Array:
+    """Return an array of NaN: what was there before must not count."""
+    if order == "with gaps":
+        return np.full([2 * n for n in shape], np.nan)[tuple(slice(None, None, 2) for _ in shape)]
+    return np.full(shape, np.nan, order="F" if order == "by columns" else "C")
+
+
+def only(names: Sequence[str], tree: Any, prefix: str = "") -> Any:
+    """Return places for the gradients of these names, and no more of the tree than they need."""
+    if isinstance(tree, list):
+        return [only(names, each, f"{prefix}{i}.") for i, each in enumerate(tree)]
+    if isinstance(tree, dict):
+        return {
+            key: only(names, value, f"{prefix}{key}.")
+            for key, value in tree.items()
+            if any(f"{name}.".startswith(f"{prefix}{key}.") for name in names)
+        }
+    return np.full_like(tree, np.nan)
+
+
+@every_layer
+def test_only_the_gradients_that_out_has_a_place_for_are_computed(case: Case) -> None:
+    layer, x = case.layer(), case.input(np.float64)
+    y, backward = case.forward(layer, x)
+    dy = np.random.default_rng(2).normal(size=y.shape)
+    dx, grads = backward(dy)
+    expected = flatten(grads)
+    for wanted in [(), *((name,) for name in expected)]:
+        out = only(wanted, grads)
+        found_dx, found = backward(dy, out=out)
+        np.testing.assert_array_equal(found_dx, dx)
+        assert flatten(found).keys() == set(wanted)
+        for name in wanted:
+            np.testing.assert_array_equal(flatten(found)[name], expected[name])
+
+
+@every_layer
+def test_what_is_frozen_has_no_gradient(case: Case) -> None:
+    layer, x = case.layer(), case.input(np.float64)
+    assert flatten(layer.freeze().trainable()) == {}
+    y, backward = case.forward(layer, x)
+    dy = np.random.default_rng(2).normal(size=y.shape)
+    frozen_dx, grads = backward(dy)
+    assert flatten(grads) == {}
+    layer.unfreeze()
+    dx, grads = case.forward(layer, x)[1](dy)
+    np.testing.assert_array_equal(frozen_dx, dx)
+    assert flatten(grads).keys() == flatten(layer.parameters()).keys()
 
 
 @every_layer
@@ -254,4 +303,5 @@ def test_every_layer_of_the_backend_is_in_the_table() -> None:
         for export in vars(nn).values()
         if isinstance(export, type) and issubclass(export, nn.Module) and "forward" in dir(export)
     }
-    assert layers - {nn.Module} == {type(case.make()) for case in CASES.values()}
+    fixed = {nn.SinusoidalPositions}  # a table in which nothing learns
+    assert layers - {nn.Module} - fixed == {type(case.make()) for case in CASES.values()}

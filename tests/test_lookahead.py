@@ -19,6 +19,7 @@ from llm_explainer.backend import load_backend
 from llm_explainer.errors import GenerationError
 from llm_explainer.generation import Sampling
 from llm_explainer.generation.decoding import Decoder
+from llm_explainer.layer_calls import layer_calls
 
 each_family = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 
@@ -303,7 +304,8 @@ def test_next_ids_are_those_of_the_highest_logits(
 def test_of_equal_scores_the_first_counts_and_nan_as_the_highest(backend: Any) -> None:
     model = model_of(backend, tie_embeddings=False)
     tokens, tree = np.array([[1, 2]]), model.parameters()
-    hidden = np.asarray(dict(model.hidden_states(tokens))["final_norm"])[0, -1]  # (D,)
+    calls, _ = layer_calls(model, tokens)
+    hidden = next(call.y for call in calls if call.name == "final_norm")[0, -1]  # (D,)
     for rows, score in [([2, 3, 5], 0.0), ([4, 6], np.nan)]:
         weight = np.tile(-np.sign(hidden), (7, 1))  # (V, D): every score is below 0
         weight[rows] = score

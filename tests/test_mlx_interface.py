@@ -22,11 +22,15 @@ from llm_explainer.tree import flatten
 ROOT = Path(__file__).parents[1]
 NUMPY_ONLY = {
     "astype",  # float64, for gradient checks
-    "add_gradient",
+    "add_gradients",
+    "backward_of",
+    "convert",
     "mask",
     "rotate",
+    "sharing",
     "update_slice",
     "value_and_slope",
+    "write",
     "write_value",
     "write_value_and_slope",
 }

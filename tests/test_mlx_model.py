@@ -11,6 +11,7 @@ from small_models import FAMILIES, SWITCHES, random_tokens
 
 from llm_explainer import numpy_backend
 from llm_explainer.errors import ConfigError
+from llm_explainer.layer_calls import layer_calls
 from llm_explainer.tree import flatten
 
 each_switch = pytest.mark.parametrize("changes", SWITCHES.values(), ids=SWITCHES)
@@ -18,15 +19,17 @@ each_family = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 
 
 @each_switch
-def test_logits_and_stages(changes: dict[str, Any]) -> None:
+def test_logits_and_what_every_layer_makes(changes: dict[str, Any]) -> None:
     model, twin = twins(**changes)
     for B, T in ((3, 5), (1, 6), (2, 1)):
         tokens = random_tokens(model.config, B, T)
         assert_close(twin(tokens), model(tokens))
-    stages, expected = dict(twin.hidden_states(tokens)), dict(model.hidden_states(tokens))
-    assert list(stages) == list(expected)
-    for name, x in expected.items():
-        assert_close(stages[name], x)
+    calls, _ = layer_calls(twin, tokens)
+    expected, _ = layer_calls(model, tokens)
+    assert [call.name for call in calls] == [call.name for call in expected]
+    for call, right in zip(calls, expected, strict=True):
+        assert_close(call.x, right.x)
+        assert_close(call.y, right.y)
 
 
 @each_switch

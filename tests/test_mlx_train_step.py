@@ -15,6 +15,7 @@ from small_models import FAMILIES, random_tokens, small_config
 from llm_explainer import numpy_backend
 from llm_explainer.batch import Batch
 from llm_explainer.errors import ConfigError
+from llm_explainer.model_spec import ModelSpec
 from llm_explainer.tree import flatten, unflatten
 
 LR = 0.02
@@ -232,4 +233,4 @@ def test_training_bytes_is_about_what_a_step_takes(
     mx.reset_peak_memory()
     step([Batch(tokens, tokens)], LR)
     taken = mx.get_peak_memory() - others
-    assert 0.6 < mlx_backend.training_bytes(config, B, 1) / taken < 1.4
+    assert 0.6 < mlx_backend.training_bytes(ModelSpec(config), B, 1) / taken < 1.4

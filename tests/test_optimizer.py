@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from small_models import FAMILIES, SWITCHES, Array, random_model, random_tokens, small_config
 
+from llm_explainer.batch import Batch
 from llm_explainer.config import ModelConfig
 from llm_explainer.numpy_backend import GPT, SGD, AdamW, TrainStep, optimizer
 from llm_explainer.tree import flatten, unflatten
@@ -69,7 +70,7 @@ def assert_repeats(family: str, name: str, train_step: TrainStep, learning_rate:
     start = {parameter: golden[f"{family}/start/{parameter}"] for parameter in names}
     model.update(unflatten(start, like=model.parameters()))
     losses = [
-        train_step([batch], learning_rate).loss
+        train_step([Batch(*batch)], learning_rate).loss
         for batch in zip(golden["tokens"], golden["targets"], golden["mask"], strict=True)
     ]
     np.testing.assert_allclose(losses, golden[f"{family}/{name}/losses"], rtol=1e-5)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_explainer.numpy_backend import GELU, ReLU, SiLU, causal, module
+from llm_explainer.numpy_backend import GELU, ReLU, SiLU, causal, kernels
 from llm_explainer.numpy_backend.activations import Activation
 from llm_explainer.numpy_backend.module import Array
 
@@ -18,8 +18,8 @@ from llm_explainer.numpy_backend.module import Array
 def test_blocks_cover_every_row_once(shape: list[int], block: int) -> None:
     array = np.zeros(shape)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "BLOCK", block)
-        blocks = list(module.row_blocks(array))
+        patch.setattr(kernels, "BLOCK", block)
+        blocks = list(kernels.row_blocks(array))
     for rows in blocks:
         array[rows] += 1
         assert array[rows].size <= block or len(array[rows]) == 1
@@ -33,7 +33,7 @@ def test_activations_in_blocks(
 ) -> None:
     x = np.random.default_rng(0).normal(size=(7, 3)) * 3
     value, slope = make().value_and_slope(x)
-    monkeypatch.setattr(module, "BLOCK", 6)
+    monkeypatch.setattr(kernels, "BLOCK", 6)
     given_x = x.copy()
     blocked_value, blocked_slope = make().value_and_slope(
         given_x, slope=given_x if in_place else None

@@ -32,10 +32,10 @@ def test_every_stage_computes_in_bfloat16(changes: dict[str, Any]) -> None:
     """One float32 table or number would turn all that follows into float32."""
     model = mlx_backend.GPT(small_config(**changes, dropout=0.1))
     tokens = mx.array(random_tokens(model.config, 2, 5), mx.int32)
-    inside = precision.in_precision(model.parameters(), mx.bfloat16)
+    inside = precision.in_precision(model, mx.bfloat16)
     model.replace(inside)
-    stages = dict(model._stages(tokens, rng=mx.random.key(0), dtype=mx.bfloat16))
-    assert {name: x.dtype for name, x in stages.items()} == dict.fromkeys(stages, mx.bfloat16)
+    hidden = model._hidden(tokens, rng=mx.random.key(0), dtype=mx.bfloat16)
+    assert hidden.dtype == model._output(hidden).dtype == mx.bfloat16
 
 
 @each_switch

@@ -18,6 +18,7 @@ from small_models import FAMILIES, random_tokens, small_config
 from llm_explainer import machine, numpy_backend
 from llm_explainer.batch import Batch
 from llm_explainer.errors import ConfigError
+from llm_explainer.model_spec import ModelSpec
 from llm_explainer.training import preflight as module
 from llm_explainer.training.config import TrainConfig
 from llm_explainer.training.preflight import Preflight, measure_step, preflight
@@ -42,7 +43,7 @@ def limited(nn: Any, n_windows: int, **changes: Any) -> TrainConfig:
     """Return a config whose memory limit is just enough for ``n_windows`` at a time."""
     changes = {"threads": 1, **changes}
     kind = {"dtype": changes.get("dtype", "float32"), "recompute": changes.get("recompute", False)}
-    needed = nn.training_bytes(small_config(), n_windows, 1, **kind)
+    needed = nn.training_bytes(ModelSpec(small_config()), n_windows, 1, **kind)
     return dataclasses.replace(TRAIN, memory_limit_gb=(needed + 10) / 1e9, **changes)
 
 
@@ -67,7 +68,7 @@ def test_parts_are_as_large_as_fit_and_alike(nn: Any, batch_size: int, fitting: 
 def test_what_fits_stays_whole(nn: Any) -> None:
     forecast = preflight(nn, small_config(), TRAIN)
     assert (forecast.micro_batch, forecast.batch_size) == (16, 16)
-    assert forecast.memory_bytes == nn.training_bytes(small_config(), 16, 1)
+    assert forecast.memory_bytes == nn.training_bytes(ModelSpec(small_config()), 16, 1)
     assert "parts" not in forecast.summary()
     assert 1e8 < forecast.limit_bytes <= 2 * machine.available_memory() + 1e9
 
@@ -84,8 +85,8 @@ def test_processes_share_a_batch(nn: Any) -> None:
 @each_backend
 def test_what_does_not_fit_is_refused_with_advice(nn: Any) -> None:
     config = small_config(n_layers=30)
-    one = nn.training_bytes(config, 1, 1)
-    recomputing = nn.training_bytes(config, 1, 1, recompute=True)
+    one = nn.training_bytes(ModelSpec(config), 1, 1)
+    recomputing = nn.training_bytes(ModelSpec(config), 1, 1, recompute=True)
     assert recomputing < one
 
     def refusal(n_bytes: float, **changes: Any) -> str:
@@ -98,7 +99,7 @@ def test_what_does_not_fit_is_refused_with_advice(nn: Any) -> None:
     assert "on one window at a time takes" in refusal(one - 10)
     assert "; --recompute would take about" in refusal(one - 10)
     assert refusal(one / 10).endswith("use a smaller --size or a shorter --context-length")
-    two = nn.training_bytes(config, 2, 1)
+    two = nn.training_bytes(ModelSpec(config), 2, 1)
     assert refusal(two - 10, micro_batch=3).endswith("or use --micro-batch 1")
     assert "; --recompute" in refusal(one - 10, micro_batch=3)
 
@@ -211,7 +212,7 @@ def small_run(tmp_path: Path, nn: Any, n_windows: int) -> PretrainSettings:
         backend=nn.__name__.rpartition(".")[2].removesuffix("_backend"),
     )
     whole = start_run(settings, RunFolder(tmp_path / "whole"))
-    needed = nn.training_bytes(whole.trainer.model.config, n_windows, 1)
+    needed = nn.training_bytes(ModelSpec.of(whole.trainer.model), n_windows, 1)
     limit = (needed + 10) / 1e9
     return dataclasses.replace(
         settings, train=dataclasses.replace(settings.train, memory_limit_gb=limit)

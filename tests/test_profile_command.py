@@ -106,10 +106,8 @@ def test_every_product_is_counted() -> None:
     n_linear = layers * (2 * width * width + 2 * width * config.head_dim)
     assert flops[step.LINEAR] == 6 * n_tokens * n_linear
     assert flops[step.FEED_FORWARD] == 6 * n_tokens * layers * 3 * width * config.d_ff
-    # The softmax's sums are a product with ones, and the loss one with the tokens' weights. Each
-    # shard first measures its rows, and those of the head, to see whether exp could overflow.
-    n_measured = n_tokens + THREADS * config.vocab_size
-    head = n_tokens * (config.vocab_size * (6 * width + 2) + 2) + 2 * width * n_measured
+    # The softmax's sums are a product with ones, and the loss one with the tokens' weights.
+    head = n_tokens * (config.vocab_size * (6 * width + 2) + 2)
     assert flops[step.HEAD] == head
     # Scores, values, and two products for the gradients of each: at least these, whole or by bands.
     pairs = n_tokens * (config.context_length + 1) / 2

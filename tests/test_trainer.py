@@ -172,7 +172,7 @@ def test_the_first_layer_that_overflowed_is_named(tmp_path):
     network = trainer.model.blocks[1].feed_forward
     network.up_proj.bias[...] = 10
     network.down_proj.weight[...] = 3e38  # finite, but ten of them are not
-    with pytest.raises(TrainingError, match=r"first not finite: blocks\.1;"):
+    with pytest.raises(TrainingError, match=r"first not finite: blocks\.1\.feed_forward;"):
         trainer.train()
     network.down_proj.weight[0, 0] = np.nan
     with pytest.raises(TrainingError, match=r"parameter blocks\.1\.feed_forward\.down_proj"):

@@ -138,10 +138,11 @@ def check_memory(config: ModelConfig, batch_size: int, length: int) -> None:
     """
     from llm_explainer.backend import load_backend
     from llm_explainer.machine import available_memory
+    from llm_explainer.model_spec import ModelSpec
 
-    shape = dataclasses.replace(config, context_length=length)
+    spec = ModelSpec(dataclasses.replace(config, context_length=length))
     backends = [load_backend(name) for name in ("numpy", "mlx")]
-    needed = sum(nn.training_bytes(shape, batch_size, nn.available_cores()) for nn in backends)
+    needed = sum(nn.training_bytes(spec, batch_size, nn.available_cores()) for nn in backends)
     limit = available_memory()
     if needed > limit:
         raise ConfigError(

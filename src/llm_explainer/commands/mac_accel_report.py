@@ -14,6 +14,7 @@ from llm_explainer.commands.mac_accel import RUNS
 from llm_explainer.console.run_table import run_table
 from llm_explainer.generation import generate
 from llm_explainer.machine import available_memory
+from llm_explainer.model_spec import ModelSpec
 from llm_explainer.training.comparison import FinishedRun, comparable, find_runs, read_run
 from llm_explainer.training.comparison_figure import draw_comparison
 from llm_explainer.training.pretrain import Run
@@ -72,7 +73,7 @@ def compare_speeds(
         return {"NumPy": this.tokens_per_s}
     speeds = {own: this.tokens_per_s}
     config, train = trainer.model.config, trainer.config
-    needed = reference.training_bytes(config, train.batch_size, train.threads)
+    needed = reference.training_bytes(ModelSpec.of(trainer.model), train.batch_size, train.threads)
     if needed > available_memory():
         console.print(f"  left out: it would take {needed / 1e9:.1f} GB of memory")
         return speeds

@@ -34,6 +34,7 @@ def presets(
     from llm_explainer.backend import load_backend
     from llm_explainer.config import SIZES, ModelConfig
     from llm_explainer.errors import ConfigError
+    from llm_explainer.model_spec import ModelSpec
 
     if batch_size < 1:
         raise ConfigError(f"--batch-size is {batch_size}; it takes 1 or more")
@@ -51,7 +52,7 @@ def presets(
     table.add_column("memory", justify="right", no_wrap=True)
     table.add_column("tokens/s", justify="right", no_wrap=True)
     for size, config in configs.items():
-        memory = nn.training_bytes(config, batch_size, threads)
+        memory = nn.training_bytes(ModelSpec(config), batch_size, threads)
         table.add_row(
             size,
             f"{config.d_model:,}",

@@ -16,7 +16,7 @@ from llm_explainer.init import Init
 from llm_explainer.mlx_backend.cache import LayerCache
 from llm_explainer.mlx_backend.layers import Dropout, Linear
 from llm_explainer.mlx_backend.module import Array, Backward, Key, Module, with_backward
-from llm_explainer.mlx_backend.positions import RotaryEmbedding
+from llm_explainer.mlx_backend.positions import make_rotary_embedding
 
 
 class CausalSelfAttention(Module):
@@ -28,18 +28,14 @@ class CausalSelfAttention(Module):
 
     def __init__(self, config: ModelConfig, *, init: Init) -> None:
         super().__init__()
-        self._heads = (config.n_heads, config.n_kv_heads)
+        self._n_heads, self._n_kv_heads = config.n_heads, config.n_kv_heads
         n_qkv = (config.n_heads + 2 * config.n_kv_heads) * config.head_dim
         residual_scale = 1 / math.sqrt(2 * config.n_layers)
         self.qkv_proj = Linear(config.d_model, n_qkv, config.bias, init=init)
         self.out_proj = Linear(
             config.d_model, config.d_model, config.bias, init=init, scale=residual_scale
         )
-        self._rotary = (
-            RotaryEmbedding(config.head_dim, config.context_length, config.rope_theta)
-            if config.position == "rope"
-            else None
-        )
+        self._rotary = make_rotary_embedding(config)
         self._dropout = Dropout(config.dropout)
 
     def __call__(self, x: Array, cache: LayerCache | None = None) -> Array:
@@ -53,12 +49,12 @@ class CausalSelfAttention(Module):
     def run(self, x: Array, cache: LayerCache | None = None, rng: Key | None = None) -> Array:
         """Map (B, T, D) to (B, T, D), for inference and training."""
         b, t, _ = x.shape
-        n_heads, n_kv_heads = self._heads
+        n_heads, n_kv_heads = self._n_heads, self._n_kv_heads
         heads = self.qkv_proj(x).reshape(b, t, n_heads + 2 * n_kv_heads, -1)
         q, k, v = mx.split(heads.transpose(0, 2, 1, 3), [n_heads, n_heads + n_kv_heads], axis=1)
         if self._rotary is not None:
             start = 0 if cache is None else cache.start()
-            q, k = self._rotary.turn(q, start), self._rotary.turn(k, start)
+            q, k = self._rotary.rotate(q, start), self._rotary.rotate(k, start)
         mask: Array | str | None = "causal"
         if cache is not None:
             mask = cache.mask(t)

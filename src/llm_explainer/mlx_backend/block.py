@@ -7,15 +7,9 @@ from llm_explainer.init import Init
 from llm_explainer.mlx_backend.attention import CausalSelfAttention
 from llm_explainer.mlx_backend.cache import LayerCache
 from llm_explainer.mlx_backend.feed_forward import FeedForward
-from llm_explainer.mlx_backend.layers import Dropout, LayerNorm, RMSNorm
+from llm_explainer.mlx_backend.layers import Dropout
 from llm_explainer.mlx_backend.module import Array, Backward, Key, Module, split_key, with_backward
-
-
-def make_norm(config: ModelConfig) -> LayerNorm | RMSNorm:
-    """Return the normalisation that the config names."""
-    if config.norm == "rmsnorm":
-        return RMSNorm(config.d_model, config.norm_eps)
-    return LayerNorm(config.d_model, config.norm_eps, config.bias)
+from llm_explainer.mlx_backend.norms import make_norm
 
 
 class Block(Module):

@@ -1,4 +1,4 @@
-"""Linear, Embedding, LayerNorm, RMSNorm and Dropout.
+"""Linear, Embedding and Dropout.
 
 An MLX module is a dict of its arrays, and finds them by key ten times faster than as attributes.
 For the many small products of generation that counts.
@@ -8,21 +8,36 @@ Letters: I and O input and output dims, D = d_model.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import mlx.core as mx
 
 from llm_explainer.init import Init
 from llm_explainer.mlx_backend.module import Array, Backward, Key, Module, with_backward
+from llm_explainer.parameter_groups import Group
 
 
 class Linear(Module):
     """y = x Wᵀ + b, with W (O, I) as in mlx.nn and PyTorch, so checkpoints never transpose."""
 
     def __init__(
-        self, input_dims: int, output_dims: int, bias: bool = True, *, init: Init, scale: float = 1
+        self,
+        input_dims: int,
+        output_dims: int,
+        bias: bool = True,
+        *,
+        init: Init,
+        scale: float = 1,
+        group: Group = "matrix",
     ) -> None:
         super().__init__()
         self.weight = mx.array(init((output_dims, input_dims), scale))  # (O, I)
         self.bias = mx.zeros(output_dims) if bias else None  # (O,)
+        self._group: Group = group
+
+    def group_of(self, name: str) -> Group:
+        """Return the weight's group, as it was given; a bias is a vector."""
+        return self._group if name == "weight" else "vector"
 
     def __call__(self, x: Array) -> Array:
         """Map (..., I) to (..., O)."""
@@ -33,11 +48,18 @@ class Linear(Module):
 
 
 class Embedding(Module):
-    """A table of vectors, one row for each id; its transpose serves as a tied output head."""
+    """A table of vectors, one row for each id; its transpose serves as a tied output head.
 
-    def __init__(self, n_embeddings: int, dims: int, *, init: Init) -> None:
+    ``is_head`` says that it will, which changes nothing here: NumPy's twin stores it otherwise.
+    """
+
+    def __init__(self, n_embeddings: int, dims: int, *, init: Init, is_head: bool = False) -> None:
         super().__init__()
         self.weight = mx.array(init((n_embeddings, dims), 1))  # (V, D)
+
+    def group_of(self, name: str) -> Group:
+        """Return "table"."""
+        return "table"
 
     def __call__(self, ids: Array) -> Array:
         """Look up ids of any shape: (...) -> (..., D). Ids must lie in [0, V)."""
@@ -47,35 +69,13 @@ class Embedding(Module):
         """Look up ids; ids have no gradient, so the closure's first result is an empty array."""
         return with_backward(self, self, ids)
 
+    def as_linear(self) -> Callable[[Array], Array]:
+        """Return the head that shares this table: (..., D) -> (..., V).
 
-class LayerNorm(Module):
-    """y = (x - mean) / sqrt(variance + eps) · weight + bias, over the last axis.
-
-    Ba, Kiros and Hinton 2016, section 3.
-    """
-
-    def __init__(self, dims: int, eps: float = 1e-5, bias: bool = True) -> None:
-        super().__init__()
-        self.weight = mx.ones(dims)  # (D,)
-        self.bias = mx.zeros(dims) if bias else None  # (D,)
-        self._eps = eps
-
-    def __call__(self, x: Array) -> Array:
-        """Normalise (..., D)."""
-        return mx.fast.layer_norm(x, self["weight"], self.get("bias"), self._eps)
-
-
-class RMSNorm(Module):
-    """y = x / sqrt(mean(x²) + eps) · weight, over the last axis (Zhang and Sennrich 2019)."""
-
-    def __init__(self, dims: int, eps: float = 1e-5) -> None:
-        super().__init__()
-        self.weight = mx.ones(dims)  # (D,)
-        self._eps = eps
-
-    def __call__(self, x: Array) -> Array:
-        """Normalise (..., D)."""
-        return mx.fast.rms_norm(x, self["weight"], self._eps)
+        Training in fewer bits leaves tables in float32, so here they are brought to those of x.
+        """
+        weight: Array = self.weight
+        return lambda x: x @ weight.astype(x.dtype).T
 
 
 class Dropout(Module):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -11,9 +10,10 @@ import mlx.core as mx
 from llm_explainer.config import InitScheme, ModelConfig
 from llm_explainer.errors import ConfigError
 from llm_explainer.init import initializer
-from llm_explainer.mlx_backend.block import Block, make_norm
+from llm_explainer.mlx_backend.block import Block
 from llm_explainer.mlx_backend.cache import KVCache
 from llm_explainer.mlx_backend.engine.precision import in_precision
+from llm_explainer.mlx_backend.engine.recompute import recomputed
 from llm_explainer.mlx_backend.layers import Dropout, Embedding, Linear
 from llm_explainer.mlx_backend.loss import token_weights, weighted_loss
 from llm_explainer.mlx_backend.module import (
@@ -23,13 +23,14 @@ from llm_explainer.mlx_backend.module import (
     Module,
     as_ids,
     holding,
-    recomputed,
+    matching,
     split_key,
     with_backward,
     write_into,
 )
-from llm_explainer.mlx_backend.positions import SinusoidalPositions
-from llm_explainer.tree import Tree
+from llm_explainer.mlx_backend.norms import make_norm
+from llm_explainer.mlx_backend.positions import make_position_embedding
+from llm_explainer.tree import Tree, flatten
 
 
 class GPT(Module):
@@ -51,25 +52,18 @@ class GPT(Module):
         super().__init__()
         init = initializer(seed, init_scheme)
         self.config = config
-        self.token_embedding = Embedding(config.vocab_size, config.d_model, init=init)
-        self.position_embedding = (
-            Embedding(config.context_length, config.d_model, init=init)
-            if config.position == "learned"
-            else None
+        self.token_embedding = Embedding(
+            config.vocab_size, config.d_model, init=init, is_head=config.tie_embeddings
         )
-        self._sinusoids = (
-            SinusoidalPositions(config.context_length, config.d_model)
-            if config.position == "sinusoidal"
-            else None
-        )
+        self.position_embedding = make_position_embedding(config, init=init)
         self._dropout = Dropout(config.dropout)
         self.blocks = [Block(config, init=init) for _ in range(config.n_layers)]
         self.final_norm = make_norm(config)
-        self.head = (
-            None
-            if config.tie_embeddings
-            else Linear(config.d_model, config.vocab_size, bias=False, init=init)
-        )
+        self.head: Linear | None = None
+        if not config.tie_embeddings:
+            self.head = Linear(
+                config.d_model, config.vocab_size, bias=False, init=init, group="head"
+            )
 
     def __call__(self, tokens: Any, cache: KVCache | None = None) -> Array:
         """Return the logits (B, T, V) of the token after each of ``tokens`` (B, T).
@@ -79,18 +73,7 @@ class GPT(Module):
         Raises:
             ConfigError: more tokens than the context holds.
         """
-        for _, x in self.hidden_states(tokens, cache):
-            logits = x
-        return logits
-
-    def hidden_states(
-        self, tokens: Any, cache: KVCache | None = None
-    ) -> Iterator[tuple[str, Array]]:
-        """Yield what each stage makes of ``tokens`` (B, T), with its name.
-
-        The embeddings, every block and the final norm (B, T, D), then the logits (B, T, V).
-        """
-        yield from self._stages(tokens, cache)
+        return self._output(self._hidden(tokens, cache))
 
     def next_logits(
         self, tokens: Any, cache: KVCache | None = None, lengths: Any | None = None
@@ -100,14 +83,13 @@ class GPT(Module):
         Rows may have different ``lengths`` (B,): ``tokens`` (B, T) are padded on the right with
         any id, and the cache forgets the padding.
         """
-        stages = self.hidden_states(tokens, cache)
-        hidden = next(x for name, x in stages if name == "final_norm")  # (B, T, D)
+        hidden = self._hidden(tokens, cache)  # (B, T, D)
         if lengths is None:
-            return self._logits(hidden[:, -1])
+            return self._output(hidden[:, -1])
         n_rows, n_tokens = tokens.shape
         if cache is not None:
             cache.trim(cache.lengths - n_tokens + lengths)
-        return self._logits(hidden[mx.arange(n_rows), as_ids(lengths - 1)])
+        return self._output(hidden[mx.arange(n_rows), as_ids(lengths - 1)])
 
     def next_ids(
         self,
@@ -165,7 +147,7 @@ class GPT(Module):
         """
         weights = token_weights(targets, mask, n_counted)
         loss, grads = self.differentiate(
-            as_ids(tokens), as_ids(targets), weights, rng, recompute=recompute
+            as_ids(tokens), as_ids(targets), weights, rng, recompute=recompute, places=out
         )
         return float(loss), write_into(out, grads)
 
@@ -190,20 +172,25 @@ class GPT(Module):
         *,
         dtype: mx.Dtype = mx.float32,
         recompute: bool = False,
+        places: Tree | None = None,
     ) -> tuple[Array, Tree]:
         """Return the loss, a lazy number, and its gradients: all MLX, so it can be compiled.
 
         ``weights`` (B, T) are from ``token_weights``. The blocks and the head compute in ``dtype``;
-        the loss and the gradients are float32.
+        the loss and the gradients are float32. ``places`` has a leaf for each gradient that is
+        wanted; None stands for all that is trainable.
         """
 
-        def loss_of(parameters: Tree) -> Array:
-            with holding(self, in_precision(parameters, dtype)):
-                for _, x in self._stages(tokens, rng=rng, dtype=dtype, recompute=recompute):
-                    logits = x
+        def loss_of(learning: Tree) -> Array:
+            with holding(self, learning), holding(self, in_precision(self, dtype)):
+                hidden = self._hidden(tokens, rng=rng, dtype=dtype, recompute=recompute)
+                logits = self._output(hidden)
             return weighted_loss(logits.astype(mx.float32), targets, weights)
 
-        loss, grads = mx.value_and_grad(loss_of)(self.parameters())
+        learning = self.trainable() if places is None else matching(self.parameters(), places)
+        if not flatten(learning):
+            return loss_of(learning), learning
+        loss, grads = mx.value_and_grad(loss_of)(learning)
         return loss, grads
 
     def check_length(self, n_tokens: int, cache: KVCache | None = None) -> None:
@@ -216,7 +203,7 @@ class GPT(Module):
                 "shorten the text or keep its end only"
             )
 
-    def _stages(
+    def _hidden(
         self,
         tokens: Any,
         cache: KVCache | None = None,
@@ -224,32 +211,26 @@ class GPT(Module):
         rng: Key | None = None,
         dtype: mx.Dtype = mx.float32,
         recompute: bool = False,
-    ) -> Iterator[tuple[str, Array]]:
-        self.check_length(tokens.shape[1], cache)
+    ) -> Array:
+        """Map tokens (B, T) to what the head reads, (B, T, D), for inference and training."""
+        n_tokens = tokens.shape[1]
+        self.check_length(n_tokens, cache)
         keys = split_key(rng, 1 + len(self.blocks))
-        x = self._dropout.drop(self._embed(as_ids(tokens), cache), keys[0]).astype(dtype)
-        yield "embeddings", x
+        x = self.token_embedding(as_ids(tokens))  # (B, T, D)
+        if self.position_embedding is not None:
+            here = mx.arange(n_tokens) if cache is None else cache.positions(n_tokens)
+            x = x + self.position_embedding(here)
+        x = self._dropout.drop(x, keys[0]).astype(dtype)
         for i, block in enumerate(self.blocks):
             run = partial(
                 block.run, cache=None if cache is None else cache.layers[i], rng=keys[i + 1]
             )
             x = recomputed(block, run, x) if recompute else run(x)
-            yield f"blocks.{i}", x
         if cache is not None:
-            cache.advance(tokens.shape[1])
-        x = self.final_norm(x)
-        yield "final_norm", x
-        yield "logits", self._logits(x)
+            cache.advance(n_tokens)
+        return self.final_norm(x)
 
-    def _logits(self, hidden: Array) -> Array:
+    def _output(self, hidden: Array) -> Array:
         """Score every next token: (..., D) -> (..., V)."""
-        table = self.token_embedding if self.head is None else self.head
-        return hidden @ table.weight.astype(hidden.dtype).T
-
-    def _embed(self, tokens: Array, cache: KVCache | None) -> Array:
-        x = self.token_embedding(tokens)  # (B, T, D)
-        table = self._sinusoids if self.position_embedding is None else self.position_embedding
-        if table is None:
-            return x
-        n_tokens = tokens.shape[1]
-        return x + table(mx.arange(n_tokens) if cache is None else cache.positions(n_tokens))
+        head = self.token_embedding.as_linear() if self.head is None else self.head
+        return head(hidden)

@@ -2,11 +2,13 @@
 
     y = layer(x)                    inference
     y, backward = layer.forward(x)  the closure keeps x
-    dx, grads = backward(dy)        dy = dLoss/dy, dx = dLoss/dx; grads nested like parameters()
+    dx, grads = backward(dy)        dy = dLoss/dy, dx = dLoss/dx; grads nested like trainable()
 
 ``backward`` runs the layer again under ``mx.vjp``, which derives the gradients: it shows what a
 layer's backward pass is and lets tests compare it with NumPy's. Training differentiates the whole
-model in one go (``train_step.py``). Two threads cannot differentiate one module at the same time.
+model in one go (``engine/train_step.py``). A layer computes the gradients that ``out`` has a place
+for, and no others; a weight is read only by the layer that owns it. Two threads cannot
+differentiate one module at the same time.
 
 Arrays here are lazy: they are computed when something asks for their numbers.
 """
@@ -21,6 +23,7 @@ import mlx.core as mx
 import numpy as np
 from mlx.nn.layers.base import Module as MLXModule
 
+from llm_explainer.parameter_groups import Group
 from llm_explainer.tree import Tree, flatten, unflatten
 
 Array = mx.array
@@ -51,12 +54,42 @@ class Module(MLXModule):
         tree: Tree = super().parameters()  # type: ignore[no-untyped-call]
         return tree
 
+    def trainable(self) -> Tree:
+        """Return the parameters that learn, nested like ``parameters()``, which it lacks leaves of.
+
+        A layer of which nothing learns is an empty dict. ``freeze`` and ``unfreeze`` are MLX's.
+        """
+        tree: Tree = self.trainable_parameters()  # type: ignore[no-untyped-call]
+        return tree
+
+    def groups(self) -> Tree:
+        """Return the declared group of every parameter, nested like ``parameters()``."""
+        tree: Tree = {}
+        for name in self.parameters():
+            value = self[name]
+            if isinstance(value, Module):
+                tree[name] = value.groups()
+            elif isinstance(value, list):
+                tree[name] = [module.groups() for module in value]
+            else:
+                tree[name] = self.group_of(name)
+        return tree
+
+    def group_of(self, name: str) -> Group:
+        """Return the group of this layer's own parameter ``name``: every layer that has some says.
+
+        Raises:
+            NotImplementedError: it does not.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not declare the group of {name!r}")
+
     def forward(self, x: Array) -> tuple[Array, Backward]:
         """Return what the layer makes of x, and the backward pass."""
         return with_backward(self, self, x)
 
     def replace(self, tree: Tree) -> None:
-        """Make the arrays of ``tree``, nested like ``parameters()``, the parameters; no copies."""
+        """Make the arrays of ``tree``, which is nested like ``parameters()`` but need not have all
+        of them, the parameters; no copies."""
         super().update(tree)
 
     def update(self, tree: Tree) -> None:  # type: ignore[override]
@@ -81,25 +114,25 @@ class Module(MLXModule):
 def with_backward(
     module: Module, function: Callable[[Array], Array], x: Array
 ) -> tuple[Array, Backward]:
-    """Return y = function(x) and its backward pass, to x and to the module's parameters.
+    """Return y = function(x) and its backward pass, to x and to what the module has trainable.
 
     Ids have no gradient: for them dx is an empty array.
     """
     is_smooth = mx.issubdtype(x.dtype, mx.floating)
 
     def backward(dy: Array, out: Tree | None = None) -> tuple[Array, Tree]:
-        parameters = module.parameters()
-        names, arrays = list(flatten(parameters)), list(flatten(parameters).values())
+        learning = module.trainable() if out is None else matching(module.parameters(), out)
+        names, arrays = list(flatten(learning)), list(flatten(learning).values())
 
         def replay(*primals: Array) -> Array:
             values = dict(zip(names, primals, strict=False))  # x, where it is there, comes last
-            with holding(module, unflatten(values, like=parameters)):
+            with holding(module, unflatten(values, like=learning)):
                 return function(primals[-1] if is_smooth else x)
 
         primals = [*arrays, x] if is_smooth else arrays
         _, gradients = mx.vjp(replay, primals, [dy]) if primals else ([], [])
         dx = gradients[-1] if is_smooth else mx.zeros(0)
-        grads = unflatten(dict(zip(names, gradients, strict=False)), like=parameters)
+        grads = unflatten(dict(zip(names, gradients, strict=False)), like=learning)
         return dx, write_into(out, grads)
 
     return function(x), backward
@@ -107,7 +140,7 @@ def with_backward(
 
 @contextmanager
 def holding(module: Module, parameters: Tree) -> Iterator[None]:
-    """Let the module compute with other parameters: those that MLX is differentiating by."""
+    """Let the module compute with other parameters, some or all: those MLX differentiates by."""
     own = module.parameters()
     module.replace(parameters)
     try:
@@ -116,20 +149,10 @@ def holding(module: Module, parameters: Tree) -> Iterator[None]:
         module.replace(own)
 
 
-def recomputed(module: Module, function: Callable[[Array], Array], x: Array) -> Array:
-    """Return function(x), of this module, such that the backward pass runs it again.
-
-    What is kept is x, and nothing of what was computed on the way (Chen et al. 2016, "Training Deep
-    Nets with Sublinear Memory Cost", section 4).
-    """
-
-    def run(parameters: Tree, x: Array) -> Array:
-        with holding(module, parameters):
-            return function(x)
-
-    # The parameters are an argument, because what a function just refers to gets no gradient.
-    y: Array = mx.checkpoint(run)(module.parameters(), x)
-    return y
+def matching(parameters: Tree, places: Tree) -> Tree:
+    """Return those parameters for which ``places`` has a leaf, nested like it."""
+    arrays = flatten(parameters)
+    return unflatten({name: arrays[name] for name in flatten(places)}, like=places)
 
 
 def write_into(out: Tree | None, grads: Tree) -> Tree:

@@ -11,6 +11,7 @@ import mlx.core as mx
 
 from llm_explainer.mlx_backend.module import Array, Module
 from llm_explainer.mlx_backend.optimizer import AdamW
+from llm_explainer.parameter_groups import ORTHOGONALIZED
 
 COEFFICIENTS = 3.4445, -4.7750, 2.0315
 ITERATIONS = 5
@@ -22,8 +23,8 @@ class Muon(AdamW):
 
     p = p - lr · 0.2 sqrt(max(O, I)) · orthogonal(u) - lr · weight_decay · p.
 
-    Jordan et al. 2024; Liu et al. 2025, section 2.2, for the scale. All other parameters are
-    AdamW's. The blocks' v stays zero.
+    Jordan et al. 2024; Liu et al. 2025, section 2.2, for the scale. All other groups of
+    parameters are AdamW's. The matrices' v stays zero.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class Muon(AdamW):
         self, name: str, gradient: Array, state: list[Array], rates: Array
     ) -> tuple[Array, ...]:
         """Return the move and the new m and v."""
-        if not name.startswith("blocks.") or gradient.ndim != 2:
+        if self.groups[name] not in ORTHOGONALIZED:
             return super().change(name, gradient, state, rates)
         m, v = state
         newest = (1 - self.momentum) * gradient

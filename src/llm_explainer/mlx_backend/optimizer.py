@@ -15,18 +15,28 @@ import numpy as np
 from mlx.utils import tree_map
 from numpy.typing import NDArray
 
+from llm_explainer.errors import ConfigError
 from llm_explainer.mlx_backend.module import Array, Module
+from llm_explainer.parameter_groups import DECAYED, Group
 from llm_explainer.tree import Tree, flatten, unflatten
 
 
 class Optimizer(ABC):
-    """Changes parameters along their gradients; its state is saved with a checkpoint."""
+    """Changes a model's trainable parameters along their gradients; saved with a checkpoint.
+
+    Raises:
+        ConfigError: the whole model is frozen.
+    """
 
     def __init__(self, model: Module, *, weight_decay: float = 0.0) -> None:
         self.model, self.weight_decay = model, weight_decay
         self.steps = 0  # updates done so far
+        self.groups: dict[str, Group] = flatten(model.groups())  # by dotted name
+        trainable = model.trainable()
+        if not flatten(trainable):
+            raise ConfigError("all parameters are frozen, so nothing can be trained; unfreeze some")
         self.arrays: dict[str, Tree] = {
-            name: tree_map(mx.zeros_like, model.parameters()) for name in self.state_names
+            name: tree_map(mx.zeros_like, trainable) for name in self.state_names
         }
 
     @property
@@ -45,21 +55,20 @@ class Optimizer(ABC):
         """Return what to subtract from the parameter of this name, and its new state."""
 
     def update(self, grads: Tree, learning_rate: float) -> None:
-        """Update every parameter with its gradient, nested like the model's parameters."""
+        """Update what is trainable with its gradients, nested like ``model.trainable()``."""
         self.apply(tree_map(mx.array, grads), self.rates(learning_rate))
         self.steps += 1
 
     def apply(self, grads: Tree, rates: Array, where: bool | Array = True) -> None:
         """Update parameters and state ``where`` this is true; the caller adds 1 to ``steps``."""
-        parameters = self.model.parameters()
+        parameters = self.model.trainable()
         states = {name: flatten(tree) for name, tree in self.arrays.items()}
         updated: dict[str, Array] = {}
         gradients = flatten(grads)
         for name, p in flatten(parameters).items():
             state = [arrays[name] for arrays in states.values()]
             move, *new_state = self.change(name, gradients[name], state, rates)
-            # Decay shrinks matrices (embeddings included) but not biases and norm weights.
-            decay = self.weight_decay if p.ndim >= 2 else 0.0
+            decay = self.weight_decay if self.groups[name] in DECAYED else 0.0
             updated[name] = mx.where(where, p * (1 - rates[0] * decay) - move, p)
             for arrays, old, new in zip(states.values(), state, new_state, strict=True):
                 arrays[name] = mx.where(where, new, old)

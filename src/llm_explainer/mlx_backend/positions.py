@@ -1,14 +1,33 @@
-"""Where a token stands: fixed sinusoids that are added, and rotations of queries and keys.
-
-(Learned positions are an ``Embedding``.)
-"""
+"""Where a token stands: vectors that are added to the embeddings, learned or fixed sinusoids, or
+rotations of queries and keys; and which of them a config names."""
 
 from __future__ import annotations
 
 import mlx.core as mx
 import numpy as np
 
+from llm_explainer.config import ModelConfig
+from llm_explainer.init import Init
+from llm_explainer.mlx_backend.layers import Embedding
 from llm_explainer.mlx_backend.module import Array, Backward, Module, as_ids, with_backward
+
+
+def make_position_embedding(
+    config: ModelConfig, *, init: Init
+) -> Embedding | SinusoidalPositions | None:
+    """Return the table of vectors that are added to the embeddings, if the config has one."""
+    if config.position == "learned":
+        return Embedding(config.context_length, config.d_model, init=init)
+    if config.position == "sinusoidal":
+        return SinusoidalPositions(config.context_length, config.d_model)
+    return None
+
+
+def make_rotary_embedding(config: ModelConfig) -> RotaryEmbedding | None:
+    """Return what rotates the queries and keys, if the config has it so."""
+    if config.position == "rope":
+        return RotaryEmbedding(config.head_dim, config.context_length, config.rope_theta)
+    return None
 
 
 class SinusoidalPositions(Module):
@@ -29,9 +48,13 @@ class SinusoidalPositions(Module):
         """Look up positions of any shape: (...) -> (..., D)."""
         return self._table[as_ids(positions)]
 
+    def forward(self, positions: Array) -> tuple[Array, Backward]:
+        """Look up positions; nothing here learns."""
+        return with_backward(self, self, as_ids(positions))
+
 
 class RotaryEmbedding(Module):
-    """Rotary position embedding: at position t, turn channel pair i by the angle t · θ^(-2i/H).
+    """Rotary position embedding: at position t, rotate channel pair i by the angle t · θ^(-2i/H).
 
     Su et al. 2021 (RoFormer), section 3.4. "Half-split" as in Hugging Face's Llama: channel i pairs
     with channel i + H/2, where H is the head's width. MLX computes the angles as it goes, so the
@@ -43,19 +66,19 @@ class RotaryEmbedding(Module):
         self._head_dim, self._theta = head_dim, theta
 
     def __call__(self, x: Array, positions: Array) -> Array:
-        """Turn x (B, T, heads, H) to positions, (T,) for all rows or (B, T) for each."""
+        """Rotate x (B, T, heads, H) to positions, (T,) for all rows or (B, T) for each."""
         each = mx.broadcast_to(as_ids(positions), x.shape[:2]).reshape(-1)  # (B·T,)
         tokens = x.reshape(-1, *x.shape[2:])[:, :, None]  # (B·T, heads, 1, H): texts of one token
-        return self.turn(tokens, each).reshape(x.shape)
+        return self.rotate(tokens, each).reshape(x.shape)
 
     def forward(  # type: ignore[override]
         self, x: Array, positions: Array
     ) -> tuple[Array, Backward]:
-        """Turn x (B, T, heads, H)."""
+        """Rotate x (B, T, heads, H)."""
         return with_backward(self, lambda x: self(x, positions), x)
 
-    def turn(self, x: Array, start: int | Array) -> Array:
-        """Turn x (B, heads, T, H) to the positions from ``start`` on, one or (B,)."""
+    def rotate(self, x: Array, start: int | Array) -> Array:
+        """Rotate x (B, heads, T, H) to the positions from ``start`` on, one or (B,)."""
         return mx.fast.rope(
             x, self._head_dim, traditional=False, base=self._theta, scale=1.0, offset=start
         )

@@ -13,11 +13,12 @@ from llm_explainer.numpy_backend.engine.memory import claim_memory, training_byt
 from llm_explainer.numpy_backend.engine.precision import check_dtype
 from llm_explainer.numpy_backend.engine.train_step import TrainStep
 from llm_explainer.numpy_backend.feed_forward import FeedForward
-from llm_explainer.numpy_backend.layers import Dropout, Embedding, LayerNorm, Linear, RMSNorm
+from llm_explainer.numpy_backend.layers import Dropout, Embedding, Linear
 from llm_explainer.numpy_backend.loss import cross_entropy
 from llm_explainer.numpy_backend.model import GPT
 from llm_explainer.numpy_backend.module import Module, as_array
 from llm_explainer.numpy_backend.muon import Muon
+from llm_explainer.numpy_backend.norms import LayerNorm, RMSNorm
 from llm_explainer.numpy_backend.optimizer import SGD, AdamW
 from llm_explainer.numpy_backend.positions import RotaryEmbedding, SinusoidalPositions
 

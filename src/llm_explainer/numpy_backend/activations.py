@@ -14,7 +14,8 @@ from abc import abstractmethod
 
 import numpy as np
 
-from llm_explainer.numpy_backend.module import Array, Backward, Module, row_blocks
+from llm_explainer.numpy_backend.kernels import row_blocks
+from llm_explainer.numpy_backend.module import Array, Backward, Module
 from llm_explainer.tree import Tree
 
 

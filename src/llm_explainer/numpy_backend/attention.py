@@ -16,8 +16,14 @@ from llm_explainer.init import Init
 from llm_explainer.numpy_backend.cache import LayerCache
 from llm_explainer.numpy_backend.causal import causal_attention
 from llm_explainer.numpy_backend.layers import Dropout, Linear
-from llm_explainer.numpy_backend.module import Array, Backward, Module, gradients_like
-from llm_explainer.numpy_backend.positions import RotaryEmbedding
+from llm_explainer.numpy_backend.module import (
+    Array,
+    Backward,
+    Module,
+    gradients_like,
+    place_for,
+)
+from llm_explainer.numpy_backend.positions import make_rotary_embedding
 from llm_explainer.tree import Tree
 
 
@@ -29,25 +35,22 @@ class CausalSelfAttention(Module):
     """
 
     def __init__(self, config: ModelConfig, *, init: Init) -> None:
-        self._heads = (config.n_kv_heads, config.n_heads // config.n_kv_heads, config.head_dim)
+        self._n_heads, self._n_kv_heads = config.n_heads, config.n_kv_heads
+        self._head_dim = config.head_dim
         n_qkv = (config.n_heads + 2 * config.n_kv_heads) * config.head_dim
         residual_scale = 1 / math.sqrt(2 * config.n_layers)
         self.qkv_proj = Linear(config.d_model, n_qkv, config.bias, init=init)
         self.out_proj = Linear(
             config.d_model, config.d_model, config.bias, init=init, scale=residual_scale
         )
-        self._rotary = (
-            RotaryEmbedding(config.head_dim, config.context_length, config.rope_theta)
-            if config.position == "rope"
-            else None
-        )
+        self._rotary = make_rotary_embedding(config)
         self._dropout = Dropout(config.dropout)
 
     def __call__(self, x: Array, cache: LayerCache | None = None) -> Array:
         """Map (B, T, D) to (B, T, D), after the tokens that ``cache`` holds; adds these to it."""
         n_tokens = x.shape[1]
         positions = np.arange(n_tokens) if cache is None else cache.texts.positions(n_tokens)
-        q, k, v = self._split(self._turn(self.qkv_proj(x), positions))
+        q, k, v = self._split(self._rotate(self.qkv_proj(x), positions))
         if cache is not None:
             keys, values = cache.append(k[:, :, 0], v[:, :, 0])  # (B, K, S, H)
         if cache is None or cache.texts.longest == 0:  # nothing before: a cache changes nothing
@@ -60,31 +63,31 @@ class CausalSelfAttention(Module):
         """Map (B, T, D) to (B, T, D); ``rng`` draws the dropout of the attention weights."""
         positions = np.arange(x.shape[1])
         qkv, qkv_backward = self.qkv_proj.forward(x)
-        q, k, v = self._split(self._turn(qkv, positions))
+        qkv_shape = qkv.shape  # the closure keeps this alone, not the array
+        q, k, v = self._split(self._rotate(qkv, positions))
         mask_shape = (*q.shape[:4], x.shape[1])  # (B, K, G, T, T)
-        dropped = self._dropout.mask(mask_shape, x.dtype, rng)
-        attended, attention_backward = causal_attention(q, k, v, dropped)
+        dropout_mask = self._dropout.mask(mask_shape, x.dtype, rng)
+        attended, attention_backward = causal_attention(q, k, v, dropout_mask)
         y, out_backward = self.out_proj.forward(attended)
 
         def backward(dy: Array, out: Tree | None = None) -> tuple[Array, Tree]:
             grads = gradients_like(self, out)
-            dattended, _ = out_backward(dy, grads["out_proj"])  # (B, T, D)
+            dattended, _ = out_backward(dy, place_for("out_proj", grads))  # (B, T, D)
             # The three gradients are written side by side, as qkv_proj made q, k and v.
-            dqkv = np.empty((*x.shape[:2], len(self.qkv_proj.weight)), x.dtype)
+            dqkv = np.empty(qkv_shape, x.dtype)
             attention_backward(dattended, *self._split(dqkv))
-            self._turn(dqkv, positions, inverse=True)
-            dx, _ = qkv_backward(dqkv, grads["qkv_proj"])
+            self._rotate(dqkv, positions, inverse=True)
+            dx, _ = qkv_backward(dqkv, place_for("qkv_proj", grads))
             return dx, grads
 
         return y, backward
 
-    def _turn(self, qkv: Array, positions: Array, inverse: bool = False) -> Array:
-        """Turn the queries and keys of (B, T, (K·G + 2K)·H) to their positions, in place."""
+    def _rotate(self, qkv: Array, positions: Array, inverse: bool = False) -> Array:
+        """Rotate the queries and keys of (B, T, (K·G + 2K)·H) to their positions, in place."""
         if self._rotary is not None:
-            n_kv, group, width = self._heads
-            n_turned = n_kv * group + n_kv
-            turned = qkv[..., : n_turned * width].reshape(*qkv.shape[:2], n_turned, width)
-            self._rotary.rotate(turned, positions, inverse)
+            n_rotated = self._n_heads + self._n_kv_heads
+            heads = qkv.reshape(*qkv.shape[:2], -1, self._head_dim)  # (B, T, K·G + 2K, H), a view
+            self._rotary.rotate(heads[:, :, :n_rotated], positions, inverse)
         return qkv
 
     def _split(self, qkv: Array) -> tuple[Array, Array, Array]:
@@ -92,13 +95,12 @@ class CausalSelfAttention(Module):
 
         The axis of length 1 lets ``matmul`` serve one key-value head to a whole group.
         """
-        n_kv, group, width = self._heads
         b, t, _ = qkv.shape
-        n_queries = n_kv * group
-        heads = qkv.reshape(b, t, n_queries + 2 * n_kv, width).swapaxes(1, 2)  # (B, heads, T, H)
+        n_heads, n_kv, width = self._n_heads, self._n_kv_heads, self._head_dim
+        heads = qkv.reshape(b, t, n_heads + 2 * n_kv, width).swapaxes(1, 2)  # (B, heads, T, H)
         return (
-            heads[:, :n_queries].reshape(b, n_kv, group, t, width),
-            heads[:, n_queries:-n_kv, None],
+            heads[:, :n_heads].reshape(b, n_kv, -1, t, width),
+            heads[:, n_heads:-n_kv, None],
             heads[:, -n_kv:, None],
         )
 
@@ -116,7 +118,8 @@ def attend(q: Array, k: Array, v: Array, unseen: Array | None) -> Array:
         scores = weights.reshape(b, n_kv, group, t, -1)  # a view
         unseen = unseen.reshape(-1, 1, 1, t, k.shape[2])  # (B or 1, 1, 1, T, S)
         np.copyto(scores, -np.inf, where=unseen)
-    # ``weights.max`` is the same by way of Python, which a single row notices.
+    # So that exp cannot overflow; the softmax is the same. (``weights.max`` would call this ufunc
+    # through Python code, which takes as long as the maximum of a single row.)
     weights -= np.maximum.reduce(weights, axis=-1, keepdims=True)
     np.exp(weights, out=weights)
     attended = weights @ v  # (B, K, G·T, H)

@@ -9,16 +9,16 @@ from llm_explainer.init import Init
 from llm_explainer.numpy_backend.attention import CausalSelfAttention
 from llm_explainer.numpy_backend.cache import LayerCache
 from llm_explainer.numpy_backend.feed_forward import FeedForward
-from llm_explainer.numpy_backend.layers import Dropout, LayerNorm, RMSNorm
-from llm_explainer.numpy_backend.module import Array, Backward, Module, gradients_like
+from llm_explainer.numpy_backend.layers import Dropout
+from llm_explainer.numpy_backend.module import (
+    Array,
+    Backward,
+    Module,
+    gradients_like,
+    place_for,
+)
+from llm_explainer.numpy_backend.norms import make_norm
 from llm_explainer.tree import Tree
-
-
-def make_norm(config: ModelConfig) -> LayerNorm | RMSNorm:
-    """Return the normalisation that the config names."""
-    if config.norm == "rmsnorm":
-        return RMSNorm(config.d_model, config.norm_eps)
-    return LayerNorm(config.d_model, config.norm_eps, config.bias)
 
 
 class Block(Module):
@@ -57,12 +57,12 @@ class Block(Module):
         def backward(dy: Array, out: Tree | None = None) -> tuple[Array, Tree]:
             grads = gradients_like(self, out)
             dbranch, _ = dropout2_backward(dy)
-            dbranch, _ = feed_forward_backward(dbranch, grads["feed_forward"])
-            dh, _ = norm2_backward(dbranch, grads["feed_forward_norm"])
+            dbranch, _ = feed_forward_backward(dbranch, place_for("feed_forward", grads))
+            dh, _ = norm2_backward(dbranch, place_for("feed_forward_norm", grads))
             dh += dy  # h reached y directly too
             dbranch, _ = dropout1_backward(dh)
-            dbranch, _ = attention_backward(dbranch, grads["attention"])
-            dx, _ = norm1_backward(dbranch, grads["attention_norm"])
+            dbranch, _ = attention_backward(dbranch, place_for("attention", grads))
+            dx, _ = norm1_backward(dbranch, place_for("attention_norm", grads))
             dx += dh
             return dx, grads
 

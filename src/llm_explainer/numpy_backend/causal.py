@@ -18,7 +18,8 @@ from typing import Protocol
 
 import numpy as np
 
-from llm_explainer.numpy_backend.module import Array, products_are_small
+from llm_explainer.numpy_backend.kernels import products_are_small
+from llm_explainer.numpy_backend.module import Array
 
 BAND = 64
 """Query rows worked through at a time: 64 skips almost half of the scores at T = 256."""
@@ -36,11 +37,11 @@ class AttentionBackward(Protocol):
 
 
 def causal_attention(
-    q: Array, k: Array, v: Array, dropped: Array | None = None
+    q: Array, k: Array, v: Array, dropout_mask: Array | None = None
 ) -> tuple[Array, AttentionBackward]:
     """Attend from q (B, K, G, T, H) to k and v (B, K, 1, T, H), each row to itself and before.
 
-    ``dropped`` (B, K, G, T, T) multiplies the attention weights (dropout). Returns the result,
+    ``dropout_mask`` (B, K, G, T, T) multiplies the attention weights. Returns the result,
     heads side by side as (B, T, K·G·H), and its backward pass.
     """
     b, _, _, t, width = q.shape
@@ -61,17 +62,19 @@ def causal_attention(
             scores -= scores.max(-1, keepdims=True)
         exps.append(np.exp(scores, out=scores))
         np.matmul(scores, ones[seen], out=sums[rows, ..., band, :])
-        weights = scores if dropped is None else scores * dropped[rows, ..., band, seen]
+        weights = scores  # times the row's sum
+        if dropout_mask is not None:
+            weights = scores * dropout_mask[rows, ..., band, seen]
         np.matmul(weights, values[rows, ..., seen, :], out=heads[rows, ..., band, :])
     inverse_sums = np.reciprocal(sums, out=sums)
     heads *= inverse_sums
     attended = heads.transpose(0, 3, 1, 2, 4).reshape(b, t, -1)  # (B, T, K·G·H)
-    kept = _Kept(queries, keys, values, exps, inverse_sums, attended, dropped)
-    return attended, partial(_gradients, kept)
+    done = _ForwardPass(queries, keys, values, exps, inverse_sums, attended, dropout_mask)
+    return attended, partial(_gradients, done)
 
 
 @dataclass(frozen=True)
-class _Kept:
+class _ForwardPass:
     """What the backward pass needs. With P the attention weights, P = exps · inverse_sums."""
 
     queries: Array  # (B, K, G, T, H), times H^(-1/4), as the keys
@@ -80,10 +83,10 @@ class _Kept:
     exps: list[Array]  # of each band, (b, K, G, band, seen)
     inverse_sums: Array  # (B, K, G, T, 1)
     attended: Array  # (B, T, K·G·H)
-    dropped: Array | None  # (B, K, G, T, T)
+    dropout_mask: Array | None  # (B, K, G, T, T)
 
 
-def _gradients(kept: _Kept, dattended: Array, dq: Array, dk: Array, dv: Array) -> None:
+def _gradients(done: _ForwardPass, dattended: Array, dq: Array, dk: Array, dv: Array) -> None:
     """Write the gradients; see ``AttentionBackward``.
 
     dS = P ∘ (dP - rowsum(P ∘ dP)), and rowsum(P ∘ dP) = rowsum(dattended ∘ attended) (Dao et al.
@@ -91,33 +94,33 @@ def _gradients(kept: _Kept, dattended: Array, dq: Array, dk: Array, dv: Array) -
     spelled out. The difference comes out of the product that makes dP = dheads Vᵀ, where dheads has
     one more column, -rowsum, and Vᵀ one more row, of ones; H^(-1/4) goes into the latter two.
     """
-    b, n_kv, group, t, width = shape = kept.queries.shape
+    b, n_kv, group, t, width = shape = done.queries.shape
     root = width**-0.25
-    dheads_and_dots = np.empty((*shape[:4], width + 1), kept.queries.dtype)  # (B, K, G, T, H + 1)
+    dheads_and_dots = np.empty((*shape[:4], width + 1), done.queries.dtype)  # (B, K, G, T, H + 1)
     dheads, row_dots = dheads_and_dots[..., :width], dheads_and_dots[..., width:]
     side_by_side = dattended.reshape(b, t, n_kv, group, width)
-    np.multiply(side_by_side.transpose(0, 2, 3, 1, 4), kept.inverse_sums, out=dheads)
-    dots = np.vecdot(side_by_side, kept.attended.reshape(side_by_side.shape))  # (B, T, K, G)
-    np.multiply(dots.transpose(0, 2, 3, 1)[..., None], -kept.inverse_sums, out=row_dots)
-    values_and_ones = np.empty((b, n_kv, 1, width + 1, t), kept.queries.dtype)
-    np.multiply(kept.values.swapaxes(-1, -2), root, out=values_and_ones[..., :width, :])
+    np.multiply(side_by_side.transpose(0, 2, 3, 1, 4), done.inverse_sums, out=dheads)
+    dots = np.vecdot(side_by_side, done.attended.reshape(side_by_side.shape))  # (B, T, K, G)
+    np.multiply(dots.transpose(0, 2, 3, 1)[..., None], -done.inverse_sums, out=row_dots)
+    values_and_ones = np.empty((b, n_kv, 1, width + 1, t), done.queries.dtype)
+    np.multiply(done.values.swapaxes(-1, -2), root, out=values_and_ones[..., :width, :])
     values_and_ones[..., width, :] = root
-    dkeys, dvalues = np.empty_like(kept.values), np.empty_like(kept.values)
-    for (rows, band, seen), weights in zip(_bands(shape), kept.exps, strict=True):
+    dkeys, dvalues = np.empty_like(done.values), np.empty_like(done.values)
+    for (rows, band, seen), weights in zip(_bands(shape), done.exps, strict=True):
         dband = dheads[rows, ..., band, :]  # (b, K, G, band, H)
-        if kept.dropped is None:
+        if done.dropout_mask is None:
             _add_to_seen(dvalues[rows], weights, dband)
             # (b, K, G, band, H + 1) @ (b, K, 1, H + 1, seen) -> (b, K, G, band, seen)
             dscores = dheads_and_dots[rows, ..., band, :] @ values_and_ones[rows, ..., seen]
         else:
-            keep = kept.dropped[rows, ..., band, seen]
-            _add_to_seen(dvalues[rows], weights * keep, dband)
+            mask = done.dropout_mask[rows, ..., band, seen]
+            _add_to_seen(dvalues[rows], weights * mask, dband)
             dscores = dband @ values_and_ones[rows, ..., :width, seen]
-            dscores *= keep
+            dscores *= mask
             dscores += row_dots[rows, ..., band, :] * root
         dscores *= weights
-        np.matmul(dscores, kept.keys[rows, ..., seen, :], out=dq[rows, ..., band, :])
-        _add_to_seen(dkeys[rows], dscores, kept.queries[rows, ..., band, :])
+        np.matmul(dscores, done.keys[rows, ..., seen, :], out=dq[rows, ..., band, :])
+        _add_to_seen(dkeys[rows], dscores, done.queries[rows, ..., band, :])
     dk[...], dv[...] = dkeys, dvalues
 
 

@@ -10,8 +10,15 @@ import numpy as np
 from llm_explainer.config import ModelConfig
 from llm_explainer.init import Init
 from llm_explainer.numpy_backend.activations import GELU, Activation, ReLU, SiLU
+from llm_explainer.numpy_backend.kernels import row_blocks
 from llm_explainer.numpy_backend.layers import Linear
-from llm_explainer.numpy_backend.module import Array, Backward, Module, gradients_like, row_blocks
+from llm_explainer.numpy_backend.module import (
+    Array,
+    Backward,
+    Module,
+    gradients_like,
+    place_for,
+)
 from llm_explainer.tree import Tree
 
 ACTIVATIONS: dict[str, type[Activation]] = {
@@ -67,9 +74,9 @@ class FeedForward(Module):
         y, down_backward = self.down_proj.forward(hidden)
 
         def backward(dy: Array, grads: Tree) -> tuple[Array, Tree]:
-            dup, _ = down_backward(dy, grads["down_proj"])  # dhidden, (N, F)
+            dup, _ = down_backward(dy, place_for("down_proj", grads))  # dhidden, (N, F)
             dup *= slope
-            dx, _ = up_backward(dup, grads["up_proj"])
+            dx, _ = up_backward(dup, place_for("up_proj", grads))
             return dx, grads
 
         return y, backward
@@ -85,14 +92,14 @@ class FeedForward(Module):
         y, down_backward = self.down_proj.forward(hidden)
 
         def backward(dy: Array, grads: Tree) -> tuple[Array, Tree]:
-            dhidden, _ = down_backward(dy, grads["down_proj"])  # (N, F)
+            dhidden, _ = down_backward(dy, place_for("down_proj", grads))  # (N, F)
             dup, dgate = np.empty_like(up), dhidden
             for rows in row_blocks(up):
                 np.multiply(dhidden[rows], value[rows], out=dup[rows])
                 dgate[rows] *= up[rows]
                 dgate[rows] *= slope[rows]
-            dx, _ = up_backward(dup, grads["up_proj"])
-            dx_gate, _ = gate_backward(dgate, grads["gate_proj"])
+            dx, _ = up_backward(dup, place_for("up_proj", grads))
+            dx_gate, _ = gate_backward(dgate, place_for("gate_proj", grads))
             dx += dx_gate
             return dx, grads
 

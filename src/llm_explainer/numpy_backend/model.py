@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from llm_explainer.config import InitScheme, ModelConfig
 from llm_explainer.errors import ConfigError
 from llm_explainer.init import initializer
-from llm_explainer.numpy_backend.block import Block, make_norm
+from llm_explainer.numpy_backend.block import Block
 from llm_explainer.numpy_backend.cache import KVCache
-from llm_explainer.numpy_backend.engine.recompute import forward_twice
+from llm_explainer.numpy_backend.engine.recompute import recomputed
 from llm_explainer.numpy_backend.layers import Dropout, Embedding, Linear
-from llm_explainer.numpy_backend.loss import linear_cross_entropy, softmax_loss_, token_weights
+from llm_explainer.numpy_backend.loss import head_cross_entropy, softmax_loss_, token_weights
 from llm_explainer.numpy_backend.module import (
     Array,
     Backward,
     Module,
     gradients_like,
-    long_lines,
+    place_for,
 )
-from llm_explainer.numpy_backend.positions import SinusoidalPositions
-from llm_explainer.tree import Tree
+from llm_explainer.numpy_backend.norms import make_norm
+from llm_explainer.numpy_backend.positions import make_position_embedding
+from llm_explainer.tree import Tree, flatten
 
 
 class GPT(Module):
@@ -43,25 +44,18 @@ class GPT(Module):
     ) -> None:
         init = initializer(seed, init_scheme)
         self.config = config
-        self.token_embedding = Embedding(config.vocab_size, config.d_model, init=init)
-        self.position_embedding = (
-            Embedding(config.context_length, config.d_model, init=init)
-            if config.position == "learned"
-            else None
+        self.token_embedding = Embedding(
+            config.vocab_size, config.d_model, init=init, is_head=config.tie_embeddings
         )
-        self._sinusoids = (
-            SinusoidalPositions(config.context_length, config.d_model)
-            if config.position == "sinusoidal"
-            else None
-        )
+        self.position_embedding = make_position_embedding(config, init=init)
         self._dropout = Dropout(config.dropout)
         self.blocks = [Block(config, init=init) for _ in range(config.n_layers)]
         self.final_norm = make_norm(config)
         self.head: Linear | None = None
-        if config.tie_embeddings:
-            self.token_embedding.weight = long_lines(self.token_embedding.weight)  # as the head's
-        else:
-            self.head = Linear(config.d_model, config.vocab_size, bias=False, init=init)
+        if not config.tie_embeddings:
+            self.head = Linear(
+                config.d_model, config.vocab_size, bias=False, init=init, group="head"
+            )
 
     def __call__(self, tokens: Array, cache: KVCache | None = None) -> Array:
         """Return the logits (B, T, V) of the token after each of ``tokens`` (B, T).
@@ -71,28 +65,7 @@ class GPT(Module):
         Raises:
             ConfigError: more tokens than the context holds.
         """
-        for _, x in self.hidden_states(tokens, cache):
-            logits = x
-        return logits
-
-    def hidden_states(
-        self, tokens: Array, cache: KVCache | None = None
-    ) -> Iterator[tuple[str, Array]]:
-        """Yield what each stage makes of ``tokens`` (B, T), with its name.
-
-        The embeddings, every block and the final norm (B, T, D), then the logits (B, T, V).
-        """
-        positions = self._positions(tokens, cache)
-        x = self._embed(tokens, positions)
-        yield "embeddings", x
-        for i, block in enumerate(self.blocks):
-            x = block(x, None if cache is None else cache.layers[i])
-            yield f"blocks.{i}", x
-        if cache is not None:
-            cache.advance(tokens.shape[1])
-        x = self.final_norm(x)
-        yield "final_norm", x
-        yield "logits", self._logits(x)
+        return self._output(self._hidden(tokens, cache))
 
     def next_logits(
         self, tokens: Array, cache: KVCache | None = None, lengths: Array | None = None
@@ -102,13 +75,12 @@ class GPT(Module):
         Rows may have different ``lengths`` (B,): ``tokens`` (B, T) are padded on the right with
         any id, and the cache forgets the padding.
         """
-        stages = self.hidden_states(tokens, cache)
-        hidden = next(x for name, x in stages if name == "final_norm")  # (B, T, D)
+        hidden = self._hidden(tokens, cache)  # (B, T, D)
         if lengths is None:
-            return self._logits(hidden[:, -1])
+            return self._output(hidden[:, -1])
         if cache is not None:
             cache.trim(cache.lengths - tokens.shape[1] + lengths)
-        return self._logits(hidden[np.arange(len(tokens)), lengths - 1])
+        return self._output(hidden[np.arange(len(tokens)), lengths - 1])
 
     def next_ids(
         self,
@@ -137,19 +109,15 @@ class GPT(Module):
 
     def forward(self, tokens: Array) -> tuple[Array, Backward]:
         """Return the logits (B, T, V) and the backward pass from any dLoss/dlogits."""
-        hidden, body_backward = self._body(tokens, None)  # (B, T, D)
-        head = self._head_weight
-        hidden_rows = hidden.reshape(-1, hidden.shape[-1])
-        logits = hidden_rows @ head.T  # (B·T, V)
+        hidden, hidden_backward = self._forward_hidden(tokens, None)  # (B, T, D)
+        logits, head_backward = self._output.forward(hidden)
 
         def backward(dlogits: Array, out: Tree | None = None) -> tuple[Array, Tree]:
             grads = gradients_like(self, out)
-            dlogits_rows = dlogits.reshape(logits.shape)
-            np.matmul(dlogits_rows.T, hidden_rows, out=self._head_gradient(grads))
-            dhidden = (dlogits_rows @ head).reshape(hidden.shape)
-            return body_backward(dhidden, grads)
+            dhidden, _ = head_backward(dlogits, self._place_for_head(grads))
+            return hidden_backward(dhidden, grads)
 
-        return logits.reshape(*tokens.shape, -1), backward
+        return logits, backward
 
     def loss_and_grads(
         self,
@@ -174,15 +142,16 @@ class GPT(Module):
             out: receives the gradients; nested like ``parameters()``
         """
         grads = gradients_like(self, out)
-        hidden, body_backward = self._body(tokens, rng, recompute)  # (B, T, D)
-        loss, dhidden = linear_cross_entropy(
+        hidden, hidden_backward = self._forward_hidden(tokens, rng, recompute)  # (B, T, D)
+        loss, dhidden = head_cross_entropy(
+            self._output,
             hidden.reshape(-1, hidden.shape[-1]),
-            self._head_weight,
             targets.reshape(-1),
             token_weights(targets, mask, hidden.dtype, n_counted),
-            self._head_gradient(grads),
+            self.config.vocab_size,
+            self._place_for_head(grads),
         )
-        body_backward(dhidden.reshape(hidden.shape), grads)
+        hidden_backward(dhidden.reshape(hidden.shape), grads)
         return loss, grads
 
     def loss(
@@ -198,68 +167,98 @@ class GPT(Module):
         weights = token_weights(targets, mask, logits.dtype, n_counted)
         return softmax_loss_(logits.reshape(-1, logits.shape[-1]), targets.reshape(-1), weights)
 
-    def _body(
+    def check_length(self, n_tokens: int, cache: KVCache | None = None) -> None:
+        """Raise a ConfigError where ``n_tokens`` more do not fit the context, or the cache."""
+        n_before = 0 if cache is None else cache.texts.longest
+        limit = self.config.context_length if cache is None else cache.capacity
+        if n_before + n_tokens > limit:
+            raise ConfigError(
+                f"{n_before + n_tokens} tokens do not fit the context of {limit}; "
+                "shorten the text or keep its end only"
+            )
+
+    def _hidden(self, tokens: Array, cache: KVCache | None) -> Array:
+        """Map tokens (B, T) to what the head reads, (B, T, D)."""
+        n_tokens = tokens.shape[1]
+        self.check_length(n_tokens, cache)
+        x = self.token_embedding(tokens)  # (B, T, D)
+        if self.position_embedding is not None:
+            here = np.arange(n_tokens) if cache is None else cache.texts.positions(n_tokens)
+            x += self.position_embedding(here)
+        for i, block in enumerate(self.blocks):
+            x = block(x, None if cache is None else cache.layers[i])
+        if cache is not None:
+            cache.advance(n_tokens)
+        return self.final_norm(x)
+
+    def _forward_hidden(
         self, tokens: Array, rng: np.random.Generator | None, recompute: bool = False
     ) -> tuple[Array, Backward]:
-        """Map tokens (B, T) to what the head reads, (B, T, D)."""
-        positions = self._positions(tokens, None)
-        x, dropout_backward = self._dropout.forward(self._embed(tokens, positions), rng)
+        """Map tokens (B, T) to what the head reads, (B, T, D).
+
+        The gradients of a tied head are to be in their place when the backward pass is called: it
+        adds those of the embedding.
+        """
+        self.check_length(tokens.shape[1])
+        embedded, embeddings_backward = self._embed(tokens)
+        x, dropout_backward = self._dropout.forward(embedded, rng)
         backwards = []
         for block in self.blocks:
-            x, block_backward = forward_twice(block, x, rng) if recompute else block.forward(x, rng)
+            x, block_backward = recomputed(block, x, rng) if recompute else block.forward(x, rng)
             backwards.append(block_backward)
         hidden, norm_backward = self.final_norm.forward(x)
 
         def backward(dhidden: Array, out: Tree | None = None) -> tuple[Array, Tree]:
             grads = gradients_like(self, out)
-            dx, _ = norm_backward(dhidden, grads["final_norm"])
+            dx, _ = norm_backward(dhidden, place_for("final_norm", grads))
+            blocks = grads.get("blocks", [{} for _ in backwards])
             for i in reversed(range(len(backwards))):
+                if not _has_place([_embeddings_in(grads), blocks[: i + 1]]):
+                    break  # what comes before learns nothing, and has no use for dx
                 # Dropping a closure once it has run frees what it kept.
-                dx, _ = backwards[i](dx, grads["blocks"][i])
-            dx, _ = dropout_backward(dx)
-            dtable = grads["token_embedding"]["weight"]
-            if self.head is not None:
-                dtable.fill(0)  # where it is tied, the head's gradient is there already
-            Embedding.add_gradient(tokens, dx, dtable)
-            if self.position_embedding is not None:
-                dpositions = grads["position_embedding"]["weight"]  # (context_length, D)
-                np.sum(dx, axis=0, out=dpositions[: len(positions)])  # every row of the batch
-                dpositions[len(positions) :] = 0
+                dx, _ = backwards[i](dx, blocks[i])
+            else:
+                embeddings_backward(dropout_backward(dx)[0], grads)
             return np.empty(0, dx.dtype), grads
 
         return hidden, backward
 
-    def _logits(self, hidden: Array) -> Array:
-        """Score every next token: (..., D) -> (..., V)."""
-        rows = hidden.reshape(-1, hidden.shape[-1]) @ self._head_weight.T  # (N, D) @ (D, V)
-        return rows.reshape(*hidden.shape[:-1], -1)
-
-    def _embed(self, tokens: Array, positions: Array) -> Array:
-        x = self.token_embedding(tokens)  # (B, T, D)
+    def _embed(self, tokens: Array) -> tuple[Array, Backward]:
+        """Look up tokens (B, T) and add their positions: (B, T, D)."""
+        x, token_backward = self.token_embedding.forward(tokens)
         if self.position_embedding is not None:
-            x += self.position_embedding(positions)
-        elif self._sinusoids is not None:
-            x += self._sinusoids(positions)
-        return x
+            positions, position_backward = self.position_embedding.forward(
+                np.arange(tokens.shape[1])
+            )  # (T, D)
+            x += positions
 
-    def _positions(self, tokens: Array, cache: KVCache | None) -> Array:
-        """Return where the tokens stand, (T,) or (B, T)."""
-        n_before = 0 if cache is None else cache.texts.longest
-        limit = self.config.context_length if cache is None else cache.capacity
-        if n_before + tokens.shape[1] > limit:
-            raise ConfigError(
-                f"{n_before + tokens.shape[1]} tokens do not fit the context of {limit}; "
-                "shorten the text or keep its end only"
-            )
-        if cache is None:
-            return np.arange(tokens.shape[1])
-        return cache.texts.positions(tokens.shape[1])
+        def backward(dx: Array, out: Tree | None = None) -> tuple[Array, Tree]:
+            grads = gradients_like(self, out)
+            place = place_for("token_embedding", grads)
+            if self.head is None:  # tied: the head's gradient is there already
+                self.token_embedding.add_gradients(tokens, dx, place)
+            else:
+                token_backward(dx, place)
+            if self.position_embedding is not None and "position_embedding" in grads:
+                # A position reached every row of the batch, so sum over them.
+                position_backward(dx.sum(0), grads["position_embedding"])
+            return np.empty(0, dx.dtype), grads
+
+        return x, backward
 
     @property
-    def _head_weight(self) -> Array:
-        return self.token_embedding.weight if self.head is None else self.head.weight  # (V, D)
+    def _output(self) -> Linear:
+        """What scores every next token: (..., D) -> (..., V)."""
+        return self.token_embedding.as_linear() if self.head is None else self.head
 
-    def _head_gradient(self, grads: Tree) -> Array:
-        head = grads["token_embedding"] if self.head is None else grads["head"]
-        weight: Array = head["weight"]
-        return weight
+    def _place_for_head(self, grads: Tree) -> Tree:
+        return place_for("token_embedding" if self.head is None else "head", grads)
+
+
+def _embeddings_in(grads: Tree) -> list[Tree]:
+    return [place_for(name, grads) for name in ("token_embedding", "position_embedding")]
+
+
+def _has_place(tree: Tree | list[Any]) -> bool:
+    """Whether there is an array anywhere in the tree."""
+    return bool(flatten(tree))

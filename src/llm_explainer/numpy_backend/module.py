@@ -2,32 +2,33 @@
 
     y = layer(x)                    inference
     y, backward = layer.forward(x)  the closure keeps what the backward pass needs
-    dx, grads = backward(dy)        dy = dLoss/dy, dx = dLoss/dx; grads nested like parameters()
+    dx, grads = backward(dy)        dy = dLoss/dy, dx = dLoss/dx; grads nested like trainable()
 
 A forward pass leaves nothing in the layer: a second one disturbs nothing, and two threads can run
-it at once. ``backward(dy, out=grads)`` writes into arrays that the caller owns. Neither pass writes
-into the arrays it was given. A closure reads the parameters when it is called, so update them after
-``backward``, not before.
+it at once. Neither pass writes into the arrays it was given. A closure reads the parameters when it
+is called, so update them after ``backward``, not before.
+
+``backward(dy, out=grads)`` writes into arrays that the caller owns, in whatever memory order. *A
+layer computes the gradients that ``out`` has a place for, and no others*; without ``out``, those of
+what is trainable. And a weight is read only by the layer that owns it, so that any layer can be
+replaced by another that keeps this contract.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from llm_explainer.parameter_groups import Group
 from llm_explainer.tree import Tree, flatten
 
 Array = NDArray[Any]
 
-BLOCK = 1 << 16
-"""Numbers worked through at a time, 256 KB: the few arrays of a chain fit a core's own cache."""
-
-SAFE_EXPONENT = 60.0
-"""exp of it, summed over any vocabulary, is finite in float32, and exp(-60) is not 0."""
+Keys = str | Sequence[str] | None
+"""Attribute names of parameters, such as "bias"; None for all."""
 
 
 class Backward(Protocol):
@@ -44,28 +45,62 @@ class Module:
     Attributes whose name begins with an underscore are not parameters (tables, settings).
     """
 
+    _frozen: frozenset[str] = frozenset()
+
     def parameters(self) -> Tree:
         """Return the parameters, nested by attribute name: the arrays themselves, no copies."""
-        tree: Tree = {}
-        for name, value in self._children():
-            if isinstance(value, Module):
-                tree[name] = value.parameters()
-            elif isinstance(value, list):
-                tree[name] = [module.parameters() for module in value]
-            else:
-                tree[name] = value
-        return tree
+        return self._collect(lambda module, name, array: array)
+
+    def trainable(self) -> Tree:
+        """Return the parameters that learn, nested like ``parameters()``, which it lacks leaves of.
+
+        A layer of which nothing learns is an empty dict.
+        """
+        return self._collect(lambda module, name, array: None if name in module._frozen else array)
+
+    def groups(self) -> Tree:
+        """Return the declared group of every parameter, nested like ``parameters()``."""
+        return self._collect(lambda module, name, array: module.group_of(name))
+
+    def group_of(self, name: str) -> Group:
+        """Return the group of this layer's own parameter ``name``: every layer that has some says.
+
+        Raises:
+            NotImplementedError: it does not.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not declare the group of {name!r}")
+
+    def freeze(self, *, recurse: bool = True, keys: Keys = None, strict: bool = False) -> Self:
+        """Let parameters learn no more: all, or those of the attribute names ``keys``.
+
+        ``recurse`` includes the children's; ``strict`` refuses a name that no layer has. The same
+        call works on MLX's modules, which have it from MLX.
+
+        Raises:
+            KeyError: a name that none has.
+        """
+        for module, own in self._own_parameters(recurse, keys, strict):
+            module._frozen |= own
+        return self
+
+    def unfreeze(self, *, recurse: bool = True, keys: Keys = None, strict: bool = False) -> Self:
+        """Let parameters learn again; arguments and errors as for ``freeze``."""
+        for module, own in self._own_parameters(recurse, keys, strict):
+            module._frozen -= own
+        return self
 
     def replace(self, tree: Tree) -> None:
-        """Make the arrays of ``tree``, nested like ``parameters()``, the parameters; no copies."""
-        for name, value in self._children():
-            if isinstance(value, Module):
-                value.replace(tree[name])
-            elif isinstance(value, list):
-                for module, subtree in zip(value, tree[name], strict=True):
+        """Make the arrays of ``tree``, which is nested like ``parameters()`` but need not have all
+        of them, the parameters; no copies."""
+        for name, value in tree.items():
+            child = getattr(self, name)
+            if isinstance(child, Module):
+                child.replace(value)
+            elif isinstance(child, list):
+                for module, subtree in zip(child, value, strict=True):
                     module.replace(subtree)
             else:
-                setattr(self, name, tree[name])
+                setattr(self, name, value)
 
     def update(self, tree: Tree) -> None:
         """Copy the values of ``tree`` into the parameters, in place.
@@ -82,15 +117,48 @@ class Module:
 
     def astype(self, dtype: DTypeLike) -> Self:
         """Convert the parameters, in place; float64 is for gradient checks. Returns the module."""
+        for module in self._modules():
+            module.convert(dtype)
+        return self
+
+    def convert(self, dtype: DTypeLike) -> None:
+        """Convert this layer's own arrays, in place; its children are asked themselves."""
+        for name, value in list(self._children()):
+            if isinstance(value, np.ndarray):
+                setattr(self, name, value.astype(dtype))
+
+    def _collect(self, leaf: Callable[[Module, str, Array], Any]) -> Tree:
+        """Return what ``leaf(module, name, array)`` says of every parameter, but for None."""
+        tree: Tree = {}
         for name, value in self._children():
             if isinstance(value, Module):
-                value.astype(dtype)
+                tree[name] = value._collect(leaf)
             elif isinstance(value, list):
-                for module in value:
-                    module.astype(dtype)
-            else:
-                setattr(self, name, value.astype(dtype))
-        return self
+                tree[name] = [module._collect(leaf) for module in value]
+            elif (found := leaf(self, name, value)) is not None:
+                tree[name] = found
+        return tree
+
+    def _own_parameters(
+        self, recurse: bool, keys: Keys, strict: bool
+    ) -> list[tuple[Module, set[str]]]:
+        """Return modules, each with the names of its own parameters, of those in ``keys``."""
+        wanted = None if keys is None else {keys} if isinstance(keys, str) else set(keys)
+        found = []
+        for module in self._modules() if recurse else (self,):
+            own = {name for name, value in module._children() if isinstance(value, np.ndarray)}
+            found.append((module, own if wanted is None else own & wanted))
+        if strict and wanted is not None and (unknown := wanted.difference(*(o for _, o in found))):
+            raise KeyError(f"no layer has a parameter {min(unknown)!r}")
+        return found
+
+    def _modules(self) -> Iterator[Module]:
+        """Yield this module and all those inside it."""
+        yield self
+        for _, value in self._children():
+            for module in value if isinstance(value, list) else [value]:
+                if isinstance(module, Module):
+                    yield from module._modules()
 
     def _children(self) -> Iterator[tuple[str, Any]]:
         for name, value in vars(self).items():
@@ -105,8 +173,14 @@ def as_array(values: Any) -> Array:
 
 
 def gradients_like(module: Module, out: Tree | None) -> Tree:
-    """Return ``out``, or where it is None new arrays nested like the module's parameters."""
-    return empty_like(module.parameters()) if out is None else out
+    """Return ``out``, or where it is None new arrays nested like what the module has trainable."""
+    return empty_like(module.trainable()) if out is None else out
+
+
+def place_for(child: str, out: Tree) -> Tree:
+    """Return where in ``out`` the gradients of a child go: nowhere, if it has no place for them."""
+    place: Tree = out.get(child, {})
+    return place
 
 
 def empty_like(tree: Any) -> Any:
@@ -115,45 +189,4 @@ def empty_like(tree: Any) -> Any:
         return {key: empty_like(value) for key, value in tree.items()}
     if isinstance(tree, list):
         return [empty_like(value) for value in tree]
-    return np.empty_like(tree, order="C")  # Embedding.add_gradient writes through a flat view
-
-
-def column_sums(rows: Array) -> Array:
-    """Return the sum over the rows of (N, D) -> (D,).
-
-    As a product with ones: BLAS runs it at memory speed, four times as fast as ``rows.sum(0)``.
-    """
-    sums: Array = np.ones(len(rows), rows.dtype) @ rows
-    return sums
-
-
-def row_blocks(array: Array) -> Iterator[slice]:
-    """Yield the rows (first axis) of an array a few at a time, ``BLOCK`` numbers or one row.
-
-    A chain of operations over a long array fetches it from memory for each of them. Block by block,
-    only the first one does: the others find the block in the processor's cache.
-    """
-    n_rows = len(array)
-    step = max(1, BLOCK * n_rows // max(1, array.size))
-    for start in range(0, n_rows, step):
-        yield slice(start, start + step)
-
-
-def products_are_small(a: Array, b: Array) -> bool:
-    """Whether every dot product of a row of a with a row of b is small.
-
-    None is larger than the product of the longest rows (Cauchy-Schwarz). Below 60, exp and sums of
-    it are far from overflow and from 0, so a softmax needs not subtract each row's maximum, which
-    would take half as long as the exponentials.
-    """
-    longest: float = np.vecdot(a, a).max() * np.vecdot(b, b).max()
-    return math.sqrt(longest) < SAFE_EXPONENT if math.isfinite(longest) else False
-
-
-def long_lines(matrix: Array) -> Array:
-    """Return a matrix (O, I) stored along its longer side: by columns where O > I.
-
-    To decode a token is to read every weight once, and processors read ahead along a line of memory
-    but not to the next. At GPT-2's width this is 15 % of the time of a token.
-    """
-    return np.asfortranarray(matrix) if matrix.shape[0] > matrix.shape[1] else matrix
+    return np.empty_like(tree, order="C")

@@ -9,11 +9,13 @@ optimizer for hidden layers in neural networks").
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
 from llm_explainer.numpy_backend.module import Array, Module
 from llm_explainer.numpy_backend.optimizer import AdamW
+from llm_explainer.parameter_groups import ORTHOGONALIZED
 
 COEFFICIENTS = 3.4445, -4.7750, 2.0315
 ITERATIONS = 5
@@ -27,7 +29,7 @@ class Muon(AdamW):
     p = p - lr · 0.2 sqrt(max(O, I)) · orthogonal(u) - lr · weight_decay · p.
 
     Liu et al. 2025, "Muon is Scalable for LLM Training", section 2.2, for the scale. All other
-    parameters (embeddings, head, norms, biases) are AdamW's. The blocks' v stays zero.
+    groups of parameters (embeddings, head, norms, biases) are AdamW's. The matrices' v stays zero.
     """
 
     def __init__(
@@ -44,7 +46,7 @@ class Muon(AdamW):
         self._matrices = [
             (span, shape)
             for name, (span, shape) in self.flat.spans().items()
-            if name.startswith("blocks.") and len(shape) == 2
+            if self.flat.groups[name] in ORTHOGONALIZED
         ]
 
     def update_slice(self, grads: Array, learning_rate: float, scale: float, part: slice) -> None:
@@ -52,14 +54,19 @@ class Muon(AdamW):
         for span, shape in self._matrices:
             if part.start <= span.start < part.stop:
                 self._update_matrix(grads[span].reshape(shape), learning_rate, scale, span)
-        # The blocks' matrices lie side by side: what is left is before and behind them.
-        before, behind = self._matrices[0][0].start, self._matrices[-1][0].stop
-        for rest in (
-            slice(part.start, min(part.stop, before)),
-            slice(max(part.start, behind), part.stop),
-        ):
-            if rest.start < rest.stop:
-                super().update_slice(grads, learning_rate, scale, rest)
+        for rest in self._without_matrices(part):
+            super().update_slice(grads, learning_rate, scale, rest)
+
+    def _without_matrices(self, part: slice) -> Iterator[slice]:
+        """Yield the stretches of ``part`` that lie between the matrices, which are in order."""
+        start = part.start
+        for span, _ in self._matrices:
+            if start < span.start < part.stop:
+                yield slice(start, span.start)
+            if span.start < part.stop:
+                start = max(start, span.stop)
+        if start < part.stop:
+            yield slice(start, part.stop)
 
     def _update_matrix(
         self, gradient: Array, learning_rate: float, scale: float, span: slice

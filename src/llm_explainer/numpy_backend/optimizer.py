@@ -21,7 +21,11 @@ CHUNK = 1 << 15
 
 
 class Optimizer(ABC):
-    """Changes parameters along their gradients; its state is saved with a checkpoint."""
+    """Changes a model's trainable parameters along their gradients; saved with a checkpoint.
+
+    Raises:
+        ConfigError: the whole model is frozen.
+    """
 
     def __init__(self, model: Module, *, weight_decay: float = 0.0) -> None:
         self.flat = FlatParameters(model)
@@ -42,7 +46,7 @@ class Optimizer(ABC):
         """
 
     def update(self, grads: Tree, learning_rate: float) -> None:
-        """Update every parameter with its gradient, nested like the model's parameters."""
+        """Update what is trainable with its gradients, nested like ``model.trainable()``."""
         buffer, views = self.flat.new_tree()
         values = flatten(grads)
         for name, view in flatten(views).items():
@@ -72,10 +76,10 @@ class Optimizer(ABC):
         self.steps = steps
 
     def _decay(self, part: slice, learning_rate: float) -> None:
-        """Shrink the matrices in ``part``: p -= lr · weight_decay · p."""
-        matrices = self.flat.values[part.start : min(part.stop, self.flat.n_decayed)]
-        if self.weight_decay and len(matrices):
-            matrices *= 1 - learning_rate * self.weight_decay
+        """Shrink what decays in ``part``: p -= lr · weight_decay · p."""
+        decayed = self.flat.values[part.start : min(part.stop, self.flat.n_decayed)]
+        if self.weight_decay and len(decayed):
+            decayed *= 1 - learning_rate * self.weight_decay
 
 
 class AdamW(Optimizer):

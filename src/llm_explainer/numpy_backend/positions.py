@@ -1,16 +1,36 @@
-"""Where a token stands: fixed sinusoids that are added, and rotations of queries and keys.
-
-(Learned positions are an ``Embedding``.)
-"""
+"""Where a token stands: vectors that are added to the embeddings, learned or fixed sinusoids, or
+rotations of queries and keys; and which of them a config names."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import DTypeLike
 
+from llm_explainer.config import ModelConfig
+from llm_explainer.init import Init
+from llm_explainer.numpy_backend.layers import Embedding
 from llm_explainer.numpy_backend.module import Array, Backward, Module
 from llm_explainer.tree import Tree
+
+
+def make_position_embedding(
+    config: ModelConfig, *, init: Init
+) -> Embedding | SinusoidalPositions | None:
+    """Return the table of vectors that are added to the embeddings, if the config has one."""
+    if config.position == "learned":
+        return Embedding(config.context_length, config.d_model, init=init)
+    if config.position == "sinusoidal":
+        return SinusoidalPositions(config.context_length, config.d_model)
+    return None
+
+
+def make_rotary_embedding(config: ModelConfig) -> RotaryEmbedding | None:
+    """Return what rotates the queries and keys, if the config has it so."""
+    if config.position == "rope":
+        return RotaryEmbedding(config.head_dim, config.context_length, config.rope_theta)
+    return None
 
 
 class SinusoidalPositions(Module):
@@ -21,20 +41,34 @@ class SinusoidalPositions(Module):
     """
 
     def __init__(self, context_length: int, dims: int) -> None:
+        self._shape = (context_length, dims)
+        self.convert(np.float32)
+
+    def convert(self, dtype: DTypeLike) -> None:
+        """Make the table in another precision."""
+        context_length, dims = self._shape
         frequencies = 10_000.0 ** (-np.arange(0, dims, 2) / dims)  # (D/2,)
         angles = np.outer(np.arange(context_length), frequencies)  # (T, D/2)
         table = np.stack([np.sin(angles), np.cos(angles)], axis=-1)  # (T, D/2, 2)
-        self._table = table.reshape(context_length, dims).astype(np.float32)  # (T, D)
+        self._table: Array = table.reshape(context_length, dims).astype(dtype)  # (T, D)
 
     def __call__(self, positions: Array) -> Array:
         """Look up positions of any shape: (...) -> (..., D)."""
         return self._table[positions]
 
+    def forward(self, positions: Array) -> tuple[Array, Backward]:
+        """Look up positions; nothing here learns."""
+
+        def backward(dy: Array, out: Tree | None = None) -> tuple[Array, Tree]:
+            return np.empty(0, dy.dtype), {} if out is None else out
+
+        return self(positions), backward
+
 
 class RotaryEmbedding(Module):
-    """Rotary position embedding: at position t, turn channel pair i by the angle t · θ^(-2i/H).
+    """Rotary position embedding: at position t, rotate channel pair i by the angle t · θ^(-2i/H).
 
-    Su et al. 2021 (RoFormer), section 3.4. The dot product of a turned query and a turned key then
+    Su et al. 2021 (RoFormer), section 3.4. The dot product of a query and a key, both rotated, then
     depends on their distance alone. "Half-split" as in Hugging Face's Llama: channel i pairs with
     channel i + H/2, where H is the head's width.
     """
@@ -43,13 +77,13 @@ class RotaryEmbedding(Module):
         self._settings = (head_dim, context_length, theta)
 
     def __call__(self, x: Array, positions: Array) -> Array:
-        """Turn x (B, T, heads, H) to positions, (T,) for all rows or (B, T) for each."""
+        """Rotate x (B, T, heads, H) to positions, (T,) for all rows or (B, T) for each."""
         y = x.copy()
         self.rotate(y, positions)
         return y
 
     def forward(self, x: Array, positions: Array) -> tuple[Array, Backward]:
-        """Turn x (B, T, heads, H); the backward pass turns dy the other way."""
+        """Rotate x (B, T, heads, H); the backward pass rotates dy the other way."""
 
         def backward(dy: Array, out: Tree | None = None) -> tuple[Array, Tree]:
             dx = dy.copy()
@@ -59,12 +93,12 @@ class RotaryEmbedding(Module):
         return self(x, positions), backward
 
     def rotate(self, x: Array, positions: Array, inverse: bool = False) -> None:
-        """Turn x (B, T, heads, H) in place."""
+        """Rotate x (B, T, heads, H) in place."""
         half = x.shape[-1] // 2
         swapped = np.empty(x.shape, x.dtype)
         swapped[..., :half] = x[..., half:]
         swapped[..., half:] = x[..., :half]
-        cos, sin = rotation_tables(*self._settings, n_heads=x.shape[-2])
+        cos, sin = rotation_tables(*self._settings, x.shape[-2], x.dtype)
         swapped *= sin[positions]  # (..., T, heads, H)
         x *= cos[positions]
         if inverse:
@@ -75,7 +109,7 @@ class RotaryEmbedding(Module):
 
 @lru_cache(maxsize=16)  # the layers of a model share their tables
 def rotation_tables(
-    head_dim: int, context_length: int, theta: float, n_heads: int
+    head_dim: int, context_length: int, theta: float, n_heads: int, dtype: np.dtype
 ) -> tuple[Array, Array]:
     """Return cos and sin of every position's angles, (T, heads, H) each.
 
@@ -88,4 +122,4 @@ def rotation_tables(
     cos, sin = np.cos(angles), np.sin(angles)
     tables = np.concatenate([cos, cos], axis=1), np.concatenate([-sin, sin], axis=1)  # (T, H)
     every_head = [np.repeat(table[:, None], n_heads, axis=1) for table in tables]
-    return every_head[0].astype(np.float32), every_head[1].astype(np.float32)
+    return every_head[0].astype(dtype), every_head[1].astype(dtype)

@@ -24,7 +24,7 @@ import numpy as np
 from llm_explainer.batch import Batch
 from llm_explainer.config import ModelConfig
 from llm_explainer.numpy_backend.engine.train_step import TrainStep
-from llm_explainer.numpy_backend.engine.workers import Arguments
+from llm_explainer.numpy_backend.engine.workers import Arguments, Method
 from llm_explainer.numpy_backend.model import GPT
 from llm_explainer.numpy_backend.optimizer import AdamW
 from llm_explainer.profiling.arrays import KINDS, timed_arrays
@@ -132,10 +132,11 @@ def profile_step(
 class _OneByOne:
     """Workers of a training step that take turns in this thread, where the clock can watch them."""
 
-    def run(self, owner: object, method: str, arguments: Arguments) -> list[Any]:
-        """Run a method for all workers, one after the other."""
+    def run(self, owner: object, method: Method, arguments: Arguments) -> list[Any]:
+        """Run a method for all workers, one after the other, where the owner's is watched."""
+        watched = getattr(owner, method.__name__)
         with np.errstate(all="ignore"):
-            return [getattr(owner, method)(i, *each) for i, each in enumerate(arguments)]
+            return [watched(i, *each) for i, each in enumerate(arguments)]
 
 
 def _steps(
@@ -177,10 +178,10 @@ def watch_step(step: TrainStep, clock: Clock) -> None:
         setattr(owner, method, clock.watched(getattr(owner, method), label))
 
     model = step.model
-    watch(step, "_sum_part", SUMMING)
-    watch(step, "_update_part", OPTIMIZER)
+    watch(step, "_sum_stretch", SUMMING)
+    watch(step, "_update_stretch", OPTIMIZER)
     watch(model, "loss_and_grads", HEAD)
-    watch(model, "_body", EMBEDDING)
+    watch(model, "_forward_hidden", EMBEDDING)
     watch(model.final_norm, "forward", NORMS)
     for block in model.blocks:
         watch(block, "forward", RESIDUAL)

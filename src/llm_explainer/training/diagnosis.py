@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from llm_explainer.layer_calls import layer_calls
 from llm_explainer.tree import flatten
 
 
 def first_non_finite(model: Any, tokens: Any) -> str:
-    """Name the first parameter, else the first stage of a forward pass, that is not finite.
+    """Name the first parameter, else the first layer of a forward pass, that is not finite.
 
     Args:
         model: a ``GPT`` of either backend
@@ -20,7 +21,10 @@ def first_non_finite(model: Any, tokens: Any) -> str:
         if not np.isfinite(np.asarray(parameter)).all():
             return f"parameter {name}"
     with np.errstate(all="ignore"):
-        for name, x in model.hidden_states(tokens):
-            if not np.isfinite(np.asarray(x)).all():
-                return str(name)
+        calls, logits = layer_calls(model, tokens)
+    for call in calls:
+        if not np.isfinite(call.y).all():
+            return call.name
+    if not np.isfinite(logits).all():
+        return "the logits"
     return "the loss or its gradients"

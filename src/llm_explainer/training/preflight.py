@@ -18,6 +18,7 @@ import numpy as np
 from llm_explainer.batch import Batch
 from llm_explainer.config import ModelConfig
 from llm_explainer.errors import ConfigError
+from llm_explainer.model_spec import ModelSpec
 from llm_explainer.training.config import TrainConfig
 from llm_explainer.training.trainer import make_train_step
 
@@ -173,7 +174,9 @@ def _advice(nn: ModuleType, model: ModelConfig, train: TrainConfig, n_rows: int,
     for n_windows in range(min(train.micro_batch, n_rows), 0, -1):
         if _needed(nn, model, train, n_windows) <= limit:
             return f"close other programs, or use --micro-batch {n_windows}"
-    recomputing = nn.training_bytes(model, 1, train.threads, dtype=train.dtype, recompute=True)
+    recomputing = nn.training_bytes(
+        ModelSpec(model), 1, train.threads, dtype=train.dtype, recompute=True
+    )
     if not train.recompute and recomputing <= limit:
         return f"--recompute would take about {_gigabytes(recomputing)}"
     return "use a smaller --size or a shorter --context-length"
@@ -181,7 +184,7 @@ def _advice(nn: ModuleType, model: ModelConfig, train: TrainConfig, n_rows: int,
 
 def _needed(nn: ModuleType, model: ModelConfig, train: TrainConfig, n_windows: int) -> int:
     n_bytes: int = nn.training_bytes(
-        model, n_windows, train.threads, dtype=train.dtype, recompute=train.recompute
+        ModelSpec(model), n_windows, train.threads, dtype=train.dtype, recompute=train.recompute
     )
     return n_bytes
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import mlx.core as mx
 
-from llm_explainer.config import ModelConfig
 from llm_explainer.machine import available_memory
+from llm_explainer.model_spec import ModelSpec
 
 BYTES = {"float32": 4, "bfloat16": 2}
 DEFAULT_LIMIT = mx.get_memory_limit()
@@ -13,7 +13,7 @@ DEFAULT_LIMIT = mx.get_memory_limit()
 
 
 def training_bytes(
-    config: ModelConfig,
+    model: ModelSpec,
     batch_size: int,
     threads: int,
     *,
@@ -22,16 +22,18 @@ def training_bytes(
 ) -> int:
     """Return the bytes that training on ``batch_size`` windows at a time takes, without the data.
 
-    For every parameter: itself, AdamW's two averages, its gradient, the sum of the gradients of
-    earlier parts, and two in passing. For every token: what each operation keeps for its
-    derivative, what is in flight in the layer whose backward pass runs, and the logits. With
-    ``recompute``, every block keeps its input, and all else exists for one block at a time.
+    For every parameter: itself, and for those that learn AdamW's two averages, the gradient, the
+    sum of the gradients of earlier micro-batches, and two in passing. For every token: what each
+    operation keeps for its derivative, what is in flight in the layer whose backward pass runs, and
+    the logits. With ``recompute``, every block keeps its input, and all else exists for one block
+    at a time.
     ``threads`` changes nothing: MLX has one copy of everything.
 
     The factors were measured with MLX on the CPU, which runs some operations ahead and so holds
     their results at the same time. A GPU may take less: where its attention never writes down the
     scores, for one.
     """
+    config = model.config
     width, d_ff = config.d_model, config.d_ff
     has_layernorm, has_gate = config.norm == "layernorm", config.activation == "swiglu"
     qkv = (config.n_heads + 2 * config.n_kv_heads) * config.head_dim
@@ -50,9 +52,9 @@ def training_bytes(
     per_token = BYTES[dtype] * kept + logits * config.vocab_size
     # While the largest matrix is updated, its old and new values are there together.
     largest = width * max(config.vocab_size, d_ff, qkv)
-    copies = 7 if dtype == "float32" else 8
-    parameters = 4 * (copies * config.count_parameters() + 3 * largest)
-    return int(parameters + batch_size * config.context_length * per_token)
+    copies = 1 if dtype == "float32" else 2
+    parameters = copies * model.count_parameters() + 6 * model.count_trainable() + 3 * largest
+    return int(4 * parameters + batch_size * config.context_length * per_token)
 
 
 def claim_memory(limit_gb: float = 0.0) -> int:

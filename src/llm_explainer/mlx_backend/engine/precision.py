@@ -8,13 +8,11 @@ not be scaled, as it must be for float16.
 
 from __future__ import annotations
 
-from typing import Any
-
 import mlx.core as mx
-from mlx.utils import tree_map
 
 from llm_explainer.errors import ConfigError
-from llm_explainer.tree import Tree
+from llm_explainer.mlx_backend.module import Module
+from llm_explainer.tree import Tree, flatten, unflatten
 
 DTYPES: dict[str, mx.Dtype] = {"float32": mx.float32, "bfloat16": mx.bfloat16}
 
@@ -32,14 +30,15 @@ def check_dtype(dtype: str) -> None:
         ) from None
 
 
-def in_precision(parameters: Tree, dtype: mx.Dtype) -> Tree:
+def in_precision(model: Module, dtype: mx.Dtype) -> Tree:
     """Return a model's parameters as a training step computes with them.
 
     Tables of embeddings stay as they are: the gradient of a frequent token's row is a sum over all
     its places, and one by one added up in bfloat16 it stands still at 256 times a place's share.
     """
-
-    def converted(name: str, tree: Any) -> Any:
-        return tree if name.endswith("_embedding") else tree_map(lambda a: a.astype(dtype), tree)
-
-    return {name: converted(name, tree) for name, tree in parameters.items()}
+    parameters, groups = model.parameters(), flatten(model.groups())
+    converted = {
+        name: array if groups[name] == "table" else array.astype(dtype)
+        for name, array in flatten(parameters).items()
+    }
+    return unflatten(converted, like=parameters)

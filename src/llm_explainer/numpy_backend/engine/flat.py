@@ -1,4 +1,4 @@
-"""All parameters of a model as views of one buffer.
+"""All trainable parameters of a model as views of one buffer.
 
 The optimizer, clipping and the sum over shards then are a few operations on one long array
 instead of a few on each of a hundred short ones.
@@ -12,34 +12,41 @@ import mmap
 import numpy as np
 from numpy.typing import DTypeLike
 
+from llm_explainer.errors import ConfigError
 from llm_explainer.numpy_backend.module import Array, Module
+from llm_explainer.parameter_groups import DECAYED, Group
 from llm_explainer.tree import Tree, flatten, unflatten
 
 
 class FlatParameters:
-    """Moves a model's parameters into one array, matrices first, and keeps the model on it.
+    """Moves what a model has trainable into one array, and keeps the model on it.
 
-    Weight decay shrinks matrices (embeddings included) but not biases and norm weights, so the
-    first ``n_decayed`` numbers are those it touches.
+    Attributes:
+        groups: the declared group of each parameter, by dotted name, in the order of the buffer:
+            what weight decay shrinks comes first, and is its first ``n_decayed`` numbers.
+
+    Raises:
+        ConfigError: the whole model is frozen.
     """
 
     def __init__(self, model: Module) -> None:
-        self._nested = model.parameters()
-        arrays = flatten(self._nested)
-        matrices = {name: array for name, array in arrays.items() if array.ndim >= 2}
-        vectors = {name: array for name, array in arrays.items() if array.ndim < 2}
-        self._shapes = {name: array.shape for name, array in {**matrices, **vectors}.items()}
-        self.n_decayed = sum(array.size for array in matrices.values())
+        self._nested = model.trainable()
+        arrays, groups = flatten(self._nested), flatten(model.groups())
+        if not arrays:
+            raise ConfigError("all parameters are frozen, so nothing can be trained; unfreeze some")
+        names = sorted(arrays, key=lambda name: groups[name] not in DECAYED)  # a stable sort
+        self.groups: dict[str, Group] = {name: groups[name] for name in names}
+        self._shapes = {name: arrays[name].shape for name in names}
+        self.n_decayed = sum(arrays[name].size for name in names if groups[name] in DECAYED)
         self.size = sum(array.size for array in arrays.values())
-        dtype = next(iter(arrays.values())).dtype
-        self.values = shared_zeros(self.size, dtype)
+        self.values = shared_zeros(self.size, arrays[names[0]].dtype)
         model_views = self.tree(self.values)
         for name, view in flatten(model_views).items():
             view[...] = arrays[name]
         model.replace(model_views)
 
     def tree(self, flat: Array) -> Tree:
-        """View ``flat`` (size,) as arrays nested like the model's parameters."""
+        """View ``flat`` (size,) as arrays nested like the model's trainable parameters."""
         views = {name: flat[span].reshape(shape) for name, (span, shape) in self.spans().items()}
         return unflatten(views, like=self._nested)
 
@@ -53,7 +60,7 @@ class FlatParameters:
         return spans
 
     def new_tree(self) -> tuple[Array, Tree]:
-        """Return a new buffer of zeros and its view nested like the parameters."""
+        """Return a new buffer of zeros and its view nested like what is trainable."""
         flat = shared_zeros(self.size, self.values.dtype)
         return flat, self.tree(flat)
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from llm_explainer.config import ModelConfig
 from llm_explainer.machine import available_memory
+from llm_explainer.model_spec import ModelSpec
 
 BYTES = 4  # of a float32
 ALLOWANCE = 1.06  # for what the allocator leaves unused between arrays
 
 
 def training_bytes(
-    config: ModelConfig,
+    model: ModelSpec,
     batch_size: int,
     threads: int,
     *,
@@ -19,11 +19,13 @@ def training_bytes(
 ) -> int:
     """Return the bytes that training on ``batch_size`` windows at a time takes, without the data.
 
-    For every parameter: itself, AdamW's two averages, the summed gradient and one gradient for each
-    thread. For every token: what each layer's closure keeps for its backward pass, and the logits.
-    With ``recompute``, every block keeps its input, and all else exists for one block at a time.
+    For every parameter: itself, and for those that learn AdamW's two averages, the summed gradient
+    and one gradient for each thread. For every token: what each layer's closure keeps for its
+    backward pass, and the logits. With ``recompute``, every block keeps its input, and all else
+    exists for one block at a time.
     ``dtype`` changes nothing: NumPy has float32 alone.
     """
+    config = model.config
     width, d_ff = config.d_model, config.d_ff
     qkv = (config.n_heads + 2 * config.n_kv_heads) * config.head_dim
     scores = config.n_heads * config.context_length
@@ -37,9 +39,9 @@ def training_bytes(
     head = 4 * width + config.vocab_size
     # The backward pass of the widest layer holds two more gradients of its width for a moment.
     passing = 2 * max(d_ff, qkv)
-    per_parameter = 4 + threads
+    parameters = model.count_parameters() + (3 + threads) * model.count_trainable()
     n_tokens = batch_size * config.context_length
-    numbers = per_parameter * config.count_parameters() + n_tokens * (kept + head + passing)
+    numbers = parameters + n_tokens * (kept + head + passing)
     return int(ALLOWANCE * BYTES * numbers)
 
 

@@ -16,9 +16,7 @@ from llm_explainer.numpy_backend.module import Array, Backward
 from llm_explainer.tree import Tree
 
 
-def forward_twice(
-    block: Block, x: Array, rng: np.random.Generator | None
-) -> tuple[Array, Backward]:
+def recomputed(block: Block, x: Array, rng: np.random.Generator | None) -> tuple[Array, Backward]:
     """Return what ``block.forward(x, rng)`` does, number for number; the closure keeps only x."""
     rng_before = copy.deepcopy(rng)  # so that the second pass drops what the first one did
     y, _ = block.forward(x, rng)

@@ -10,7 +10,7 @@ rounded in another order) but not on timing, nor on the kind of workers.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,13 +59,15 @@ class TrainStep:
         self.model, self.optimizer, self.clip_norm = model, optimizer, clip_norm
         self.threads = threads or available_cores()
         self.micro_batch, self.recompute = micro_batch, recompute
-        # Only what is written to takes memory: with a single batch a step, ``_total`` takes none.
-        self._gradients = [optimizer.flat.new_tree() for _ in range(self.threads)]
-        self._total = optimizer.flat.new_tree()[0]  # (size,), sum over several batches
+        # The gradient of the step, flat and as a tree. The first shard of the first micro-batch is
+        # written there, and all others are added. A buffer takes memory from when it is written to,
+        # so shard 0's takes none where there is but one micro-batch.
+        self._gradient = optimizer.flat.new_tree()
+        self._shard_buffers = [optimizer.flat.new_tree() for _ in range(self.threads)]
         self._workers = make_workers(self.threads)
         self._blas = ThreadpoolController()
         n, size = self.threads, optimizer.flat.size
-        self._parts = [slice(size * i // n, size * (i + 1) // n) for i in range(n)]
+        self._stretches = [slice(size * i // n, size * (i + 1) // n) for i in range(n)]
 
     def __call__(
         self,
@@ -76,59 +78,60 @@ class TrainStep:
     ) -> StepResult:
         """Update the model once with the mean loss over all tokens of ``batches``.
 
-        They are worked through one after another, in parts of ``micro_batch`` rows, and their
-        gradients added up, which trains as their concatenation would in the memory of one part:
+        They are worked through one after another, in micro-batches of ``micro_batch`` rows, and
+        their gradients added up, which trains as their concatenation would in the memory of one:
         all is the same up to rounding, but for which numbers drop out. ``dropout_seed`` fixes the
         dropout; without one nothing is dropped. ``n_counted`` is the number of targets that count
         in all where other processes train on the rest of the batch (default: those here).
         """
         if n_counted is None:
             n_counted = sum(batch.n_counted for batch in batches)
-        parts = list(in_micro_batches(batches, self.micro_batch))
         loss, squares = 0.0, 0.0
         with self._blas.limit(limits=1, user_api="blas"):
-            for index, part in enumerate(parts):
+            for index, micro_batch in enumerate(in_micro_batches(batches, self.micro_batch)):
                 seed = [*dropout_seed, index] if dropout_seed else None
-                added, squares = self._add_gradients(part, n_counted, seed, index, len(parts))
-                loss += added
+                share, squares = self._add_gradients(micro_batch, n_counted, seed, index)
+                loss += share
             result = StepResult(loss, math.sqrt(squares))
             if result.is_finite:
-                self._update(result.grad_norm, learning_rate, whole=len(parts) == 1)
+                self._update(result.grad_norm, learning_rate)
         return result
 
     def evaluate(self, batch: Batch) -> tuple[float, float]:
         """Return the loss summed over the targets that count, in nats, and their number."""
         losses: list[float] = []
         with self._blas.limit(limits=1, user_api="blas"):
-            for part in in_micro_batches([batch], self.micro_batch):
-                losses += self._run("_shard_loss", self._shards(part))
+            for micro_batch in in_micro_batches([batch], self.micro_batch):
+                losses += self._run(TrainStep._shard_loss, self._shards(micro_batch))
         return sum(losses), batch.n_counted
 
     def _add_gradients(
-        self, batch: Batch, n_counted: float, seed: list[int] | None, index: int, n_batches: int
+        self, micro_batch: Batch, n_counted: float, seed: list[int] | None, index: int
     ) -> tuple[float, float]:
-        """Add the gradients of batch ``index`` of ``n_batches`` to those before it.
+        """Add the gradients of micro-batch ``index`` to those before it.
 
         Returns its share of the loss, and the sum of all squares so far.
         """
-        shards = [(*shard, n_counted, seed) for shard in self._shards(batch)]
-        losses = self._run("_shard_gradients", shards)
-        squares = self._run("_sum_part", [(len(shards), index, n_batches)] * self.threads)
+        shards = self._shards(micro_batch)
+        losses = self._run(
+            TrainStep._shard_gradients, [(*shard, n_counted, seed, index) for shard in shards]
+        )
+        squares = self._run(TrainStep._sum_stretch, [(len(shards), index)] * self.threads)
         return sum(losses), sum(squares)
 
-    def _update(self, grad_norm: float, learning_rate: float, whole: bool) -> None:
+    def _update(self, grad_norm: float, learning_rate: float) -> None:
         clipped = self.clip_norm and grad_norm > self.clip_norm
         scale = self.clip_norm / grad_norm if clipped else 1.0
         n_steps = self.optimizer.steps + 1
-        self._run("_update_part", [(n_steps, learning_rate, scale, whole)] * self.threads)
+        self._run(TrainStep._update_stretch, [(n_steps, learning_rate, scale)] * self.threads)
 
     def _shards(self, batch: Batch) -> list[Batch]:
-        """Cut a batch along B into as many parts as there are workers, or as it has rows."""
+        """Cut a batch along B into as many shards as there are workers, or as it has rows."""
         n_rows = len(batch.tokens)
         n = min(self.threads, n_rows)
         return [batch.rows(slice(n_rows * i // n, n_rows * (i + 1) // n)) for i in range(n)]
 
-    def _run(self, method: str, arguments: Arguments) -> list[Any]:
+    def _run(self, method: Callable[..., Any], arguments: Arguments) -> list[Any]:
         """Call one of the methods below in every worker that has arguments."""
         return self._workers.run(self, method, arguments)
 
@@ -142,8 +145,11 @@ class TrainStep:
         mask: Array | None,
         n_counted: float,
         seed: list[int] | None,
+        index: int,
     ) -> float:
-        """Write a shard's gradients into the worker's buffer and return its share of the loss."""
+        """Write the gradients of a shard of micro-batch ``index``; return its share of the loss."""
+        is_first = worker == 0 and index == 0
+        _, gradients = self._gradient if is_first else self._shard_buffers[worker]
         loss, _ = self.model.loss_and_grads(
             tokens,
             targets,
@@ -151,7 +157,7 @@ class TrainStep:
             n_counted=n_counted,
             rng=None if seed is None else np.random.default_rng([*seed, worker]),
             recompute=self.recompute,
-            out=self._gradients[worker][1],
+            out=gradients,
         )
         return loss
 
@@ -159,24 +165,19 @@ class TrainStep:
         """Return the loss summed over a shard's targets."""
         return self.model.loss(tokens, targets, mask, n_counted=1.0)
 
-    def _sum_part(self, worker: int, n_shards: int, index: int, n_batches: int) -> float:
-        """Sum a part of the gradients over shards, and with batches before; return its squares."""
-        part = self._parts[worker]
-        total = self._gradients[0][0][part]  # a batch alone is summed where its first shard is
-        if n_batches > 1:
-            first, total = total, self._total[part]
-            if index == 0:
-                total[...] = first
-            else:
-                total += first
-        for gradients, _ in self._gradients[1:n_shards]:
-            total += gradients[part]
-        return float(np.dot(total, total))
+    def _sum_stretch(self, worker: int, n_shards: int, index: int) -> float:
+        """Add the shards of a micro-batch to a stretch of the gradient; return its squares."""
+        stretch = self._stretches[worker]
+        gradient = self._gradient[0][stretch]
+        n_there = 1 if index == 0 else 0  # the first shard of all
+        for shard, _ in self._shard_buffers[n_there:n_shards]:
+            gradient += shard[stretch]
+        return float(np.dot(gradient, gradient))
 
-    def _update_part(
-        self, worker: int, n_steps: int, learning_rate: float, scale: float, whole: bool
+    def _update_stretch(
+        self, worker: int, n_steps: int, learning_rate: float, scale: float
     ) -> None:
-        """Update a part of the parameters with the gradients that ``_sum_part`` left."""
+        """Update a stretch of the parameters with the gradient."""
         self.optimizer.steps = n_steps
-        gradients = self._gradients[0][0] if whole else self._total
-        self.optimizer.update_slice(gradients, learning_rate, scale, self._parts[worker])
+        stretch = self._stretches[worker]
+        self.optimizer.update_slice(self._gradient[0], learning_rate, scale, stretch)

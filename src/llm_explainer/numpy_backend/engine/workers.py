@@ -18,7 +18,7 @@ import sys
 import time
 import warnings
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -30,9 +30,11 @@ from threadpoolctl import threadpool_limits
 
 from llm_explainer.errors import TrainingError
 
+Method = Callable[..., Any]
+"""A method of the owner's class, as the class has it: processes find it by its name."""
+
 Arguments = Sequence[tuple[Any, ...]]
 """What each worker's call gets, worker 0's first; there may be fewer than workers."""
-
 
 AWAKE_S = 0.002
 """How long a worker looks for a message before it sleeps until there is one."""
@@ -41,8 +43,8 @@ AWAKE_S = 0.002
 class Workers(Protocol):
     """Runs a method of an object in several workers at once."""
 
-    def run(self, owner: object, method: str, arguments: Arguments) -> list[Any]:
-        """Return what ``owner.method(index, *arguments[index])`` returns, in order of index."""
+    def run(self, owner: object, method: Method, arguments: Arguments) -> list[Any]:
+        """Return what ``method(owner, index, *arguments[index])`` returns, in order of index."""
         ...
 
 
@@ -57,7 +59,7 @@ class ThreadWorkers:
     def __init__(self, n_workers: int) -> None:
         self._pool = ThreadPoolExecutor(n_workers)
 
-    def run(self, owner: object, method: str, arguments: Arguments) -> list[Any]:
+    def run(self, owner: object, method: Method, arguments: Arguments) -> list[Any]:
         """Run a method in all workers; see ``Workers``."""
         indices = range(len(arguments))
         return list(self._pool.map(lambda i: _call(owner, method, i, arguments[i]), indices))
@@ -76,7 +78,7 @@ class ForkWorkers:
         # When nobody needs the workers any more, or Python ends, so do they.
         self._finalizer = weakref.finalize(self, _stop, self._others, os.getpid())
 
-    def run(self, owner: object, method: str, arguments: Arguments) -> list[Any]:
+    def run(self, owner: object, method: Method, arguments: Arguments) -> list[Any]:
         """Run a method in all workers; see ``Workers``.
 
         Raises:
@@ -120,10 +122,10 @@ class ForkWorkers:
             self._others.append((process, ours))
 
 
-def _call(owner: object, method: str, index: int, arguments: tuple[Any, ...]) -> Any:
+def _call(owner: object, method: Method, index: int, arguments: tuple[Any, ...]) -> Any:
     """Run a worker's part; what is not finite shows in the result, so NumPy need not warn."""
     with np.errstate(all="ignore"):
-        return getattr(owner, method)(index, *arguments)
+        return method(owner, index, *arguments)
 
 
 def _serve(owner: object, index: int, connection: Connection, other_end: Connection) -> None:

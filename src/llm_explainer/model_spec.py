@@ -1,0 +1,88 @@
+"""What a model is built from: all that it takes to build it again, but for its numbers.
+
+A resumed run, the other processes of a distributed one, a forecast and a loaded checkpoint all
+build their model here, so that what is frozen comes back frozen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Self
+
+from llm_explainer.config import InitScheme, ModelConfig
+from llm_explainer.errors import ConfigError
+from llm_explainer.tree import flatten
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model's architecture, and which of its parameters learn."""
+
+    config: ModelConfig
+    frozen: tuple[str, ...] = ()  # dotted names of the parameters that do not learn, sorted
+    n_frozen: int = 0  # numbers in them
+
+    @classmethod
+    def of(cls, model: Any) -> Self:
+        """Return what ``model``, of either backend, is built from."""
+        parameters = flatten(model.parameters())
+        frozen = tuple(sorted(parameters.keys() - flatten(model.trainable()).keys()))
+        return cls(model.config, frozen, sum(int(parameters[name].size) for name in frozen))
+
+    def build(self, nn: ModuleType, seed: int = 0, init_scheme: InitScheme = "zeros") -> Any:
+        """Return a new model of the backend ``nn``; of zeros, unless another scheme draws weights.
+
+        Raises:
+            ConfigError: the architecture has no parameter of a name that is to be frozen.
+        """
+        model = nn.GPT(self.config, seed, init_scheme)
+        freeze(model, self.frozen)
+        return model
+
+    def count_parameters(self) -> int:
+        """Return the number of all numbers in the parameters."""
+        return self.config.count_parameters()
+
+    def count_trainable(self) -> int:
+        """Return the number of those that learn."""
+        return self.count_parameters() - self.n_frozen
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        return {
+            "config": self.config.to_dict(),
+            "frozen": list(self.frozen),
+            "n_frozen": self.n_frozen,
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Return what ``to_dict`` was called on; the fields of a config alone freeze nothing.
+
+        Raises:
+            ConfigError: a value that cannot work.
+            KeyError, TypeError: something is missing, or something else.
+        """
+        if "config" not in values:  # as runs were recorded before anything could be frozen
+            return cls(ModelConfig(**values))
+        config = ModelConfig(**values["config"])
+        return cls(config, tuple(values["frozen"]), int(values["n_frozen"]))
+
+
+def freeze(model: Any, names: Iterable[str]) -> None:
+    """Freeze the parameters of these dotted names, such as ``blocks.0.attention.qkv_proj.weight``.
+
+    Raises:
+        ConfigError: the model has no parameter of that name.
+    """
+    known = flatten(model.parameters())
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"no parameter {name!r} to freeze; there is {next(iter(known))!r}")
+        *path, leaf = name.split(".")
+        layer = model
+        for step in path:
+            layer = layer[int(step)] if isinstance(layer, list) else getattr(layer, step)
+        layer.freeze(keys=[leaf], recurse=False)

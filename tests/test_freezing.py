@@ -1,0 +1,180 @@
+"""What is frozen stays, costs no gradient and no state; what is not learns as if nothing were."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import chain, combinations
+from typing import Any
+
+import numpy as np
+import pytest
+from mlx_twins import mlx_backend
+from small_models import FAMILIES, random_model, random_tokens, small_config
+
+from llm_explainer import numpy_backend
+from llm_explainer.batch import Batch
+from llm_explainer.errors import ConfigError
+from llm_explainer.model_spec import ModelSpec
+from llm_explainer.profiling.arrays import PRODUCTS, timed_arrays
+from llm_explainer.profiling.clock import Clock
+from llm_explainer.tree import flatten
+
+BACKENDS = {"numpy": numpy_backend, "mlx": mlx_backend}
+KINDS: dict[str, Callable[[Any], Iterable[Any]]] = {
+    "token embedding": lambda model: [model.token_embedding],
+    "positions": lambda model: [model.position_embedding] if model.position_embedding else [],
+    "attention": lambda model: [block.attention for block in model.blocks],
+    "feed-forward": lambda model: [block.feed_forward for block in model.blocks],
+    "norms": lambda model: [
+        *(norm for b in model.blocks for norm in (b.attention_norm, b.feed_forward_norm)),
+        model.final_norm,
+    ],
+    "head": lambda model: [model.head] if model.head else [],
+}
+SUBSETS = list(chain.from_iterable(combinations(KINDS, n) for n in range(len(KINDS))))
+
+each_backend = pytest.mark.parametrize("nn", BACKENDS.values(), ids=BACKENDS)
+each_family = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+
+
+def make_model(nn: Any, **changes: Any) -> Any:
+    config = small_config(**changes, n_layers=2)
+    model = nn.GPT(config)
+    model.update(random_model(config, np.float32).parameters())
+    return model
+
+
+def copies(tree: Any) -> dict[str, np.ndarray]:
+    return {name: np.array(array) for name, array in flatten(tree).items()}
+
+
+@each_backend
+@pytest.mark.parametrize("changes", [{}, {"tie_embeddings": False}], ids=["tied", "untied"])
+def test_every_subset_of_kinds(nn: Any, changes: dict[str, Any]) -> None:
+    model = make_model(nn, **changes)
+    tokens, targets = (random_tokens(model.config, 2, 5, seed) for seed in (0, 1))
+    whole_loss, whole = model.loss_and_grads(tokens, targets)
+    whole = copies(whole)
+    for subset in SUBSETS:
+        model.unfreeze()
+        frozen = [part for kind in subset for part in KINDS[kind](model)]
+        names = {id(a) for part in frozen for a in flatten(part.freeze().parameters()).values()}
+        expected = [n for n, a in flatten(model.parameters()).items() if id(a) not in names]
+        assert list(flatten(model.trainable())) == expected
+        loss, grads = model.loss_and_grads(tokens, targets)
+        assert loss == pytest.approx(whole_loss, rel=1e-6)
+        found = copies(grads)
+        assert list(found) == expected
+        for name, grad in found.items():
+            np.testing.assert_allclose(grad, whole[name], rtol=1e-5, atol=1e-7, err_msg=name)
+
+
+@each_backend
+@each_family
+@pytest.mark.parametrize("kind", [*KINDS])
+@pytest.mark.parametrize("optimizer", ["AdamW", "Muon", "SGD"])
+def test_a_step_moves_what_learns_alone(
+    nn: Any, family: dict[str, Any], kind: str, optimizer: str
+) -> None:
+    """As far as it moves where all learns, but for clipping."""
+    tokens, targets = (random_tokens(small_config(), 4, 5, seed) for seed in (0, 1))
+    ends = []
+    for freeze in (False, True):
+        model = make_model(nn, **family)
+        before = copies(model.parameters())
+        if freeze:
+            for part in KINDS[kind](model):
+                part.freeze()
+        learning = set(flatten(model.trainable()))
+        step = nn.TrainStep(model, getattr(nn, optimizer)(model), clip_norm=0.0, threads=2)
+        step([Batch(tokens, targets), Batch(targets, tokens)], 0.01)
+        ends.append(copies(model.parameters()))
+        names = {name.split(".", 1)[1] for name in step.optimizer.state()}
+        assert names == learning
+        for name, array in before.items():
+            assert np.array_equal(ends[-1][name], array) == (name not in learning), name
+    for name in learning:
+        np.testing.assert_allclose(ends[1][name], ends[0][name], atol=2e-4, err_msg=name)
+
+
+@each_backend
+def test_nothing_to_train_is_refused(nn: Any) -> None:
+    model = make_model(nn).freeze()
+    with pytest.raises(ConfigError, match=r"all parameters are frozen, .*unfreeze some"):
+        nn.AdamW(model)
+
+
+@each_backend
+def test_freezing_by_name(nn: Any) -> None:
+    model = make_model(nn)
+    model.freeze(keys="bias")
+    assert not [name for name in flatten(model.trainable()) if name.endswith("bias")]
+    model.freeze().unfreeze(keys=["bias"], strict=True)
+    assert {name.rsplit(".", 1)[1] for name in flatten(model.trainable())} == {"bias"}
+    with pytest.raises(KeyError, match="lora_a"):
+        model.freeze(keys=["lora_a"], strict=True)
+    model.unfreeze()
+    model.freeze(recurse=False)
+    assert flatten(model.trainable()).keys() == flatten(model.parameters()).keys()
+
+
+@each_backend
+def test_a_model_is_built_again_with_what_is_frozen(nn: Any) -> None:
+    model = make_model(nn)
+    model.blocks[1].freeze()
+    model.blocks[0].attention.qkv_proj.freeze(keys=["bias"])
+    spec = ModelSpec.of(model)
+    again = ModelSpec.from_dict(spec.to_dict())
+    assert again == spec
+    assert again.count_trainable() == sum(a.size for a in flatten(model.trainable()).values())
+    assert list(flatten(again.build(nn).trainable())) == list(flatten(model.trainable()))
+    assert ModelSpec.from_dict(model.config.to_dict()) == ModelSpec(model.config)
+    with pytest.raises(ConfigError, match=r"no parameter 'blocks\.7\.w' to freeze"):
+        ModelSpec(model.config, ("blocks.7.w",)).build(nn)
+
+
+@each_backend
+def test_what_is_frozen_takes_less_memory(nn: Any) -> None:
+    model = make_model(nn)
+    whole = nn.training_bytes(ModelSpec.of(model), 2, 1)
+    model.token_embedding.freeze()
+    assert nn.training_bytes(ModelSpec.of(model), 2, 1) < whole
+
+
+def flops_of_backward(layer: Any, n_rows: int) -> float:
+    """Return the operations of the matrix products in a layer's backward pass."""
+    clock = Clock()
+    with timed_arrays(clock):
+        x = np.ones((n_rows, layer.weight.shape[1]), np.float32)
+        y, backward = layer.forward(x)
+        dy = np.ones(y.shape, np.float32)
+        with clock.running() as counts:
+            backward(dy)
+    return sum(tally.flops for (_, kind), tally in counts.kernels.items() if kind == PRODUCTS)
+
+
+def test_a_frozen_linear_makes_one_product_in_its_backward_pass() -> None:
+    linear = make_model(numpy_backend).blocks[0].feed_forward.up_proj
+    product = 2 * 10 * linear.weight.size
+    assert flops_of_backward(linear, 10) == 2 * product + 2 * 10 * linear.bias.size
+    assert flops_of_backward(linear.freeze(), 10) == product
+
+
+def test_below_what_learns_there_is_no_backward_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With all below block 1 frozen, block 0's closure is never called."""
+    model = make_model(numpy_backend)
+    tokens = random_tokens(model.config, 2, 5)
+    whole = copies(model.loss_and_grads(tokens, tokens)[1])
+    for part in (model.token_embedding, model.position_embedding, model.blocks[0]):
+        part.freeze()
+    forward = model.blocks[0].forward
+
+    def no_backward(*arguments: Any) -> Any:
+        def backward(*_: Any) -> Any:
+            raise AssertionError("the backward pass of a block below all that learns")
+
+        return forward(*arguments)[0], backward
+
+    monkeypatch.setattr(model.blocks[0], "forward", no_backward)
+    for name, grad in copies(model.loss_and_grads(tokens, tokens)[1]).items():
+        np.testing.assert_array_equal(grad, whole[name])
