@@ -11,6 +11,7 @@ from small_models import LLAMA, Array, random_model, random_tokens, small_config
 
 from llm_explainer import plain
 from llm_explainer.gradcheck import STEP
+from llm_explainer.layer_calls import layer_calls
 from llm_explainer.numpy_backend import GPT
 from llm_explainer.plain import model as plain_model
 from llm_explainer.tree import flatten
@@ -131,12 +132,15 @@ def test_results_hang_together(changes: dict[str, Any]) -> None:
 
 
 @each_model
-def test_stages_are_those_of_the_backend(changes: dict[str, Any]) -> None:
-    """Both name them alike, so that what reads one reads the other."""
+def test_layers_make_what_those_of_the_backend_make(changes: dict[str, Any]) -> None:
+    """Under the same names, so that what reads one reads the other."""
     model, tokens, _ = make(changes)
     results, _ = record_both(changes)
-    for name, x in model.hidden_states(tokens):
-        np.testing.assert_allclose(results[name], x, rtol=1e-9, atol=1e-12, err_msg=name)
+    calls, _ = layer_calls(model, tokens)
+    for call in calls:
+        found = results["logits" if call.name == "head" else call.name]
+        np.testing.assert_allclose(found, call.y, rtol=1e-9, atol=1e-12, err_msg=call.name)
+    assert len(calls) >= 3 + 2 * 5
 
 
 def test_recording_changes_nothing() -> None:

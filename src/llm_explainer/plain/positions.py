@@ -1,7 +1,6 @@
 """Where a token stands: fixed sinusoids, and rotations. (Learned positions are an embedding.)
 
-Attention by itself does not see order. Both tables are float32, as in every backend, so that
-numbers keep the type they come in.
+Attention by itself does not see order.
 """
 
 import numpy as np
@@ -14,12 +13,12 @@ def sinusoids(n_tokens: int, dims: int) -> Array:
 
     >>> sinusoids(2, 4).round(3)  # angles 0 and 0, then 1 and 1/100
     array([[0.   , 1.   , 0.   , 1.   ],
-           [0.841, 0.54 , 0.01 , 1.   ]], dtype=float32)
+           [0.841, 0.54 , 0.01 , 1.   ]])
     """
     frequencies = 10_000.0 ** (-np.arange(0, dims, 2) / dims)  # (D/2,)
     angles = np.outer(np.arange(n_tokens), frequencies)  # (T, D/2)
     pairs = np.stack([np.sin(angles), np.cos(angles)], axis=-1)  # (T, D/2, 2)
-    return pairs.reshape(n_tokens, dims).astype(np.float32)  # (T, D)
+    return pairs.reshape(n_tokens, dims)  # (T, D)
 
 
 def rotate(x: Array, theta: float) -> Function:
@@ -39,7 +38,7 @@ def rotate(x: Array, theta: float) -> Function:
     n_tokens, width = x.shape[-2:]
     frequencies = theta ** (-np.arange(0, width, 2) / width)  # (H/2,)
     angles = np.outer(np.arange(n_tokens), frequencies)  # (T, H/2)
-    cos, sin = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
+    cos, sin = np.cos(angles).astype(x.dtype), np.sin(angles).astype(x.dtype)
     first, second = np.split(x, 2, axis=-1)  # (..., T, H/2) each
     y = np.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
 
