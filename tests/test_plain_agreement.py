@@ -26,6 +26,9 @@ SWITCHES: dict[str, tuple[Any, ...]] = {
     "tie_embeddings": (True, False),
     "n_kv_heads": (1, 2, 4),
 }
+SETTINGS: dict[str, Any] = {"n_layers": 2, "d_model": 16, "rope_theta": 100.0, "norm_eps": 0.01}
+"""Heads 4 wide, so that RoPE has two angles; and a setting that is ignored shows."""
+
 LR = 0.01
 
 each_family = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
@@ -72,7 +75,7 @@ def test_numpy_agrees_on_every_combination(norm: str, position: str, activation:
     """All 288, with biases and norms that are not what they start as: 0 and 1 hide errors."""
     for others in combinations_of_switches("bias", "tie_embeddings", "n_kv_heads"):
         switches = {"norm": norm, "position": position, "activation": activation, **others}
-        model = random_model(small_config(n_layers=2, **switches))
+        model = random_model(small_config(**SETTINGS, **switches))
         tokens, targets, some = data(model.config)
         for mask in (None, some):
             parameters = model.parameters()
@@ -99,7 +102,7 @@ def assert_equal_gradients(found: Tree, expected: Tree, tolerance: float) -> Non
 )
 def test_mlx_agrees(changes: dict[str, Any]) -> None:
     pytest.importorskip("mlx.core", exc_type=ImportError)
-    model = random_model(small_config(n_layers=2, **changes), np.float32)
+    model = random_model(small_config(**SETTINGS, **changes), np.float32)
     tokens, targets, mask = data(model.config)
     twin = load_backend("mlx").GPT(model.config)
     twin.update(model.parameters())

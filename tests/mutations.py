@@ -1,0 +1,212 @@
+"""Break one line at a time, and see that a test notices: run by hand.
+
+    uv run python tests/mutations.py [--target plain|numpy] [--only part of a name] [--jobs 2]
+
+The mutations stand in ``mutations_plain.txt`` and ``mutations_numpy.txt``: a heading names a file
+and, where need be, the function or method in it; below come pairs of lines, what stands there (-),
+exactly once, and what takes its place (+). A third line, ``= why``, marks a change that no test can
+see because the code does the same with it. Each is made in a copy of the sources, never here.
+
+Prints which test caught each. Exits with 1 if one survived that is not marked, or one that is
+marked was caught.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import os
+import queue
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+ROOT = Path(__file__).resolve().parents[1]
+COPIED = ("src", "tests", "pyproject.toml")
+TIME_LIMIT = 60.0
+"""Seconds; whoever takes longer hangs, which is noticed too. Unbroken, the tests take a third."""
+
+PLAIN_TESTS = ("plain", "plain_record", "plain_agreement", "plain_page")
+LAYER_TESTS = ("layer_values", "layers", "plain_agreement", "loss", "pieces", "cache", "model")
+NUMPY_TESTS = (*LAYER_TESTS, "freezing", "gradients")
+OPTIMIZER_TESTS = ("optimizer", "muon", "plain_agreement")
+CACHE_TESTS = ("cache", "generation")
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One snippet of one file, and what takes its place."""
+
+    file: str  # below src/llm_explainer
+    scope: str  # dotted name of a function or class in it; "" is the whole file
+    old: str
+    new: str
+    equivalent: str  # why no test can see it, or ""
+
+    def __str__(self) -> str:
+        return f"{self.file} {self.scope}: {self.old}  ->  {self.new}"
+
+    @property
+    def tests(self) -> tuple[str, ...]:
+        """The smallest set of test files that should see it, the likeliest first."""
+        if self.file.startswith("plain/"):
+            return PLAIN_TESTS
+        stem = Path(self.file).stem
+        if stem in ("optimizer", "muon"):
+            return OPTIMIZER_TESTS
+        return CACHE_TESTS if stem == "cache" else NUMPY_TESTS
+
+    def apply(self, source: str) -> str:
+        """Return the file's source with the mutation made.
+
+        Raises:
+            ValueError: the snippet does not occur exactly once, or what results is no Python.
+        """
+        lines = source.splitlines(keepends=True)
+        start, stop = _span(source, self.scope)
+        part = "".join(lines[start:stop])
+        if (count := part.count(self.old)) != 1:
+            raise ValueError(f"{self}: occurs {count} times")
+        mutated = "".join(lines[:start]) + part.replace(self.old, self.new) + "".join(lines[stop:])
+        compile(mutated, self.file, "exec")
+        return mutated
+
+
+def read_mutations(path: Path) -> Iterator[Mutation]:
+    """Yield the mutations of a list."""
+    file = scope = ""
+    pending: list[str] = []
+    for line in [*path.read_text(encoding="utf-8").splitlines(), "end"]:
+        if line.startswith(("+ ", "= ")):
+            pending.append(line[2:])
+            continue
+        if pending:
+            old, new, equivalent = [*pending, ""][:3]
+            yield Mutation(file, scope, old, new, equivalent)
+        pending = [line[2:]] if line.startswith("- ") else []
+        if not pending:
+            file, _, scope = line.partition(" ")
+
+
+def _span(source: str, scope: str) -> tuple[int, int]:
+    """Return the first line of a function or class, from 0, and the one behind its last."""
+    node: ast.AST = ast.parse(source)
+    for name in scope.split(".") if scope else ():
+        node = next(n for n in ast.iter_child_nodes(node) if getattr(n, "name", None) == name)
+    if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+        return node.lineno - 1, node.end_lineno or node.lineno
+    return 0, len(source.splitlines())
+
+
+class Copy:
+    """A copy of the sources and tests, in which one line at a time is broken."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder
+        for name in COPIED:
+            source = ROOT / name
+            (shutil.copytree if source.is_dir() else shutil.copy2)(source, folder / name)
+        loaded = self._run([sys.executable, "-c", "import llm_explainer as m; print(m.__file__)"])[
+            1
+        ]
+        if not loaded.startswith(str(folder)):
+            raise RuntimeError(f"the tests would import {loaded.strip()}, not the copy")
+
+    def run_tests(self, mutation: Mutation | None, tests: tuple[str, ...]) -> str:
+        """Return what caught the mutation, or "" where all tests passed."""
+        if mutation is None:
+            return self._tests(tests)
+        path = self.root / "src" / "llm_explainer" / mutation.file
+        original = path.read_text(encoding="utf-8")
+        path.write_text(mutation.apply(original), encoding="utf-8")
+        try:
+            return self._tests(tests)
+        finally:
+            path.write_text(original, encoding="utf-8")
+
+    def _tests(self, tests: tuple[str, ...]) -> str:
+        files = [f"tests/test_{name}.py" for name in tests]
+        options = ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--tb=no"]
+        code, output = self._run([sys.executable, "-m", "pytest", *options, *files])
+        if code == 0:
+            return ""
+        found = re.search(r"^(?:FAILED|ERROR) (\S+)", output, re.MULTILINE)
+        return (
+            found[1].removeprefix("tests/") if found else "time limit" if code is None else output
+        )
+
+    def _run(self, command: list[str]) -> tuple[int | None, str]:
+        """Return a command's exit code, None past the time limit, and what it printed."""
+        path = str(self.root / "src")
+        environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+        process = subprocess.Popen(
+            command,
+            cwd=self.root,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,  # so that what the tests started ends with them
+        )
+        try:
+            output, _ = process.communicate(timeout=TIME_LIMIT)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            return None, ""
+        return process.returncode, output
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--target", choices=("plain", "numpy"), help="default: both")
+    parser.add_argument("--only", default="", help="those with this in file, function or snippet")
+    parser.add_argument("--jobs", type=int, default=2, help="copies at work side by side")
+    options = parser.parse_args()
+    console = Console(markup=False, highlight=False, soft_wrap=True)
+    targets = [options.target] if options.target else ["plain", "numpy"]
+    lists = [Path(__file__).with_name(f"mutations_{target}.txt") for target in targets]
+    mutations = [m for path in lists for m in read_mutations(path) if options.only in str(m)]
+    for mutation in mutations:  # all fit the sources, before the first one runs
+        path = ROOT / "src" / "llm_explainer" / mutation.file
+        mutation.apply(path.read_text(encoding="utf-8"))
+    wrong = 0
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.jobs) as pool:
+        copies: queue.Queue[Copy] = queue.Queue()
+        for i in range(options.jobs):
+            copies.put(Copy(Path(folder, str(i))))
+
+        def run(mutation: Mutation | None, tests: tuple[str, ...]) -> tuple[str, float]:
+            copy, start = copies.get(), time.perf_counter()
+            try:
+                return copy.run_tests(mutation, tests), time.perf_counter() - start
+            finally:
+                copies.put(copy)
+
+        for tests in dict.fromkeys(m.tests for m in mutations):
+            caught, seconds = run(None, tests)
+            console.print(f"nothing broken: {seconds:.0f} s, {caught or 'all tests pass'}")
+            if caught:
+                return 1
+        for mutation, (caught, seconds) in zip(
+            mutations, pool.map(lambda m: run(m, m.tests), mutations), strict=True
+        ):
+            wrong += bool(caught) == bool(mutation.equivalent)
+            why = f"equivalent: {mutation.equivalent}" if mutation.equivalent else "SURVIVED"
+            console.print(f"{seconds:3.0f} s  {caught or why}\n       {mutation}")
+    console.print(f"{len(mutations)} mutations, {wrong} not as they should be")
+    return min(wrong, 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
