@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import combinations, product
 from typing import Any, get_args
@@ -115,6 +116,31 @@ def test_mlx_agrees(changes: dict[str, Any]) -> None:
 
 def test_pairs_of_switches_all_meet_in_few_models() -> None:
     assert len(pairwise()) <= 16
+
+
+@each_family
+def test_dropout_agrees(family: dict[str, Any]) -> None:
+    """The plain model has none, but a callback can drop from each result that a backend drops from.
+
+    The embeddings' sum, then in each block attention's weights, its result and the feed-forward
+    network's, each with numbers that are drawn in this order. (That the gradients with dropout are
+    right is shown by differences.)
+    """
+    rate = 0.3
+    model = random_model(small_config(**SETTINGS, **family, dropout=rate))
+    tokens, targets, mask = data(model.config)
+    rng, dropped = np.random.default_rng(4), []
+
+    def drop(name: str, array: Array) -> None:
+        if re.fullmatch(r"embeddings|blocks\.\d\.(attention(\.weights)?|feed_forward)", name):
+            array *= (rng.random(array.shape, np.float32) >= rate) / (1 - rate)
+            dropped.append(name)
+
+    logits, _ = plain.gpt(tokens, model.parameters(), model.config, drop)
+    loss, _ = plain.cross_entropy(logits, targets, mask)
+    backend_loss, _ = model.loss_and_grads(tokens, targets, mask, rng=np.random.default_rng(4))
+    assert backend_loss == pytest.approx(loss, rel=1e-9)
+    assert len(dropped) == 1 + 2 * 3
 
 
 @each_family
