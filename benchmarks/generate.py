@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import bandwidth
-from benchmarks.interleaved import Contestant, race
+from benchmarks.interleaved import Contestant, in_checkout, race
 from llm_explainer import ModelConfig, load_backend, save_checkpoint
 from llm_explainer.config import SIZES
 
@@ -33,6 +33,12 @@ def main() -> None:
     parser.add_argument("--backend", choices=["numpy", "mlx"], default="numpy")
     parser.add_argument("--batch", nargs="+", type=int, default=[1], help="texts at a time")
     parser.add_argument("--prompt-length", nargs="+", type=int, default=[1], help="in tokens")
+    parser.add_argument(
+        "--other-checkout",
+        type=Path,
+        metavar="FOLDER",
+        help="ours takes part a second time, as another checkout has it",
+    )
     parser.add_argument("--seconds", type=float, default=30.0, help="for each line-up")
     parser.add_argument(
         "--contended", action="store_true", help="count slices that others disturbed, too"
@@ -51,6 +57,8 @@ def main() -> None:
                     line_up = contestants(
                         options.backend, directory, batch_size, prompt_length, config
                     )
+                    if options.other_checkout:
+                        line_up.insert(1, in_checkout(line_up[0], options.other_checkout))
                     race(line_up, options.seconds, options.contended)
                     found = figures(line_up, config, batch_size)
                     for row in found:

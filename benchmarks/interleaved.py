@@ -14,7 +14,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 SLICE_S = 0.4
@@ -32,12 +32,27 @@ class Contestant:
     arguments: Sequence[str]
     python: str = sys.executable
     environment: dict[str, str] = field(default_factory=dict)  # beside what is set already
+    folder: Path | None = None  # in which it runs; None for this one
     seconds: list[float] = field(default_factory=list)
     dropped_slices: int = 0
 
     def median(self) -> float:
         """Return the median seconds of a step."""
         return sorted(self.seconds)[len(self.seconds) // 2]
+
+
+def in_checkout(contestant: Contestant, folder: Path) -> Contestant:
+    """Return the same contestant as the code of another checkout has it, set up by ``uv sync``."""
+    python = folder.resolve() / ".venv" / "bin" / "python"
+    if not python.exists():
+        raise SystemExit(f"{folder} has no .venv/bin/python; run uv sync there first")
+    return replace(
+        contestant,
+        name=f"{contestant.name}, other",
+        python=str(python),
+        folder=folder.resolve(),
+        seconds=[],
+    )
 
 
 def race(contestants: Sequence[Contestant], seconds: float, keep_contended: bool = False) -> None:
@@ -88,6 +103,7 @@ def start(contestant: Contestant) -> subprocess.Popen[str]:
     worker = subprocess.Popen(
         [contestant.python, "-m", contestant.module, *contestant.arguments],
         env={**os.environ, **contestant.environment},
+        cwd=contestant.folder,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import sgemm
-from benchmarks.interleaved import Contestant, race
+from benchmarks.interleaved import Contestant, in_checkout, race
 from benchmarks.shapes import BATCH_SIZES, FAMILIES, shape
 from llm_explainer.machine import available_cores
 
@@ -39,6 +39,12 @@ def main() -> None:
         "--other-numpy",
         metavar="PYTHON",
         help="ours takes part a second time, in a Python whose NumPy is built on another BLAS",
+    )
+    parser.add_argument(
+        "--other-checkout",
+        type=Path,
+        metavar="FOLDER",
+        help="ours takes part a second time, as another checkout has it",
     )
     parser.add_argument("--seconds", type=float, default=30.0, help="for each size")
     parser.add_argument(
@@ -66,6 +72,8 @@ def measure(size: str, options: argparse.Namespace) -> list[dict[str, Any]]:
                 OTHER, "benchmarks.train_numpy", [size, family], options.other_numpy, ONE_THREAD
             )
         )
+    if options.other_checkout:
+        contestants.append(in_checkout(contestants[0], options.other_checkout))
     if importlib.util.find_spec("torch"):
         modes = {EAGER: "eager", COMPILED: "compile"} if options.compile else {EAGER: "eager"}
         contestants += [

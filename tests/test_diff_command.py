@@ -216,7 +216,7 @@ def test_gradient_errors() -> None:
         "a": pytest.approx(0.5 / np.hypot(3, 4.5)),
         "b": 0,
     }
-    # What should be zero is measured against a hundredth of the longest gradient.
+    # What should be zero is measured against a hundredth of what its size has on average.
     assert gradient_errors({**right, "b": np.full(3, 1e-3)}, right)["b"] > 1e-2
     assert gradient_errors({**right, "b": np.zeros(4)}, right)["b"] == np.inf
     with pytest.raises(KeyError, match="'b'"):

@@ -25,7 +25,6 @@ NUMPY_ONLY = {
     "add_gradients",
     "backward_of",
     "convert",
-    "mask",
     "rotate",
     "sharing",
     "update_slice",

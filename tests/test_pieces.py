@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from llm_explainer.numpy_backend import GELU, ReLU, SiLU, causal, kernels
 from llm_explainer.numpy_backend.activations import Activation
+from llm_explainer.numpy_backend.attention import attend
 from llm_explainer.numpy_backend.module import Array
 
 
@@ -103,3 +104,11 @@ def test_attention_keeps_no_view_of_what_it_was_given() -> None:
 def heads_in_front(qkv: Array) -> Array:
     """View (B, T, 3, K, H) as q, k and v, (3, B, K, 1, T, H)."""
     return qkv.transpose(2, 0, 3, 1, 4)[:, :, :, None]
+
+
+def test_large_scores_over_a_cache_do_not_overflow() -> None:
+    """Of one token's scores 800 and 700, exp knows neither; the softmax of both is 1 and 0."""
+    q = np.full((1, 1, 1, 1, 4), 20.0, np.float32)
+    k = np.array([20.0, 17.5, -20.0], np.float32)[None, None, :, None] * np.ones(4, np.float32)
+    v = np.arange(12, dtype=np.float32).reshape(1, 1, 3, 4)
+    np.testing.assert_allclose(attend(q, k, v, None)[0, 0], v[0, 0, 0], atol=1e-6)

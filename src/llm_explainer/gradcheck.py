@@ -31,7 +31,7 @@ TOLERANCE = 1e-6
 """Largest relative error of a right gradient: rounding and curvature stay well below it."""
 
 FLOOR = 1e-3
-"""Gradients weaker than this share of the model's typical one are measured against that share."""
+"""Gradients weaker than this share of a typical one are measured against it: ``least_lengths``."""
 
 BATCH, WEIGHT_STD = 3, 0.5
 
@@ -75,23 +75,30 @@ def relative_error(exact: Array, numeric: Array, floor: float = 0.0) -> float:
     return difference / length if length else difference
 
 
-def compare(exact: dict[str, Array], numeric: dict[str, Array]) -> list[ParameterCheck]:
-    """Judge every gradient of ``exact``; both map the same dotted names to arrays.
+def least_lengths(gradients: dict[str, Array], share: float) -> dict[str, float]:
+    """Return the length that each gradient counts as having at least, when errors are measured.
 
     Some gradients are zero by mathematics: a softmax does not see what is added to all scores of a
     row, so a key's bias changes nothing (unless RoPE turns it). Their differences are all rounding.
-    So a gradient counts as at least ``FLOOR`` of what an array of its size has on average.
+    So a gradient counts as at least a ``share`` of what an array of its size has on average.
+    """
+    squares = sum(float(np.vdot(array, array)) for array in gradients.values())
+    typical = math.sqrt(squares / max(1, sum(array.size for array in gradients.values())))
+    return {name: share * typical * math.sqrt(a.size) for name, a in gradients.items()}
+
+
+def compare(exact: dict[str, Array], numeric: dict[str, Array]) -> list[ParameterCheck]:
+    """Judge every gradient of ``exact``; both map the same dotted names to arrays.
 
     Raises:
         KeyError: the names differ.
     """
     if exact.keys() != numeric.keys():
         raise KeyError(f"gradients of different names: {sorted(exact.keys() ^ numeric.keys())}")
-    squares = sum(float(np.vdot(array, array)) for array in numeric.values())
-    typical = math.sqrt(squares / sum(array.size for array in numeric.values()))
+    floors = least_lengths(numeric, FLOOR)
     checks = []
     for name, gradient in exact.items():
-        floor = FLOOR * typical * math.sqrt(gradient.size)
+        floor = floors[name]
         error = relative_error(gradient, numeric[name], floor)
         right = error <= TOLERANCE  # false for NaN too
         is_zero = np.linalg.norm(gradient) <= TOLERANCE * floor

@@ -16,16 +16,15 @@ from numpy.typing import NDArray
 from llm_explainer.backend import load_backend
 from llm_explainer.batch import Batch
 from llm_explainer.config import ModelConfig
-from llm_explainer.gradcheck import relative_error
+from llm_explainer.gradcheck import least_lengths, relative_error
 from llm_explainer.layer_calls import LayerCall, layer_calls
 from llm_explainer.parity_verdict import CURVE_BAR, LayerCheck, Parity, judge
 from llm_explainer.tree import Tree, flatten
 
 Array = NDArray[Any]
 
-FLOOR = 0.01
-"""Gradients shorter than this share of the longest are measured against that share: a key's bias
-has none, because a softmax does not see it, and what is found there is rounding."""
+FLOAT32_FLOOR = 0.01
+"""As gradcheck's, for numbers that are rounded to seven digits instead of sixteen."""
 
 N_STEPS, LEARNING_RATE = 3, 1e-3
 N_CACHED = 4  # tokens that are read one by one, as in generation
@@ -106,10 +105,8 @@ def gradient_errors(actual: Tree, expected: Tree) -> dict[str, float]:
     found, right = flatten(actual), flatten(expected)
     if list(found) != list(right):
         raise KeyError(f"gradients of different names: {sorted(found.keys() ^ right.keys())}")
-    longest = max((float(np.linalg.norm(array)) for array in right.values()), default=0.0)
-    return {
-        name: _relative_error(found[name], array, FLOOR * longest) for name, array in right.items()
-    }
+    floors = least_lengths(right, FLOAT32_FLOOR)
+    return {name: _relative_error(found[name], a, floors[name]) for name, a in right.items()}
 
 
 def _check_stage(

@@ -98,8 +98,16 @@ class Dropout(Module):
         return with_backward(self, lambda x: self.drop(x, rng), x)
 
     def drop(self, x: Array, rng: Key | None) -> Array:
-        """Return x with some of its numbers dropped, or x itself without ``rng``."""
+        """Return x with some of its numbers dropped, or x itself without ``rng``.
+
+        NumPy's twin has its backward pass in ``forward``; here MLX differentiates this.
+        """
+        mask = self.mask(x.shape, x.dtype, rng)
+        return x if mask is None else x * mask
+
+    def mask(self, shape: tuple[int, ...], dtype: mx.Dtype, rng: Key | None) -> Array | None:
+        """Return an array of 0 and 1 / (1 - rate), or None where nothing is dropped."""
         if rng is None or self._rate == 0:
-            return x
-        keep = mx.random.bernoulli(1 - self._rate, x.shape, rng)
-        return mx.where(keep, x * (1 / (1 - self._rate)), 0)
+            return None
+        keep = mx.random.bernoulli(1 - self._rate, shape, rng)
+        return keep.astype(dtype) * (1 / (1 - self._rate))

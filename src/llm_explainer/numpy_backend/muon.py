@@ -71,7 +71,7 @@ class Muon(AdamW):
     def _update_matrix(
         self, gradient: Array, learning_rate: float, scale: float, span: slice
     ) -> None:
-        m = self._state["m"][0][span].reshape(gradient.shape)
+        m = self._state["m"].flat[span].reshape(gradient.shape)
         newest = gradient * ((1 - self.momentum) * scale)
         m *= self.momentum
         m += newest

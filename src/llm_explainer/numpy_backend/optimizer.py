@@ -31,7 +31,7 @@ class Optimizer(ABC):
         self.flat = FlatParameters(model)
         self.weight_decay = weight_decay
         self.steps = 0  # updates done so far
-        self._state = {name: self.flat.new_tree() for name in self.state_names}
+        self._state = {name: self.flat.new_buffer() for name in self.state_names}
 
     @property
     @abstractmethod
@@ -47,16 +47,15 @@ class Optimizer(ABC):
 
     def update(self, grads: Tree, learning_rate: float) -> None:
         """Update what is trainable with its gradients, nested like ``model.trainable()``."""
-        buffer, views = self.flat.new_tree()
-        values = flatten(grads)
-        for name, view in flatten(views).items():
+        buffer, values = self.flat.new_buffer(), flatten(grads)
+        for name, view in flatten(buffer.tree).items():
             view[...] = values[name]
         self.steps += 1
-        self.update_slice(buffer, learning_rate, 1.0, slice(0, self.flat.size))
+        self.update_slice(buffer.flat, learning_rate, 1.0, slice(0, self.flat.size))
 
     def state(self) -> dict[str, Array]:
         """Return the state arrays themselves under dotted names, such as ``m.blocks.0...``."""
-        return flatten({name: tree for name, (_, tree) in self._state.items()})
+        return flatten({name: buffer.tree for name, buffer in self._state.items()})
 
     def load_state(self, steps: int, state: dict[str, Array]) -> None:
         """Take over what ``steps`` and ``state()`` were, copied in.
@@ -117,7 +116,7 @@ class AdamW(Optimizer):
         for start in range(part.start, part.stop, CHUNK):
             chunk = slice(start, min(start + CHUNK, part.stop))
             p, g = self.flat.values[chunk], grads[chunk]
-            m, v = self._state["m"][0][chunk], self._state["v"][0][chunk]
+            m, v = self._state["m"].flat[chunk], self._state["v"].flat[chunk]
             t = scratch[: len(g)]
             m *= beta1
             m += np.multiply(g, (1 - beta1) * scale, out=t)
@@ -147,7 +146,7 @@ class SGD(Optimizer):
 
     def update_slice(self, grads: Array, learning_rate: float, scale: float, part: slice) -> None:
         """Update the numbers ``part``; see the base class."""
-        u = self._state["u"][0][part]
+        u = self._state["u"].flat[part]
         u *= self.momentum
         u += grads[part] * scale
         self._decay(part, learning_rate)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import mmap
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -16,6 +17,13 @@ from llm_explainer.errors import ConfigError
 from llm_explainer.numpy_backend.module import Array, Module
 from llm_explainer.parameter_groups import DECAYED, Group
 from llm_explainer.tree import Tree, flatten, unflatten
+
+
+class Buffer(NamedTuple):
+    """The same numbers twice: gradients, say, or an optimizer's running means."""
+
+    flat: Array  # (size,)
+    tree: Tree  # views of it, nested like what the model has trainable
 
 
 class FlatParameters:
@@ -59,10 +67,10 @@ class FlatParameters:
             start = stop
         return spans
 
-    def new_tree(self) -> tuple[Array, Tree]:
-        """Return a new buffer of zeros and its view nested like what is trainable."""
+    def new_buffer(self) -> Buffer:
+        """Return zeros, one for each number that is trainable."""
         flat = shared_zeros(self.size, self.values.dtype)
-        return flat, self.tree(flat)
+        return Buffer(flat, self.tree(flat))
 
 
 def shared_zeros(size: int, dtype: DTypeLike) -> Array:

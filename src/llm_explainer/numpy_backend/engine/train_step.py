@@ -62,8 +62,8 @@ class TrainStep:
         # The gradient of the step, flat and as a tree. The first shard of the first micro-batch is
         # written there, and all others are added. A buffer takes memory from when it is written to,
         # so shard 0's takes none where there is but one micro-batch.
-        self._gradient = optimizer.flat.new_tree()
-        self._shard_buffers = [optimizer.flat.new_tree() for _ in range(self.threads)]
+        self._gradient = optimizer.flat.new_buffer()
+        self._shard_buffers = [optimizer.flat.new_buffer() for _ in range(self.threads)]
         self._workers = make_workers(self.threads)
         self._blas = ThreadpoolController()
         n, size = self.threads, optimizer.flat.size
@@ -149,7 +149,7 @@ class TrainStep:
     ) -> float:
         """Write the gradients of a shard of micro-batch ``index``; return its share of the loss."""
         is_first = worker == 0 and index == 0
-        _, gradients = self._gradient if is_first else self._shard_buffers[worker]
+        buffer = self._gradient if is_first else self._shard_buffers[worker]
         loss, _ = self.model.loss_and_grads(
             tokens,
             targets,
@@ -157,7 +157,7 @@ class TrainStep:
             n_counted=n_counted,
             rng=None if seed is None else np.random.default_rng([*seed, worker]),
             recompute=self.recompute,
-            out=gradients,
+            out=buffer.tree,
         )
         return loss
 
@@ -168,10 +168,10 @@ class TrainStep:
     def _sum_stretch(self, worker: int, n_shards: int, index: int) -> float:
         """Add the shards of a micro-batch to a stretch of the gradient; return its squares."""
         stretch = self._stretches[worker]
-        gradient = self._gradient[0][stretch]
+        gradient = self._gradient.flat[stretch]
         n_there = 1 if index == 0 else 0  # the first shard of all
-        for shard, _ in self._shard_buffers[n_there:n_shards]:
-            gradient += shard[stretch]
+        for buffer in self._shard_buffers[n_there:n_shards]:
+            gradient += buffer.flat[stretch]
         return float(np.dot(gradient, gradient))
 
     def _update_stretch(
@@ -180,4 +180,4 @@ class TrainStep:
         """Update a stretch of the parameters with the gradient."""
         self.optimizer.steps = n_steps
         stretch = self._stretches[worker]
-        self.optimizer.update_slice(self._gradient[0], learning_rate, scale, stretch)
+        self.optimizer.update_slice(self._gradient.flat, learning_rate, scale, stretch)
