@@ -1,6 +1,6 @@
 """Break one line at a time, and see that a test notices: run by hand.
 
-    uv run python tests/mutations.py [--target plain|numpy] [--only part of a name] [--jobs 2]
+    uv run python tests/mutations.py [--target plain|numpy] [--only PATTERN] [--jobs 2]
 
 The mutations stand in ``mutations_plain.txt`` and ``mutations_numpy.txt``: a heading names a file
 and, where need be, the function or method in it; below come pairs of lines, what stands there (-),
@@ -38,15 +38,15 @@ TIME_LIMIT = 60.0
 they take a third of it with nothing broken, it is three times as long as that."""
 
 PLAIN_TESTS = ("plain", "plain_record", "plain_agreement", "plain_page")
-LAYER_TESTS = ("layer_values", "layers", "plain_agreement")
+LAYER_TESTS = ("layer_values", "layer_edges", "layers", "plain_agreement")
 TESTS: dict[str, tuple[str, ...]] = {
     "kernels": (*LAYER_TESTS, "pieces", "loss", "cache"),
     "norms": (*LAYER_TESTS, "cache"),
     "causal": (*LAYER_TESTS, "pieces", "gradients"),
-    "attention": (*LAYER_TESTS, "cache", "gradients"),
+    "attention": (*LAYER_TESTS, "cache", "pieces", "gradients"),
     "block": (*LAYER_TESTS, "cache", "gradients"),
-    "model": ("plain_agreement", "model", "cache", "freezing", "gradients"),
-    "loss": ("loss", "plain_agreement", "gradients"),
+    "model": ("plain_agreement", "model", "cache", "generation", "freezing", "gradients"),
+    "loss": ("loss", "layer_edges", "plain_agreement", "gradients"),
     "optimizer": ("optimizer", "plain_agreement"),
     "muon": ("muon",),
     "cache": ("cache", "generation"),
@@ -74,17 +74,27 @@ class Mutation:
             return PLAIN_TESTS
         return TESTS.get(Path(self.file).stem, LAYER_TESTS)
 
+    def misfit(self) -> str:
+        """Return why it does not fit the sources as they are now, or ""."""
+        try:
+            self.apply((ROOT / "src" / "llm_explainer" / self.file).read_text(encoding="utf-8"))
+        except (OSError, StopIteration, SyntaxError, ValueError) as error:
+            return f"{self}: {error or 'no such function'}"
+        return ""
+
     def apply(self, source: str) -> str:
         """Return the file's source with the mutation made.
 
         Raises:
-            ValueError: the snippet does not occur exactly once, or what results is no Python.
+            StopIteration: there is no such function.
+            ValueError: the snippet does not occur exactly once.
+            SyntaxError: what results is no Python.
         """
         lines = source.splitlines(keepends=True)
         start, stop = _span(source, self.scope)
         part = "".join(lines[start:stop])
         if (count := part.count(self.old)) != 1:
-            raise ValueError(f"{self}: occurs {count} times")
+            raise ValueError(f"occurs {count} times")
         mutated = "".join(lines[:start]) + part.replace(self.old, self.new) + "".join(lines[stop:])
         compile(mutated, self.file, "exec")
         return mutated
@@ -178,16 +188,18 @@ class Copy:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--target", choices=("plain", "numpy"), help="default: both")
-    parser.add_argument("--only", default="", help="those with this in file, function or snippet")
+    parser.add_argument("--only", default="", help="a pattern of their file, function or snippets")
     parser.add_argument("--jobs", type=int, default=2, help="copies at work side by side")
     options = parser.parse_args()
     console = Console(markup=False, highlight=False, soft_wrap=True)
     targets = [options.target] if options.target else ["plain", "numpy"]
     lists = [Path(__file__).with_name(f"mutations_{target}.txt") for target in targets]
-    mutations = [m for path in lists for m in read_mutations(path) if options.only in str(m)]
-    for mutation in mutations:  # all fit the sources, before the first one runs
-        path = ROOT / "src" / "llm_explainer" / mutation.file
-        mutation.apply(path.read_text(encoding="utf-8"))
+    mutations = [
+        m for path in lists for m in read_mutations(path) if re.search(options.only, str(m))
+    ]
+    if outdated := [error for mutation in mutations if (error := mutation.misfit())]:
+        console.print("\n".join(outdated))
+        return 1
     wrong = 0
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.jobs) as pool:
         copies: queue.Queue[Copy] = queue.Queue()
