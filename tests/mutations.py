@@ -45,7 +45,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "causal": (*LAYER_TESTS, "pieces", "gradients"),
     "attention": (*LAYER_TESTS, "cache", "pieces", "gradients"),
     "block": (*LAYER_TESTS, "cache", "gradients"),
-    "model": ("plain_agreement", "model", "cache", "generation", "freezing", "gradients"),
+    "model": ("layer_edges", "plain_agreement", "model", "cache", "freezing", "gradients"),
     "loss": ("loss", "layer_edges", "plain_agreement", "gradients"),
     "optimizer": ("optimizer", "plain_agreement"),
     "muon": ("muon",),

@@ -1,9 +1,10 @@
-"""Corners of the layers that random numbers seldom reach."""
+"""Corners of the layers and of the model that random numbers seldom reach."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from small_models import random_model, random_tokens, small_config
 
 from llm_explainer import numpy_backend as nn
 from llm_explainer import plain
@@ -65,3 +66,14 @@ def test_a_part_of_a_batch_weighs_its_tokens_by_the_whole(mask: np.ndarray | Non
     counted = np.ones(3) if mask is None else mask
     weights = token_weights(np.zeros(3, int), mask, np.dtype(np.float64), n_counted=8)
     np.testing.assert_array_equal(weights, counted / 8)
+
+
+def test_the_likeliest_id_is_one_of_those_asked_for() -> None:
+    """A model's table may be larger than its tokenizer's vocabulary."""
+    model = random_model(small_config())
+    tokens = random_tokens(model.config, 30, 4)
+    logits = model.next_logits(tokens)  # (B, V)
+    ids, scores = model.next_ids(tokens, vocab_size=4)
+    assert (logits.argmax(-1) >= 4).any()
+    np.testing.assert_array_equal(ids, logits[:, :4].argmax(-1))
+    np.testing.assert_array_equal(scores, logits[:, :4].max(-1))
