@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from llm_explainer import plain
     from llm_explainer.backend import load_backend
     from llm_explainer.checkpoint import load_checkpoint, save_checkpoint
     from llm_explainer.config import ModelConfig
@@ -18,6 +19,7 @@ __all__ = [
     "generate",
     "load_backend",
     "load_checkpoint",
+    "plain",
     "save_checkpoint",
 ]
 
@@ -33,6 +35,8 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used (PEP 562), so that ``--help`` need not wait."""
+    if name == "plain":
+        return importlib.import_module("llm_explainer.plain")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,49 @@
+"""Where a token stands: fixed sinusoids, and rotations. (Learned positions are an embedding.)
+
+Attention by itself does not see order.
+"""
+
+import numpy as np
+
+from llm_explainer.plain.contract import Array, Function
+
+
+def sinusoids(n_tokens: int, dims: int) -> Array:
+    """Channel 2i of token t: sin(t / 10000^(2i/D)); 2i + 1: cos (Vaswani et al. 2017, section 3.5).
+
+    >>> sinusoids(2, 4).round(3)  # angles 0 and 0, then 1 and 1/100
+    array([[0.   , 1.   , 0.   , 1.   ],
+           [0.841, 0.54 , 0.01 , 1.   ]])
+    """
+    frequencies = 10_000.0 ** (-np.arange(0, dims, 2) / dims)  # (D/2,)
+    angles = np.outer(np.arange(n_tokens), frequencies)  # (T, D/2)
+    pairs = np.stack([np.sin(angles), np.cos(angles)], axis=-1)  # (T, D/2, 2)
+    return pairs.reshape(n_tokens, dims)  # (T, D)
+
+
+def rotate(x: Array, theta: float) -> Function:
+    """RoPE: turn (x_i, x_{i+H/2}) of token t by t · θ^(-2i/H) (Su et al. 2021, section 3.2.2).
+
+    Queries and keys that are turned so have dot products that depend on their distance alone. The
+    backward pass turns the other way. Pairs are those of Hugging Face's Llama. x (..., T, H).
+
+    >>> y, backward = rotate(np.array([[1.0, 0.0], [1.0, 0.0]]), theta=10_000.0)
+    >>> y.round(4)  # token 0 stays, token 1 turns by 1 radian
+    array([[1.    , 0.    ],
+           [0.5403, 0.8415]])
+    >>> backward(y).round(4)
+    array([[1., 0.],
+           [1., 0.]])
+    """
+    n_tokens, width = x.shape[-2:]
+    frequencies = theta ** (-np.arange(0, width, 2) / width)  # (H/2,)
+    angles = np.outer(np.arange(n_tokens), frequencies)  # (T, H/2)
+    cos, sin = np.cos(angles).astype(x.dtype), np.sin(angles).astype(x.dtype)
+    first, second = np.split(x, 2, axis=-1)  # (..., T, H/2) each
+    y = np.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
+
+    def backward(dy: Array) -> Array:
+        dfirst, dsecond = np.split(dy, 2, axis=-1)  # (..., T, H/2) each
+        return np.concatenate([dfirst * cos + dsecond * sin, dsecond * cos - dfirst * sin], axis=-1)
+
+    return y, backward
