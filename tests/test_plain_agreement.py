@@ -167,7 +167,7 @@ def test_training_agrees(family: dict[str, Any]) -> None:
     """Five whole steps, clipped by the backend's default."""
     model = random_model(small_config(**family))
     parameters = copy_of(model.parameters())
-    step, state = TrainStep(model, AdamW(model), threads=1), plain.start_adamw(parameters)
+    step, state = TrainStep(model, AdamW(model), workers=1), plain.start_adamw(parameters)
     was_clipped = []
     for seed in range(5):
         tokens, targets = (random_tokens(model.config, 3, 5, 2 * seed + i) for i in range(2))
