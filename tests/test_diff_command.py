@@ -170,6 +170,16 @@ def test_a_bad_build_is_found_and_named(
     assert "not the same model" in output.splitlines()[-1]
 
 
+def test_a_reference_that_is_wrong_itself_is_told(
+    command: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patched(numpy_backend.RMSNorm, "__call__", slightly)(monkeypatch)
+    code, output, _ = command(*SMALL, "--family=llama")
+    assert code == 1
+    assert rows(output)["NumPy"][:2] == ["beside", "plain"]
+    assert rows(output)["NumPy"][-1] != "ok"
+
+
 def test_a_number_that_is_none(command: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     patch = patched(
         mlx_backend.SiLU, "__call__", lambda original, self, x: original(self, x) * mx.nan

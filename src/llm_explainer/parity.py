@@ -1,7 +1,7 @@
 """Whether the two backends are the same model: one batch through both, layer by layer.
 
-NumPy is the reference: its gradients are proved by central differences (``gradcheck.py``). What the
-errors mean is said in ``parity_verdict.py``.
+NumPy is the reference: its gradients are proved by central differences (``gradcheck.py``), and here
+it is held against ``plain`` first. What the errors mean is said in ``parity_verdict.py``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from llm_explainer import plain
 from llm_explainer.backend import load_backend
 from llm_explainer.batch import Batch
 from llm_explainer.config import ModelConfig
@@ -72,7 +73,8 @@ def check_parity(
     loss, grads = model.loss_and_grads(tokens, targets)
     twin_loss, twin_grads = twin.loss_and_grads(tokens, targets)
     gradients = gradient_errors(twin_grads, grads)
-    checks = []
+    report("the plain model")
+    checks = [_check_reference(model, tokens, targets, grads)]
     others = {stage.name: stage for stage in stages(twin, tokens)}
     for stage in stages(model, tokens):
         report(stage.name)
@@ -107,6 +109,24 @@ def gradient_errors(actual: Tree, expected: Tree) -> dict[str, float]:
         raise KeyError(f"gradients of different names: {sorted(found.keys() ^ right.keys())}")
     floors = least_lengths(right, FLOAT32_FLOOR)
     return {name: _relative_error(found[name], a, floors[name]) for name, a in right.items()}
+
+
+def _check_reference(model: Any, tokens: Array, targets: Array, grads: Tree) -> LayerCheck:
+    """Hold the NumPy model itself against ``plain``, so that it is known which of two is wrong."""
+    right: dict[str, Array] = {}
+
+    def keep(name: str, array: Array) -> None:
+        right[name] = array.copy()
+
+    logits, backward = plain.gpt(tokens, model.parameters(), model.config, keep)
+    _, loss_backward = plain.cross_entropy(logits, targets)
+    gradients = gradient_errors(grads, backward(loss_backward()))
+    outputs = [
+        _largest_error(stage.y, right[stage.name], _unit(right[stage.name]))
+        for stage in stages(model, tokens)
+        if stage.name in right  # an untied head's result is the logits
+    ]
+    return LayerCheck("NumPy beside plain", _worst(outputs), gradient=_worst([*gradients.values()]))
 
 
 def _check_stage(
