@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from llm_explainer.tokenizer.character_classes import (
+from llm_explainer.tokenizer.fast.character_classes import (
     LETTER,
     NUMBER,
     OTHER,

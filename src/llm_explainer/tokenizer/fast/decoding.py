@@ -1,8 +1,9 @@
-"""The fast way from ids to bytes; the readable one is ``PatternTokenizer.decode_bytes``."""
+"""From ids to bytes; the readable way is ``PatternTokenizer.decode_bytes``."""
 
 from __future__ import annotations
 
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 import numpy as np
@@ -10,12 +11,14 @@ from numpy.typing import NDArray
 
 from llm_explainer.tokenizer import core
 
+Ids = list[int] | NDArray[np.integer]
+
 _FEW_IDS = 64  # below which arrays cost more than they gain
 _BLOCK_IDS = 1 << 16
 _PADDING = bytes(16)
 
 
-class FastDecoder:
+class FastDecoder(ABC):
     """Puts tokens together.
 
     Args:
@@ -26,30 +29,45 @@ class FastDecoder:
         self._list = [vocab[token_id] for token_id in range(len(vocab))]
         self._tokens = b"".join(self._list) + _PADDING
         self._starts = np.cumsum([0, *map(len, self._list)], dtype=np.int64)
-        eights = np.ndarray((len(self._tokens) - 8,), "<u8", self._tokens, 0, (1,))
-        self._firsts = eights[self._starts[:-1]]  # eight bytes of every token, or of the next too
 
     def decode(self, ids: object) -> bytes | None:
         """Return the bytes of the ids; None where one is unknown or no whole number."""
         try:
-            if isinstance(ids, list) and core.core_in_use():
-                return core.decoding.decode(ids, self._tokens, self._starts)
-            if isinstance(ids, list) and len(ids) < _FEW_IDS:
-                known = min(ids, default=0) >= 0  # a list takes negative ones as well
-                return b"".join(map(self._list.__getitem__, ids)) if known else None
             if isinstance(ids, list):
                 return self._join(ids)
             array = np.asarray(ids)
             if array.ndim != 1 or array.dtype.kind not in "iu" or not array.size:
                 return None
-            if core.core_in_use():
-                return core.decoding.decode(array.astype(np.int64), self._tokens, self._starts)
             return self._join(array)
         except (LookupError, TypeError, ValueError, OverflowError, struct.error):
             return None
 
-    def _join(self, ids: list[int] | NDArray[np.integer]) -> bytes:
-        """Return the bytes of ids with NumPy, block by block."""
+    @abstractmethod
+    def _join(self, ids: Ids) -> bytes:
+        """Return the bytes of a list, or of an array that is not empty; raise what ids deserve."""
+
+
+class CoreDecoder(FastDecoder):
+    """The compiled core does it."""
+
+    def _join(self, ids: Ids) -> bytes:
+        known = ids if isinstance(ids, list) else ids.astype(np.int64)
+        return core.decoding.decode(known, self._tokens, self._starts)
+
+
+class NumpyDecoder(FastDecoder):
+    """NumPy does it, block by block; of a few ids, Python."""
+
+    def __init__(self, vocab: Mapping[int, bytes]) -> None:
+        super().__init__(vocab)
+        eights = np.ndarray((len(self._tokens) - 8,), "<u8", self._tokens, 0, (1,))
+        self._firsts = eights[self._starts[:-1]]  # eight bytes of every token, or of the next too
+
+    def _join(self, ids: Ids) -> bytes:
+        if isinstance(ids, list) and len(ids) < _FEW_IDS:
+            if min(ids, default=0) < 0:  # as an index it would count from the end
+                raise LookupError
+            return b"".join(map(self._list.__getitem__, ids))
         starts = range(0, len(ids), _BLOCK_IDS)
         return b"".join([self._gather(_as_array(ids[i : i + _BLOCK_IDS])) for i in starts])
 
@@ -63,7 +81,7 @@ class FastDecoder:
             LookupError: an unknown id.
         """
         ids = ids.astype(np.int64)
-        if ids.min() < 0:  # as an index it would count from the end
+        if ids.min() < 0:
             raise LookupError
         starts = self._starts[ids]
         sizes = self._starts[ids + 1] - starts
@@ -82,7 +100,7 @@ class FastDecoder:
         return text[:-8].tobytes()
 
 
-def _as_array(ids: list[int] | NDArray[np.integer]) -> NDArray[np.integer]:
+def _as_array(ids: Ids) -> NDArray[np.integer]:
     """Return ids as an array; ``struct`` takes a list apart three times as fast as ``np.array``."""
     if isinstance(ids, list):
         return np.frombuffer(struct.pack(f"{len(ids)}q", *ids), np.int64)

@@ -1,4 +1,7 @@
-"""Processes that work: on pieces of which they tell at the end, or answering piece by piece."""
+"""Processes that share work: those that tell at the end, and those that answer job by job.
+
+A job is whatever one of them gets at a time, such as a block of text.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +14,16 @@ from types import TracebackType
 from typing import Any, NoReturn, Self, TypeVar
 
 from llm_explainer.errors import LLMExplainerError, TokenizerError
-from llm_explainer.tokenizer.checks import require_whole
 
 Argument = TypeVar("Argument")
-Piece = TypeVar("Piece")
+Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 _END = b""
 
 
-class Processes:
-    """Processes with a pipe to each; a context manager that ends them.
+class WorkerPool:
+    """Worker processes with a pipe to each; a context manager that ends them.
 
     Args:
         n_workers: how many processes work in all, for the message when one fails.
@@ -79,21 +81,21 @@ class Processes:
         traceback: TracebackType | None,
     ) -> None:
         for process, connection in self.workers:
-            connection.close()  # a worker that still waits for pieces ends
+            connection.close()  # a worker that still waits for jobs ends
             if kind is not None:
                 process.terminate()
             process.join()
 
 
-class Crew(Processes):
-    """Helps one process with work that comes in pieces; use it as a context manager.
+class HelperPool(WorkerPool):
+    """Helps one process with its jobs; use it as a context manager.
 
-    A pipe to each worker, and no queue: at most one piece waits for each, so memory stays bounded,
-    and whoever hands out the pieces does itself what nobody is free for.
+    A pipe to each worker, and no queue: at most one job waits for each, so memory stays bounded,
+    and whoever hands out the jobs does itself what nobody is free for.
 
     Args:
-        n_workers: processes beside this one; each starts when there is a piece for it.
-        work: called in each process with ``argument`` and the pieces that it gets; its result must
+        n_workers: processes beside this one; each starts when there is a job for it.
+        work: called in each process with ``argument`` and the jobs that it gets; its result must
             be something that ``multiprocessing`` can send.
         argument: whatever ``work`` needs to know.
     """
@@ -104,18 +106,18 @@ class Crew(Processes):
         super().__init__(n_workers + 1, _sum_up, work, argument)
         self._most = n_workers
 
-    def takes(self, piece: bytes) -> bool:
-        """Hand a piece to a worker that is free; return whether there was one."""
-        if not piece:
+    def takes(self, job: bytes) -> bool:
+        """Hand a job to a worker that is free; return whether there was one."""
+        if not job:
             return True
         try:
             for _, connection in self.workers:
                 if connection.poll():
                     connection.recv_bytes()
-                    connection.send_bytes(piece)
+                    connection.send_bytes(job)
                     return True
             if len(self.workers) < self._most:
-                self.start().send_bytes(piece)
+                self.start().send_bytes(job)
                 return True
         except (OSError, EOFError):
             self.refuse()
@@ -135,62 +137,61 @@ class Crew(Processes):
 
 def in_order(
     n_workers: int,
-    work: Callable[[Argument, Piece], Result],
+    work: Callable[[Argument, Job], Result],
     argument: Argument,
-    pieces: Iterable[Piece],
+    jobs: Iterable[Job],
 ) -> Iterator[Result]:
-    """Yield ``work(argument, piece)`` of every piece, in the order of the pieces.
+    """Yield ``work(argument, job)`` of every job, in the order of the jobs.
 
-    Held in memory: two pieces or results for each worker, however many there are.
+    Held in memory: two jobs or results for each worker, however many there are.
 
     Args:
-        n_workers: processes that work while this one reads the pieces and takes the results; with
-            1, this one does everything.
+        n_workers: processes that work while this one reads the jobs and takes the results, 1 or
+            more; with 1, this one does everything.
         work: a function of a module, so that another process finds it.
         argument: the first argument of every call.
-        pieces: the second one; like results, what ``multiprocessing`` can send.
+        jobs: the second one; like results, what ``multiprocessing`` can send.
 
     Raises:
-        TokenizerError: no workers, or one that could not start or was stopped.
+        TokenizerError: a worker that could not start or was stopped.
         LLMExplainerError: what ``work`` raises.
     """
-    require_whole("workers", n_workers, 1)
     if n_workers == 1:
-        yield from (work(argument, piece) for piece in pieces)
+        yield from (work(argument, job) for job in jobs)
         return
-    with Processes(n_workers, _answer, work, argument) as processes:
-        yield from _relay(processes, n_workers, iter(pieces))
+    with WorkerPool(n_workers, _answer, work, argument) as pool:
+        yield from _relay(pool, n_workers, iter(jobs))
 
 
-def _relay(processes: Processes, n_workers: int, pieces: Iterator[Any]) -> Iterator[Any]:
+def _relay(pool: WorkerPool, n_workers: int, jobs: Iterator[Any]) -> Iterator[Any]:
     free: list[Connection] = []
-    busy: dict[Connection, int] = {}  # the number of the piece that a worker has
+    busy: dict[Connection, int] = {}  # the number of the job that a worker has
     done: dict[int, Any] = {}  # the answer to it
     n_yielded = 0
-    for number, piece in enumerate(pieces):  # the next piece is read while the others are worked on
+    for number, job in enumerate(jobs):  # the next job is read while the others are worked on
         while len(busy) == n_workers or (
             number >= n_yielded + 2 * n_workers and n_yielded not in done
         ):
-            _receive(processes, busy, done, free)
+            _receive(pool, busy, done, free)
         try:
-            connection = free.pop() if free else processes.start()
-            connection.send(piece)
+            connection = free.pop() if free else pool.start()
+            connection.send(job)
         except OSError:
-            processes.refuse()
+            pool.refuse()
         busy[connection] = number
         while n_yielded in done:
             yield _result(done.pop(n_yielded))
             n_yielded += 1
     while busy or done:
         if n_yielded not in done:
-            _receive(processes, busy, done, free)
+            _receive(pool, busy, done, free)
             continue
         yield _result(done.pop(n_yielded))
         n_yielded += 1
 
 
 def _receive(
-    processes: Processes,
+    pool: WorkerPool,
     busy: dict[Connection, int],
     done: dict[int, Any],
     free: list[Connection],
@@ -201,7 +202,7 @@ def _receive(
         try:
             done[busy.pop(connection)] = connection.recv()
         except (OSError, EOFError):
-            processes.refuse()
+            pool.refuse()
         free.append(connection)
 
 
@@ -229,23 +230,23 @@ def _run(
 def _sum_up(
     connection: Connection, work: Callable[[Any, Iterable[bytes]], Any], argument: object
 ) -> None:
-    """Run ``work`` on all pieces in a process of its own, and send what comes of it at the end."""
+    """Run ``work`` on all jobs in a process of its own, and send what comes of it at the end."""
 
-    def pieces() -> Iterator[bytes]:
-        while piece := connection.recv_bytes():
-            yield piece
+    def jobs() -> Iterator[bytes]:
+        while job := connection.recv_bytes():
+            yield job
             connection.send_bytes(_END)  # ready for the next
 
-    connection.send(work(argument, pieces()))
+    connection.send(work(argument, jobs()))
 
 
 def _answer(connection: Connection, work: Callable[[Any, Any], Any], argument: object) -> None:
-    """Run ``work`` in a process of its own on piece after piece, and send back each result."""
+    """Run ``work`` in a process of its own on job after job, and send back each result."""
     while True:
-        piece = connection.recv()
+        job = connection.recv()
         answer: tuple[Any, LLMExplainerError | None]
         try:
-            answer = work(argument, piece), None
+            answer = work(argument, job), None
         except LLMExplainerError as error:
             answer = None, error
         connection.send(answer)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from llm_explainer.errors import TokenizerError
 from llm_explainer.tokenizer.checks import shorten
 
-Document = dict[str, Any]
+JsonObject = dict[str, Any]
 T = TypeVar("T")
 
 _MAX_BYTES = 1 << 27  # the largest in use have a quarter of this
@@ -21,9 +21,9 @@ _KIND_NAMES = {dict: "an object", list: "a list", str: "a text", int: "a whole n
 
 def to_bytes(
     *,
-    model: Document,
-    pre_tokenizer: Document,
-    decoder: Document,
+    model: JsonObject,
+    pre_tokenizer: JsonObject,
+    decoder: JsonObject,
     special_tokens: Mapping[str, int],
 ) -> bytes:
     """Return the file's content: what differs between tokenizers, in the frame that they share."""
@@ -39,7 +39,7 @@ def to_bytes(
         }
         for name, token_id in special_tokens.items()
     ]
-    document = {
+    content = {
         "version": "1.0",
         "truncation": None,
         "padding": None,
@@ -50,7 +50,7 @@ def to_bytes(
         "decoder": decoder,
         "model": model,
     }
-    return (json.dumps(document, ensure_ascii=False, indent=1) + "\n").encode()
+    return (json.dumps(content, ensure_ascii=False, indent=1) + "\n").encode()
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
@@ -72,7 +72,7 @@ def read_text(path: str | os.PathLike[str]) -> str:
         raise TokenizerError("is not UTF-8 text, so it is damaged or no tokenizer") from None
 
 
-def read_json(path: str | os.PathLike[str]) -> Document:
+def read_json(path: str | os.PathLike[str]) -> JsonObject:
     """Return the object in a JSON file.
 
     Raises:
@@ -110,8 +110,8 @@ def require(value: object, allowed: tuple[object, ...], what: str) -> None:
         raise TokenizerError(f"{what} is {shorten(value)}; only {choices} is supported")
 
 
-def read_vocab(model: Document) -> dict[str, int]:
-    """Return the vocabulary of a document's model, every token and id of the right type.
+def read_vocab(model: JsonObject) -> dict[str, int]:
+    """Return the vocabulary of a file's model, every token and id of the right type.
 
     Raises:
         TokenizerError: it is not such a mapping.
@@ -122,15 +122,15 @@ def read_vocab(model: Document) -> dict[str, int]:
     return vocab
 
 
-def read_special_tokens(document: Document) -> dict[str, int]:
-    """Return the added tokens of a document, by id.
+def read_special_tokens(content: JsonObject) -> dict[str, int]:
+    """Return the added tokens of a file, by id.
 
     Raises:
         TokenizerError: wrong types, a name that is there twice, or a token that also takes the
             text around it.
     """
     special: dict[str, int] = {}
-    for entry in expect(document.get("added_tokens", []), list, "added_tokens"):
+    for entry in expect(content.get("added_tokens", []), list, "added_tokens"):
         entry = expect(entry, dict, "an added token")
         name = expect(entry.get("content"), str, "the content of an added token")
         for setting in ("single_word", "lstrip", "rstrip"):
@@ -153,11 +153,11 @@ def ordinary_tokens(vocab: dict[str, int], special_tokens: Mapping[str, int]) ->
                 f"special token {shorten(name)} has the ids {token_id} and {vocab[name]}"
             )
     ordinary = [(i, token) for token, i in vocab.items() if token not in special_tokens]
-    check_ids([*(i for i, _ in ordinary), *special_tokens.values()])
+    require_all_ids([*(i for i, _ in ordinary), *special_tokens.values()])
     return dict(ordinary)
 
 
-def split_by(pattern: str, behavior: str, invert: bool) -> Document:
+def split_by(pattern: str, behavior: str, invert: bool) -> JsonObject:
     """Return the pre-tokenizer that cuts by a pattern.
 
     ``Isolated`` makes words of the matches and of what lies between them; ``Removed`` with
@@ -171,7 +171,7 @@ def split_by(pattern: str, behavior: str, invert: bool) -> Document:
     }
 
 
-def pattern_of_split(step: Document, behavior: str, invert: bool) -> str:
+def pattern_of_split(step: JsonObject, behavior: str, invert: bool) -> str:
     """Return the pattern of a pre-tokenizer that ``split_by`` describes.
 
     Raises:
@@ -184,7 +184,7 @@ def pattern_of_split(step: Document, behavior: str, invert: bool) -> str:
     return expect(pattern.get("Regex"), str, "pattern.Regex of Split")
 
 
-def check_ids(ids: Iterable[int]) -> None:
+def require_all_ids(ids: Iterable[int]) -> None:
     """Refuse ids that are not exactly 0 to n - 1, each once.
 
     Raises:

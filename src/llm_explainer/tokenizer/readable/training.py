@@ -13,12 +13,11 @@ from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Literal
 
-from llm_explainer.tokenizer import byte_alphabet
+from llm_explainer.progress import Progress
+from llm_explainer.tokenizer.readable import byte_alphabet
+from llm_explainer.tokenizer.readable.naive import Pair
 
-Pair = tuple[int, int]  # two symbols, side by side
 Ties = Literal["greatest-bytes", "lower-ids", "lower-ids-hf"]
-Progress = Callable[[str, int, int], None]
-"""``progress(stage, done, total)``; ``total`` is 0 where it is not known."""
 
 _NOWHERE = -1  # the neighbour of a word's first or last symbol
 _GONE = -1  # the symbol of a place that has been merged into the one before it

@@ -10,7 +10,7 @@ import heapq
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-Pair = tuple[int, int]
+from llm_explainer.tokenizer.readable.naive import Pair
 
 LONG_WORD = 128  # symbols, from which on the heap is faster than the plain loop
 

@@ -1,7 +1,4 @@
-"""The fast way from words to merges: compiled where the core is in use.
-
-The readable way is ``learn_merges`` (bpe_training.py), which does the work elsewhere.
-"""
+"""From the counts of words to merges: by the core, or by the readable trainer, held to its work."""
 
 from __future__ import annotations
 
@@ -9,25 +6,17 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from llm_explainer.progress import Progress
 from llm_explainer.tokenizer import core
-from llm_explainer.tokenizer.bpe_training import HF_ORDER, Pair, Progress, Ties, learn_merges
-from llm_explainer.tokenizer.fast_counting import WordCounts
+from llm_explainer.tokenizer.fast.word_counts import WordCounts
+from llm_explainer.tokenizer.readable.naive import Pair
+from llm_explainer.tokenizer.readable.training import HF_ORDER, Ties, learn_merges
 
 
-def learn_merges_fast(
-    words: WordCounts,
-    n_merges: int,
-    *,
-    min_frequency: int = 2,
-    ties: Ties = "greatest-bytes",
-    progress: Progress | None = None,
+def learn_with_core(
+    words: WordCounts, n_merges: int, min_frequency: int, ties: Ties, progress: Progress | None
 ) -> list[Pair]:
     """Return what ``learn_merges`` returns."""
-    if not core.core_in_use():
-        with _no_search_for_cycles():
-            return learn_merges(
-                words.as_dict(), n_merges, min_frequency=min_frequency, ties=ties, progress=progress
-            )
     orders = {
         "greatest-bytes": None,
         "lower-ids": range(256),
@@ -36,6 +25,16 @@ def learn_merges_fast(
     learner = core.training.Learner(orders[ties], min_frequency)
     learner.load(words.data, words.sizes, words.counts)
     return learner.learn(n_merges, progress)
+
+
+def learn_readably(
+    words: WordCounts, n_merges: int, min_frequency: int, ties: Ties, progress: Progress | None
+) -> list[Pair]:
+    """Return what ``learn_merges`` returns, a little sooner."""
+    with _no_search_for_cycles():
+        return learn_merges(
+            words.as_dict(), n_merges, min_frequency=min_frequency, ties=ties, progress=progress
+        )
 
 
 @contextmanager

@@ -11,9 +11,10 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from llm_explainer.tokenizer.bpe_merging import Pair, merge_word
-from llm_explainer.tokenizer.vector_merging import Ids, MergeTable
-from llm_explainer.tokenizer.word_table import WordTable
+from llm_explainer.tokenizer.fast.numpy_merging import Ids, MergeTable
+from llm_explainer.tokenizer.fast.word_table import WordTable
+from llm_explainer.tokenizer.readable.merging import merge_word
+from llm_explainer.tokenizer.readable.naive import Pair
 
 _WIDTHS = (1, 4, 8, 16)  # of matrices: rows of about the same length waste little
 _MAX_LONG_BYTES = 1 << 22  # of words that are not packed
@@ -48,7 +49,7 @@ class Memory:
         return len(self.words) > most_words or self.words.n_long_bytes > _MAX_LONG_BYTES
 
 
-class VectorEncoder:
+class NumpyEncoder:
     """Ids of words by merging, remembered by the word's number.
 
     There are two memories, each for half of the words: when the first is full it becomes the

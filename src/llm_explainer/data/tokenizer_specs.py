@@ -1,4 +1,4 @@
-"""Which tokenizer a command works with: of a run, from a file, or made on the spot."""
+"""Which tokenizer a person means: that of a run, one from files, or one made on the spot."""
 
 from __future__ import annotations
 
@@ -7,21 +7,17 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from llm_explainer.data.stories import stories_text
 from llm_explainer.errors import TokenizerError
-
-if TYPE_CHECKING:
-    from llm_explainer.tokenizer import Tokenizer
+from llm_explainer.tokenizer.base import Tokenizer
+from llm_explainer.tokenizer.bpe import BPETokenizer
+from llm_explainer.tokenizer.loading import load_tokenizer
 
 STORIES, BYTES = "stories", "bytes"
 STORY_BYTES = 400_000  # that the tokenizer of the stories learns from, in a tenth of a second
 STORY_VOCAB = 1024
 
-SPEC_HELP = (
-    "a run's folder, a tokenizer.json, a folder with GPT-2's vocab.json and merges.txt, a tiktoken "
-    "rank file (FILE:gpt2 for GPT-2's pattern), stories:SIZE, or bytes"
-)
 _WHAT_WOULD_DO = (
     "give a run's folder, a tokenizer.json, a folder with GPT-2's vocab.json and merges.txt, a "
     "tiktoken rank file, stories, stories:SIZE, or bytes"
@@ -32,7 +28,7 @@ _GPT2_RANKS = ("r50k_base", "p50k_base", "gpt2")  # rank files that go with GPT-
 
 
 @dataclass(frozen=True)
-class Named:
+class NamedTokenizer:
     """A tokenizer, what to call it, and where it comes from."""
 
     tokenizer: Tokenizer
@@ -46,8 +42,13 @@ class Named:
             yield file, hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def open_tokenizer(spec: str) -> Named:
-    """Return the tokenizer that ``spec`` names; see ``SPEC_HELP``.
+def open_tokenizer(spec: str) -> NamedTokenizer:
+    """Return the tokenizer that a spec names.
+
+    Args:
+        spec: a run's folder; a ``tokenizer.json``; one of GPT-2's two files, or their folder; a
+            rank file of tiktoken, with ``:gpt2`` or ``:gpt4`` behind it for its pattern;
+            ``stories`` or ``stories:SIZE``, learned at once from the built-in stories; ``bytes``.
 
     Raises:
         TokenizerError: there is none of that name, or its files are damaged.
@@ -71,7 +72,7 @@ def open_tokenizer(spec: str) -> Named:
     raise TokenizerError(f"no tokenizer {spec!r}; {_WHAT_WOULD_DO}")
 
 
-def _open_folder(folder: Path) -> Named:
+def _open_folder(folder: Path) -> NamedTokenizer:
     if (folder / "tokenizer.json").is_file():
         return _open_file(folder / "tokenizer.json", str(folder))
     vocab, merges = _find(folder, _VOCABS), _find(folder, _MERGES)
@@ -83,21 +84,17 @@ def _open_folder(folder: Path) -> Named:
     )
 
 
-def _open_file(path: Path, name: str | None = None) -> Named:
-    from llm_explainer.tokenizer import load_tokenizer
-
+def _open_file(path: Path, name: str | None = None) -> NamedTokenizer:
     if _is_rank_file(path):
         return _open_ranks(path, "gpt2" if path.name.startswith(_GPT2_RANKS) else "gpt4")
     if merges := _find(path.parent, _MERGES) if path.match("*vocab.json") else None:
         return _open_gpt2(path, merges, str(path))
-    return Named(load_tokenizer(path), name or str(path), "read from a file", (path,))
+    return NamedTokenizer(load_tokenizer(path), name or str(path), "read from a file", (path,))
 
 
-def _open_gpt2(vocab: Path, merges: Path, name: str) -> Named:
-    from llm_explainer.tokenizer import BPETokenizer
-
+def _open_gpt2(vocab: Path, merges: Path, name: str) -> NamedTokenizer:
     tokenizer = BPETokenizer.from_gpt2(vocab, merges)
-    return Named(tokenizer, name, "read from GPT-2's two files", (vocab, merges))
+    return NamedTokenizer(tokenizer, name, "read from GPT-2's two files", (vocab, merges))
 
 
 def _is_rank_file(path: Path) -> bool:
@@ -106,12 +103,10 @@ def _is_rank_file(path: Path) -> bool:
         return re.match(rb"[A-Za-z0-9+/]+=* \d+\r?\n", file.read(1024)) is not None
 
 
-def _open_ranks(path: Path, pattern: str) -> Named:
-    from llm_explainer.tokenizer import BPETokenizer
-
+def _open_ranks(path: Path, pattern: str) -> NamedTokenizer:
     tokenizer = BPETokenizer.from_tiktoken(path, pattern=pattern)
     origin = f"read from a tiktoken rank file, with the pattern {pattern}, which it does not hold"
-    return Named(tokenizer, str(path), origin, (path,))
+    return NamedTokenizer(tokenizer, str(path), origin, (path,))
 
 
 def _find(folder: Path, patterns: tuple[str, ...]) -> Path | None:
@@ -122,22 +117,17 @@ def _find(folder: Path, patterns: tuple[str, ...]) -> Path | None:
     return None
 
 
-def _stories(size: str) -> Named:
+def _stories(size: str) -> NamedTokenizer:
     """Learn a tokenizer from the built-in stories, which takes no file and no network."""
-    from llm_explainer.data.stories import stories_text
-    from llm_explainer.tokenizer import BPETokenizer
-
     if not size.isdecimal():
         raise TokenizerError(
             f"{STORIES}:{size} names no vocabulary size; write it as {STORIES}:{STORY_VOCAB}"
         )
     tokenizer = BPETokenizer.train(stories_text(STORY_BYTES), int(size))
     origin = f"learned just now from {STORY_BYTES:,} bytes of the built-in stories"
-    return Named(tokenizer, f"{STORIES}:{size}", origin)
+    return NamedTokenizer(tokenizer, f"{STORIES}:{size}", origin)
 
 
-def _bytes() -> Named:
-    from llm_explainer.tokenizer import BPETokenizer
-
+def _bytes() -> NamedTokenizer:
     tokenizer = BPETokenizer({byte: bytes([byte]) for byte in range(256)}, [], {})
-    return Named(tokenizer, BYTES, "built in: every byte a token, no merges")
+    return NamedTokenizer(tokenizer, BYTES, "built in: every byte a token, no merges")

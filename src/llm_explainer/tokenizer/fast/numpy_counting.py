@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from llm_explainer.tokenizer.word_table import WordTable
+from llm_explainer.tokenizer.fast.word_table import WordTable
 
 _FLUSH_WORDS = 1 << 20  # whose numbers are gathered before they are counted
 
 
-class VectorCounter:
+class NumpyCounter:
     """Counts the words of block after block with NumPy, as ``core.counting.WordCounter`` does."""
 
     def __init__(self) -> None:

@@ -1,28 +1,25 @@
-"""Byte-level BPE in the files of others: ``tokenizer.json``, and GPT-2's pair of files."""
+"""What byte-level BPE puts into a ``tokenizer.json``, and what it reads from one."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
 from llm_explainer.errors import TokenizerError
-from llm_explainer.tokenizer import byte_alphabet
 from llm_explainer.tokenizer.checks import shorten
-from llm_explainer.tokenizer.patterns import PATTERNS
-from llm_explainer.tokenizer.tokenizer_json import (
-    Document,
+from llm_explainer.tokenizer.files.tokenizer_json import (
+    JsonObject,
     expect,
     ordinary_tokens,
     pattern_of_split,
-    read_json,
     read_special_tokens,
-    read_text,
     read_vocab,
     require,
     split_by,
     to_bytes,
 )
+from llm_explainer.tokenizer.readable import byte_alphabet
+from llm_explainer.tokenizer.readable.patterns import PATTERNS
 
 Merge = tuple[bytes, bytes]
 
@@ -42,7 +39,7 @@ def bpe_to_json(parts: BPEParts) -> bytes:
     """Return the content of a ``tokenizer.json``."""
     texts = {byte_alphabet.to_text(token): token_id for token_id, token in parts.vocab.items()}
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
-    pre_tokenizer: Document = {**byte_level, "use_regex": True}  # GPT-2's pattern is built in
+    pre_tokenizer: JsonObject = {**byte_level, "use_regex": True}  # GPT-2's pattern is built in
     if parts.pattern != "gpt2":
         split = split_by(PATTERNS.get(parts.pattern, parts.pattern), "Isolated", False)
         steps = [split, {**byte_level, "use_regex": False}]
@@ -67,71 +64,48 @@ def bpe_to_json(parts: BPEParts) -> bytes:
     )
 
 
-def bpe_from_json(document: Document) -> BPEParts:
+def bpe_from_json(content: JsonObject) -> BPEParts:
     """Read a ``tokenizer.json`` of the byte-level BPE kind, of whatever origin.
 
     Raises:
         TokenizerError: another kind, settings that would change the ids, or damage.
     """
-    model = expect(document.get("model"), dict, "model")
+    model = expect(content.get("model"), dict, "model")
     require(model.get("type", "BPE"), ("BPE",), "model.type")
-    require(document.get("normalizer"), (None,), "normalizer")
+    require(content.get("normalizer"), (None,), "normalizer")
     ignore_merges = model.get("ignore_merges", False)
     require(ignore_merges, (False, True), "model.ignore_merges")
     require(model.get("dropout"), (None, 0.0), "model.dropout")
     for setting in ("continuing_subword_prefix", "end_of_word_suffix"):
         require(model.get(setting), (None, ""), f"model.{setting}")
-    special_tokens = read_special_tokens(document)
+    special_tokens = read_special_tokens(content)
     vocab = ordinary_tokens(read_vocab(model), special_tokens)
     return BPEParts(
-        {token_id: _token(text) for token_id, text in vocab.items()},
-        _read_merges(expect(model.get("merges"), list, "model.merges")),
+        {token_id: token_from_text(text) for token_id, text in vocab.items()},
+        read_merges(expect(model.get("merges"), list, "model.merges")),
         special_tokens,
-        _read_pattern(expect(document.get("pre_tokenizer"), dict, "pre_tokenizer")),
+        _read_pattern(expect(content.get("pre_tokenizer"), dict, "pre_tokenizer")),
         ignore_merges,
     )
 
 
-def read_gpt2_files(
-    vocab_json: str | os.PathLike[str],
-    merges_txt: str | os.PathLike[str],
-    special_tokens: Sequence[str],
-) -> BPEParts:
-    """Read GPT-2's ``vocab.json`` (or ``encoder.json``) and ``merges.txt`` (or ``vocab.bpe``).
+def read_merges(entries: Iterable[object]) -> list[Merge]:
+    """Read ``["Ġ", "the"]``, or ``"Ġ the"`` as it was written before 2024.
 
     Raises:
-        TokenizerError: missing or damaged files; a special token that the vocabulary lacks.
+        TokenizerError: what is no pair of tokens.
     """
-    try:
-        ids = read_vocab({"vocab": read_json(vocab_json)})
-        for name in special_tokens:
-            if name not in ids:
-                raise TokenizerError(f"has no special token {shorten(name)}")
-        special = {name: ids[name] for name in special_tokens}
-        vocab = {i: _token(text) for i, text in ordinary_tokens(ids, special).items()}
-    except TokenizerError as error:
-        raise TokenizerError(f"{vocab_json}: {error}") from None
-    try:
-        lines = read_text(merges_txt).split("\n")
-        merges = _read_merges(line for line in lines if line and not line.startswith("#version"))
-    except TokenizerError as error:
-        raise TokenizerError(f"{merges_txt}: {error}") from None
-    return BPEParts(vocab, merges, special, "gpt2")
-
-
-def _read_merges(entries: Iterable[object]) -> list[Merge]:
-    """Read ``["Ġ", "the"]``, or ``"Ġ the"`` as it was written before 2024."""
     merges = []
     for entry in entries:
         parts = entry.split(" ") if isinstance(entry, str) else entry
         if not isinstance(parts, list) or len(parts) != 2:
             raise TokenizerError(f"merge {shorten(entry)} is not a pair of tokens")
-        left, right = (_token(expect(part, str, "a part of a merge")) for part in parts)
+        left, right = (token_from_text(expect(part, str, "a part of a merge")) for part in parts)
         merges.append((left, right))
     return merges
 
 
-def _read_pattern(pre_tokenizer: Document) -> str:
+def _read_pattern(pre_tokenizer: JsonObject) -> str:
     """Return the pattern of ``ByteLevel``, or of ``Split`` and then ``ByteLevel``."""
     steps = [pre_tokenizer]
     if pre_tokenizer.get("type") == "Sequence":
@@ -159,7 +133,12 @@ def is_token_text(name: str, tokens: Container[bytes]) -> bool:
         return False
 
 
-def _token(text: str) -> bytes:
+def token_from_text(text: str) -> bytes:
+    """Return the bytes of a token as files write it.
+
+    Raises:
+        TokenizerError: a character that stands for no byte.
+    """
     try:
         return byte_alphabet.from_text(text)
     except KeyError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from llm_explainer.tokenizer.key_table import KeyTable, Numbers
+from llm_explainer.tokenizer.fast.key_table import KeyTable, Numbers
 
 PACKED_BYTES = 15
 """Words up to this long are packed into two 64-bit numbers; most words of most texts are."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Protocol, cast
 
 import regex  # type: ignore[import-untyped]
@@ -74,10 +73,3 @@ def compile_pattern(pattern: str) -> Pattern:
         return cast(Pattern, regex.compile(PATTERNS.get(pattern, pattern)))
     except (regex.error, RecursionError, OverflowError, MemoryError) as error:
         raise TokenizerError(f"pattern {shorten(pattern)} does not compile: {error}") from None
-
-
-@lru_cache(64)
-def compile_choice(names: tuple[str, ...]) -> Pattern:
-    """Compile a pattern that finds any of ``names``, and the longest where several begin."""
-    longest_first = sorted(names, key=len, reverse=True)
-    return cast(Pattern, regex.compile("|".join(map(regex.escape, longest_first))))

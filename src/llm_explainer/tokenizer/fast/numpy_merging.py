@@ -1,6 +1,6 @@
 """Merging many words at a time with NumPy: each step does one merge in every word.
 
-The same rule as in bpe_merging.py, on a matrix with a word in each row: the ranks of all pairs of
+The same rule as in readable/merging.py, on a matrix with a word in each row: the ranks of all pairs of
 neighbours stand beside it, every row joins its best pair, and rows in which nothing is left to join
 drop out.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from llm_explainer.tokenizer.key_table import KeyTable
+from llm_explainer.tokenizer.fast.key_table import KeyTable
 
 Ids = NDArray[np.int32]
 

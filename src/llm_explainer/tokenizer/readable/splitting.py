@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterable, Iterator
-from typing import Literal, NoReturn
+from collections.abc import Generator, Iterable, Iterator
+from typing import NoReturn
 
 from llm_explainer.errors import TokenizerError
-from llm_explainer.tokenizer.checks import check_special_tokens, check_text, shorten
-from llm_explainer.tokenizer.patterns import Match, compile_choice, compile_pattern
-
-AllowedSpecial = Literal["all", "none"] | Collection[str]
+from llm_explainer.tokenizer.checks import check_text, shorten
+from llm_explainer.tokenizer.readable.patterns import compile_pattern
+from llm_explainer.tokenizer.readable.special_tokens import (
+    AllowedSpecial,
+    allowed_names,
+    check_special_tokens,
+    find_special,
+)
 
 _BLOCK_CHARS = 1 << 14  # characters that a stream gathers before it looks for words
 _LOOKAHEAD_CHARS = 64  # how far past a word's end a pattern may look
@@ -63,26 +67,26 @@ class Splitter:
         """
         check_text(text)
         start = 0
-        for match in self._find_special(text, self.allowed_names(allowed)):
+        for match in find_special(text, self.allowed_names(allowed)):
             yield text[start : match.start()], match.group()
             start = match.end()
         yield text[start:], ""
 
     def stream(
-        self, pieces: Iterable[str], allowed: AllowedSpecial = "all"
+        self, blocks: Iterable[str], allowed: AllowedSpecial = "all"
     ) -> Iterator[tuple[list[str], str]]:
-        """Yield (words, the special token after them), as ``parts`` and ``words`` of all pieces.
+        """Yield (words, the special token after them), as ``parts`` and ``words`` of all blocks.
 
-        The pieces are consecutive parts of one text and may end anywhere, even inside a word. Held
-        in memory: a block of 16,384 characters, one piece, or one word, whichever is the longest.
+        The blocks make one text together and may end anywhere, even inside a word. Held in memory:
+        16,384 characters, one block, or one word, whichever is the longest.
         Words are the same as in one go for every pattern that looks no further than 64 characters
         past a word's end and does not look behind its start.
         """
         names = self.allowed_names(allowed)
         buffer, gathered, n_gathered, enough = "", list[str](), 0, _BLOCK_CHARS
-        for piece in checked_pieces(pieces):
-            gathered.append(piece)
-            n_gathered += len(piece)
+        for block in checked_blocks(blocks):
+            gathered.append(block)
+            n_gathered += len(block)
             if n_gathered < enough:
                 continue
             buffer = "".join([buffer, *gathered])
@@ -100,16 +104,7 @@ class Splitter:
         Raises:
             TokenizerError: an unknown name.
         """
-        if allowed == "all":
-            return self.special_tokens
-        if allowed == "none":
-            return ()
-        names = check_special_tokens(allowed)
-        for name in names:
-            if name not in self.special_tokens:
-                known = ", ".join(self.special_tokens) or "none"
-                raise TokenizerError(f"unknown special token {shorten(name)}; known: {known}")
-        return names
+        return allowed_names(self.special_tokens, allowed)
 
     def _settled(
         self, buffer: str, names: tuple[str, ...]
@@ -117,7 +112,7 @@ class Splitter:
         """Yield the words that no further text can change; return how many characters they are."""
         longest = max(map(len, names), default=0)
         start = 0
-        for match in self._find_special(buffer, names):
+        for match in find_special(buffer, names):
             if match.start() + longest > len(buffer):
                 break  # more text may make it a longer one
             yield self.words(buffer[start : match.start()]), match.group()
@@ -136,9 +131,6 @@ class Splitter:
         yield words, ""
         return start + consumed
 
-    def _find_special(self, text: str, names: tuple[str, ...]) -> Iterable[Match]:
-        return compile_choice(names).finditer(text) if names else ()
-
     def _refuse_gap(self, text: str) -> NoReturn:
         """Name the first character that no word of ``text`` holds."""
         covered = 0
@@ -152,12 +144,12 @@ class Splitter:
         )
 
 
-def checked_pieces(pieces: Iterable[str]) -> Iterator[str]:
-    """Yield the pieces, each known to be text.
+def checked_blocks(blocks: Iterable[str]) -> Iterator[str]:
+    """Yield the blocks, each known to be text.
 
     Raises:
         TokenizerError: what ``check_text`` refuses.
     """
-    for piece in pieces:
-        check_text(piece)
-        yield piece
+    for block in blocks:
+        check_text(block)
+        yield block

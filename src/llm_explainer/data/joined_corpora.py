@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from llm_explainer.data.corpora import VALIDATION_FRACTION, Corpus, Text, load_corpus
-from llm_explainer.data.text_files import Piece
+from llm_explainer.data.documents import TextBlock
 from llm_explainer.errors import CorpusError
-
-Progress = Callable[[str, int, int], None]
-"""``progress(stage, done, total)`` in bytes."""
+from llm_explainer.progress import Progress
 
 
 def load_corpora(
@@ -27,7 +25,7 @@ def load_corpora(
         names: as ``load_corpus`` takes them.
         max_bytes: of each; None is all of it.
         val_fraction: of each.
-        progress: called during a download.
+        progress: called during a download, with bytes.
 
     Raises:
         CorpusError: none, or one twice; and as ``load_corpus``.
@@ -59,13 +57,13 @@ def load_corpora(
 def _joined(texts: Sequence[Text]) -> Text:
     """Return texts as one, in which each begins a document of its own."""
 
-    def pieces() -> Iterator[Piece]:
+    def blocks() -> Iterator[TextBlock]:
         for text in texts:
             ended = True
-            for piece in text.pieces():
-                yield piece
-                ended = piece.ends_document
+            for block in text.blocks():
+                yield block
+                ended = block.ends_document
             if not ended:  # the cut between the splits went through a document
-                yield Piece("", ends_document=True)
+                yield TextBlock("", ends_document=True)
 
-    return Text(pieces, sum(text.size_bytes for text in texts))
+    return Text(blocks, sum(text.size_bytes for text in texts))

@@ -1,6 +1,6 @@
-"""Text from UTF-8 files in pieces, so that a file larger than memory can be read.
+"""The documents of UTF-8 files, in blocks, so that a file larger than memory can be read.
 
-A piece is a whole document, or, of a long one, about a mebibyte of it. Documents inside one file
+A block is a whole document, or, of a long one, about a mebibyte of it. Documents inside one file
 are separated by ``<|endoftext|>``; a file without it is one document.
 """
 
@@ -12,48 +12,49 @@ from pathlib import Path
 from typing import NamedTuple
 
 from llm_explainer.errors import CorpusError
+from llm_explainer.text_files import BLOCK_BYTES, NotUtf8Error, read_text_blocks
 from llm_explainer.tokenizer.base import END_OF_TEXT
+from llm_explainer.tokenizer.readable.cuts import last_cut, last_cut_between_lines
 
-BLOCK_BYTES = 1 << 20
 TEXT_SUFFIXES = (".txt", ".md")
 
 
-class Piece(NamedTuple):
+class TextBlock(NamedTuple):
     """A stretch of text, and whether its document ends with it."""
 
     text: str
     ends_document: bool
 
 
-def read_pieces(path: Path, *, block_bytes: int = BLOCK_BYTES) -> Iterator[Piece]:
-    """Yield the documents of a file in order, long ones in several pieces; empty ones are dropped.
+def read_documents(path: Path, *, block_bytes: int = BLOCK_BYTES) -> Iterator[TextBlock]:
+    """Yield the documents of a file in order, long ones in several blocks; empty ones are dropped.
 
     Separated documents lose the white space around them; a file without separators is given
-    exactly as it is, so that its pieces joined are its text.
+    exactly as it is, so that its blocks joined are its text.
 
     Raises:
         CorpusError: the file cannot be read, or is not UTF-8.
     """
     pending = ""
     separated = False  # a separator was seen
-    begun = False  # an earlier piece holds the beginning of this document
+    begun = False  # an earlier block holds the beginning of this document
     for text in _decode(path, block_bytes):
         *documents, pending = (pending + text).split(END_OF_TEXT)
         for document in documents:
             document = document.rstrip() if begun else document.strip()
             if document or begun:
-                yield Piece(document, ends_document=True)
+                yield TextBlock(document, ends_document=True)
             separated, begun = True, False
         if separated and not begun:
             pending = pending.lstrip()
         if len(pending) >= block_bytes:
-            cut = _safe_cut(pending)
-            yield Piece(pending[:cut], ends_document=False)
+            cut = _cut(pending)
+            yield TextBlock(pending[:cut], ends_document=False)
             pending, begun = pending[cut:], True
     if separated:
         pending = pending.rstrip()
     if pending or begun:
-        yield Piece(pending, ends_document=True)
+        yield TextBlock(pending, ends_document=True)
 
 
 def find_text_files(folder: Path) -> list[Path]:
@@ -80,46 +81,26 @@ def find_text_files(folder: Path) -> list[Path]:
 
 
 def _decode(path: Path, block_bytes: int) -> Iterator[str]:
-    """Yield a file's text block by block; a character cut by a block's end comes with the next."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    n_read = 0  # bytes
-    n_held = 0  # of them, the first bytes of a character that is not complete yet
+    """Yield a file's text block by block, without a byte-order mark, which is no text."""
+    at_start = True
     try:
-        with path.open("rb") as file:
-            while True:
-                block = file.read(block_bytes)
-                text = decoder.decode(block, final=not block)
-                if n_read == 0:
-                    text = text.removeprefix("\ufeff")  # a byte-order mark is no text
-                yield text
-                n_read += len(block)
-                n_held = len(decoder.getstate()[0])
-                if not block:
-                    return
-    except UnicodeDecodeError as error:
-        raise CorpusError(
-            f"{path} is not UTF-8: byte {error.object[error.start]:#04x} at offset "
-            f"{n_read - n_held + error.start:,}; save the file as UTF-8 text"
-        ) from error
+        for text in read_text_blocks(path, block_bytes=block_bytes):
+            yield text.removeprefix("\ufeff") if at_start else text
+            at_start = False
+    except NotUtf8Error as error:
+        raise CorpusError(f"{path} {error}") from error
     except OSError as error:
         raise CorpusError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def _safe_cut(text: str) -> int:
-    """Return where to cut so that tokenizers see the same words in both parts as in the whole.
+def _cut(text: str) -> int:
+    """Return where to cut a text in which words stay whole: between two lines, if that can be.
 
-    That is after a line's end with a visible character on either side, or else before a single
-    space between two words. Among runs of white space the GPT-2 and GPT-4 patterns look ahead, so
-    a cut there would change the tokens. The last characters are left alone, for they may be the
-    first of a separator.
+    The last characters are left alone, for they may be the first of a separator.
     """
     end = len(text) - len(END_OF_TEXT)
-    for mark, offset in (("\n", 1), (" ", 0)):
-        at = end
-        while (at := text.rfind(mark, 1, at)) > 0:
-            if not text[at - 1].isspace() and not text[at + 1].isspace():
-                return at + offset
-    return end  # one endless word
+    head = text[:end]
+    return last_cut_between_lines(head) or last_cut(head) or end  # one endless word
 
 
 def _looks_like_text(path: Path) -> bool:

@@ -15,9 +15,10 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from llm_explainer.errors import TokenizerError
-from llm_explainer.tokenizer.bpe_files import BPEParts
-from llm_explainer.tokenizer.checks import check_special_tokens, shorten
-from llm_explainer.tokenizer.tokenizer_json import expect, read_text
+from llm_explainer.tokenizer.checks import shorten
+from llm_explainer.tokenizer.files.bpe_json import BPEParts
+from llm_explainer.tokenizer.files.tokenizer_json import expect, read_text
+from llm_explainer.tokenizer.readable.special_tokens import check_special_tokens
 
 Ranks = Mapping[bytes, int]
 
