@@ -89,12 +89,13 @@ def test_cuts_are_found() -> None:
     assert last_cut_between_lines("one two\n\n three") == 0
 
 
-@given(text=some_text, near=st.lists(st.integers(1, 9), max_size=3))
-def test_the_last_cut_is_the_last_of_all(text: str, near: list[int]) -> None:
+@given(text=some_text, near=st.integers(0, 9), far=st.integers(0, 20))
+def test_the_last_cut_is_the_last_of_all(text: str, near: int, far: int) -> None:
     last = max(places(text), default=0)
     between_lines = [cut for cut in places(text) if text[cut - 1] == "\n"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cuts, "_NEAR", near)
+        patch.setattr(cuts, "_FAR", far)
         assert last_cut(text) == last
         assert last_cut_in_bytes(text.encode()) == len(text[:last].encode())
     assert last_cut_between_lines(text) == max(between_lines, default=0)

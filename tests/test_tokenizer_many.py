@@ -53,7 +53,7 @@ def test_a_file_has_the_ids_of_its_text(
     source, target = tmp_path / "text.txt", tmp_path / "ids.npy"
     with (
         mock.patch.object(file_blocks, "BLOCK_BYTES", block_bytes),
-        mock.patch.object(cuts, "_NEAR", (5, 20)),
+        mock.patch.multiple(cuts, _NEAR=5, _FAR=20),
     ):
         for _ in range(8):
             text = text_of(tokenizer, rng)

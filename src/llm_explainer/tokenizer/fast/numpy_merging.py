@@ -1,8 +1,8 @@
 """Merging many words at a time with NumPy: each step does one merge in every word.
 
-The same rule as in readable/merging.py, on a matrix with a word in each row: the ranks of all pairs of
-neighbours stand beside it, every row joins its best pair, and rows in which nothing is left to join
-drop out.
+The same rule as in readable/merging.py, on a matrix with a word in each row: the ranks of all pairs
+of neighbours stand beside it, every row joins its best pair, and rows in which nothing is left to
+join drop out.
 """
 
 from __future__ import annotations

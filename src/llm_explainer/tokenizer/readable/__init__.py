@@ -2,7 +2,7 @@
 
 In reading order:
 
-1. ``naive``: all of byte-pair encoding in 25 lines, which counts every pair anew at each merge.
+1. ``naive``: all of byte-pair encoding in 30 lines, which counts every pair anew at each merge.
 2. ``training``: the same merges, learned by counting once and then only what a merge changes.
 3. ``merging``: from a word to its tokens, in a time that suits words of any length.
 4. ``patterns``: the regular expressions that make words of a text.

@@ -25,7 +25,7 @@ WHITE += "\u2028\u2029\u202f\u205f\u3000"
 """All white space: what ``regex`` takes for it, and Python alone (1C to 1F)."""
 
 _SIGNS = " \n,"  # that the rule looks for
-_NEAR = (1 << 4, 1 << 8, 1 << 12)  # from the end, where the last place is looked for first
+_NEAR, _FAR = 1 << 5, 1 << 12  # how far from its end a text is searched at first, and then
 
 
 def _rule_for_text() -> re.Pattern[str]:
@@ -118,9 +118,12 @@ def last_cut_behind(special_tokens: Iterable[str]) -> Callable[[bytes], int]:
 
 def _last(rule: re.Pattern[AnyStr], text: AnyStr) -> int:
     """Return the last place behind the first character that a rule finds, 0 if there is none."""
-    for near in (*_NEAR, len(text)):
+    for place in range(len(text) - 1, max(0, len(text) - _NEAR), -1):
+        if rule.match(text, place):
+            return place
+    for start in (max(1, len(text) - _FAR), 1):
         cut = 0
-        for match in rule.finditer(text, max(1, len(text) - near)):
+        for match in rule.finditer(text, start):
             cut = match.start()
         if cut:
             return cut

@@ -1,9 +1,9 @@
 """Byte-pair encoding as the textbook has it: count all pairs, join the most frequent, again.
 
 Sennrich et al. 2016, algorithm 1, on bytes as in Radford et al. 2019, section 2.2. It counts every
-pair anew at each merge, so learning 8,000 of them from a megabyte takes hours; ``training`` and
-``merging`` give the same merges and ids in seconds. Text comes as words (see ``patterns``), since
-no merge reaches across two of them.
+pair anew at each merge, so learning 8,000 of them from a megabyte takes more than an hour;
+``training`` and ``merging`` give the same merges and ids in a second. Text comes as words (see
+``patterns``), since no merge reaches across two of them.
 """
 
 from __future__ import annotations
