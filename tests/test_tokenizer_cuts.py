@@ -74,6 +74,12 @@ def test_every_character_is_white_or_not_for_both() -> None:
             assert in_bytes == [len(text[:cut].encode()) for cut in places(text)]
 
 
+def test_half_of_a_white_character_may_be_one() -> None:
+    for character in cuts.WHITE:
+        data = f"a\n{character}".encode()
+        assert not [data[:end] for end in range(len(data) + 1) if last_cut_in_bytes(data[:end])]
+
+
 def test_cuts_are_found() -> None:
     assert next_cut(b"ab cd ef", 3) == 5
     assert next_cut(b"ab\ncd", 1) == 3

@@ -251,10 +251,17 @@ def test_a_text_without_cuts_is_searched_a_bounded_number_of_times(
     assert n_searched < 2 * 10_000
 
 
-def test_special_tokens_with_blanks_are_counted_too() -> None:
-    splitter = Splitter("gpt2", ["<a b>"])
-    counts = count_word_bytes([["x<a b>y a b"]], splitter, workers=1).as_dict()
+@pytest.mark.parametrize("name", ["<a b>", "<a,b>", "<a\nb>"])
+def test_special_tokens_that_a_cut_could_go_through(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counting, "_JOB_CHARS", 4)
+    monkeypatch.setattr(encoding, "_STREAM_CHARS", 4)
+    blocks_ = [f"x{name}", "y a b"]
+    counts = count_word_bytes([blocks_], Splitter("gpt2", [name]), workers=1).as_dict()
     assert counts == {b"x": 1, b"y": 1, b" a": 1, b" b": 1}
+    tokenizer = BPETokenizer.train([SAMPLE], 270, special_tokens=[name])
+    assert list(tokenizer.encode_iterable(blocks_)) == tokenizer.encode("".join(blocks_))
 
 
 WORST = {

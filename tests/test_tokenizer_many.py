@@ -26,7 +26,12 @@ from llm_explainer.tokenizer.readable import cuts
 NAMES = ["<|endoftext|>", "<|x|>", "<|x|><|y|>"]
 TOKENIZERS: dict[str, PatternTokenizer] = {
     pattern: BPETokenizer.train([SAMPLE, *NASTY_TEXTS], 400, pattern=pattern, special_tokens=NAMES)
-    for pattern in ("gpt2", "gpt4", r"\w+|[^\w\s]+|\s+")
+    for pattern in (
+        "gpt2",
+        "gpt4",
+        r"\w+|[^\w\s]+|\s+",
+        r"\S+\s*|\s+",
+    )  # the last: blanks end words
 }
 TOKENIZERS |= one_of_each_kind()
 TOKENIZERS["characters"] = CharTokenizer.train([SAMPLE, "<|dfox>,"])
