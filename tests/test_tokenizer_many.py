@@ -31,7 +31,7 @@ TOKENIZERS: dict[str, PatternTokenizer] = {
         "gpt4",
         r"\w+|[^\w\s]+|\s+",
         r"\S+\s*|\s+",
-    )  # the last: blanks end words
+    )  # the last keeps blanks behind
 }
 TOKENIZERS |= one_of_each_kind()
 TOKENIZERS["characters"] = CharTokenizer.train([SAMPLE, "<|dfox>,"])
