@@ -52,7 +52,7 @@ def main() -> None:
 
 def _training(name: str, text: Path, vocab_size: int, workers: int) -> Step:
     from llm_explainer.tokenizer import BPETokenizer
-    from llm_explainer.tokenizer.patterns import PATTERNS
+    from llm_explainer.tokenizer.readable.patterns import PATTERNS
 
     if name.startswith("ours"):
         return lambda: BPETokenizer.train(text, vocab_size, workers=workers)
@@ -118,7 +118,7 @@ def tiktoken_of(tokenizer: BPETokenizer):
     """Return tiktoken's encoding of the same vocabulary and pattern."""
     import tiktoken
 
-    from llm_explainer.tokenizer.patterns import PATTERNS
+    from llm_explainer.tokenizer.readable.patterns import PATTERNS
 
     special = set(tokenizer.special_tokens.values())
     return tiktoken.Encoding(

@@ -169,3 +169,18 @@ def test_no_file_is_long() -> None:
         and (n_lines := len(path.read_text(encoding="utf-8").splitlines())) > MOST_LINES
     }
     assert not long
+
+
+def test_the_map_of_the_readme_is_complete() -> None:
+    """Every file and folder at the top of the package, in its block of text."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8").split("## Where things are")[1]
+    names = {
+        f"{path.name}/" if path.is_dir() else path.name
+        for path in SOURCE.iterdir()
+        if not path.name.startswith(("_", ".")) and path.suffix in ("", ".py")
+    }
+    words = set(text.replace(";", " ").replace(":", " ").split())
+    assert names <= words
+    for word in words:
+        if re.fullmatch(r"[a-z_0-9/]+(\.py|/)", word):
+            assert list(ROOT.glob(word)) or list(SOURCE.rglob(word)), word

@@ -1,4 +1,4 @@
-"""Corpora: pieces are the text, splits do not overlap, and bad input is one clear line."""
+"""Corpora: blocks are the text, splits do not overlap, and bad input is one clear line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from llm_explainer.data import Corpus, corpora, load_corpus
 from llm_explainer.data import download as downloads
-from llm_explainer.data.text_files import Piece, find_text_files, read_pieces
+from llm_explainer.data.documents import TextBlock, find_text_files, read_documents
 from llm_explainer.errors import CorpusError
 
 SHAKESPEARE = Path(__file__).parents[2] / "shared" / "data" / "tinyshakespeare.txt"
@@ -20,21 +20,21 @@ SHAKESPEARE = Path(__file__).parents[2] / "shared" / "data" / "tinyshakespeare.t
 texts = st.text(st.sampled_from("ab \n.é€😀"), max_size=80)
 
 
-def read_file(folder: Path, content: bytes, block_bytes: int) -> list[Piece]:
+def read_file(folder: Path, content: bytes, block_bytes: int) -> list[TextBlock]:
     path = folder / "text.txt"
     path.write_bytes(content)
-    return list(read_pieces(path, block_bytes=block_bytes))
+    return list(read_documents(path, block_bytes=block_bytes))
 
 
 @settings(deadline=None)
 @given(text=texts, block_bytes=st.integers(16, 40))
-def test_pieces_of_one_text_joined_are_the_text(
+def test_blocks_of_one_text_joined_are_the_text(
     text: str, block_bytes: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    pieces = read_file(tmp_path_factory.mktemp("one"), text.encode(), block_bytes)
-    assert "".join(piece.text for piece in pieces) == text
-    assert [piece.ends_document for piece in pieces] == [False] * (len(pieces) - 1) + [True][
-        : len(pieces)
+    blocks = read_file(tmp_path_factory.mktemp("one"), text.encode(), block_bytes)
+    assert "".join(block.text for block in blocks) == text
+    assert [block.ends_document for block in blocks] == [False] * (len(blocks) - 1) + [True][
+        : len(blocks)
     ]
 
 
@@ -44,11 +44,11 @@ def test_separated_documents_come_out_one_by_one(
     documents: list[str], block_bytes: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     content = "\n<|endoftext|>\n".join(documents).encode()
-    pieces = read_file(tmp_path_factory.mktemp("many"), content, block_bytes)
+    blocks = read_file(tmp_path_factory.mktemp("many"), content, block_bytes)
     found, parts = [], []
-    for piece in pieces:
-        parts.append(piece.text)
-        if piece.ends_document:
+    for block in blocks:
+        parts.append(block.text)
+        if block.ends_document:
             found.append("".join(parts).strip())
             parts = []
     assert not parts
@@ -60,27 +60,27 @@ def test_separated_documents_come_out_one_by_one(
 def test_white_space_around_separators_is_dropped_and_elsewhere_kept(tmp_path: Path) -> None:
     content = b"one  two three four five six\n<|endoftext|>\n\n seven\n eight \n<|endoftext|>nine\n"
     for block_bytes in range(16, 80):  # a block may end at any character
-        pieces = read_file(tmp_path, content, block_bytes)
-        joined = "".join(piece.text + "|" * piece.ends_document for piece in pieces)
+        blocks = read_file(tmp_path, content, block_bytes)
+        joined = "".join(block.text + "|" * block.ends_document for block in blocks)
         assert joined == "one  two three four five six|seven\n eight|nine|"
 
 
 def test_long_texts_are_cut_where_words_stay_whole(tmp_path: Path) -> None:
     lines = "First line, here.\nSecond line.\n\n\nAfter a gap:  two spaces.\n" * 20
-    pieces = read_file(tmp_path, lines.encode(), block_bytes=100)
-    assert len(pieces) > 5
-    for piece, following in itertools.pairwise(pieces):
-        assert piece.text.endswith((".\n", ":\n"))
+    blocks = read_file(tmp_path, lines.encode(), block_bytes=100)
+    assert len(blocks) > 5
+    for block, following in itertools.pairwise(blocks):
+        assert block.text.endswith((".\n", ":\n"))
         assert not following.text[0].isspace()
 
     one_line = "many words and no line end " * 20
-    for piece, following in itertools.pairwise(read_file(tmp_path, one_line.encode(), 100)):
-        assert not piece.text.endswith(" ")
+    for block, following in itertools.pairwise(read_file(tmp_path, one_line.encode(), 100)):
+        assert not block.text.endswith(" ")
         assert following.text.startswith(" ")
 
 
 def test_a_byte_order_mark_is_not_text(tmp_path: Path) -> None:
-    assert read_file(tmp_path, b"\xef\xbb\xbfhello", 100) == [Piece("hello", True)]
+    assert read_file(tmp_path, b"\xef\xbb\xbfhello", 100) == [TextBlock("hello", True)]
 
 
 @settings(deadline=None)
@@ -123,7 +123,7 @@ def test_shakespeare_is_split_as_in_nanogpt(
         assert (len(train), len(validation)) == (1_003_854, 111_540)
         assert train + validation == SHAKESPEARE.read_text()
         assert corpus.name == "shakespeare"
-        assert not any(piece.ends_document for piece in corpus.train.pieces())
+        assert not any(block.ends_document for block in corpus.train.blocks())
 
 
 def test_ten_documents_or_more_are_split_by_document(tmp_path: Path) -> None:
@@ -140,8 +140,8 @@ def test_fewer_documents_are_split_by_characters(tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / f"{name}.txt").write_text(name * 50)
     corpus = load_corpus(tmp_path)
-    assert list(corpus.train.pieces()) == [Piece("a" * 50, True), Piece("b" * 40, False)]
-    assert list(corpus.validation.pieces()) == [Piece("b" * 10, True)]
+    assert list(corpus.train.blocks()) == [TextBlock("a" * 50, True), TextBlock("b" * 40, False)]
+    assert list(corpus.validation.blocks()) == [TextBlock("b" * 10, True)]
 
 
 @settings(deadline=None)
@@ -195,7 +195,7 @@ def test_stories_are_endless_and_their_splits_differ() -> None:
     assert not set(train) & set(validation)
     assert train == list(load_corpus("stories", seed=3, max_bytes=50_000).train)
     assert train != list(load_corpus("stories", seed=4, max_bytes=50_000).train)
-    assert all(piece.ends_document for piece in corpus.train.pieces())
+    assert all(block.ends_document for block in corpus.train.blocks())
     assert "50,000 bytes" in corpus.description
 
 

@@ -128,7 +128,7 @@ def test_the_first_bytes_are_a_prefix(n_bytes: int) -> None:
     assert whole.startswith(beginning)
     assert len(beginning) == n_bytes  # the stories are ASCII
     # A cut is no end of a story.
-    assert [p.ends_document for p in text.first(n_bytes).pieces()][-1] is False
+    assert [p.ends_document for p in text.first(n_bytes).blocks()][-1] is False
 
 
 @pytest.mark.parametrize("n_bytes", [0, -1, 901])

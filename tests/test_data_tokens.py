@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_explainer.data import Text, check_ids, load_corpus, open_tokens, token_files, write_tokens
-from llm_explainer.data.text_files import Piece
+from llm_explainer.data.documents import TextBlock
 from llm_explainer.errors import CorpusError, TokenizerError
 from llm_explainer.tokenizer.base import token_dtype
 
@@ -33,34 +33,34 @@ class Letters:
         return np.array([ord(letter) for letter in text], token_dtype(self.vocab_size))
 
 
-def text_of(*pieces: Piece) -> Text:
-    return Text(lambda: iter(pieces), size_bytes=0)
+def text_of(*blocks: TextBlock) -> Text:
+    return Text(lambda: iter(blocks), size_bytes=0)
 
 
 def documents(*texts: str) -> Text:
-    return text_of(*(Piece(text, ends_document=True) for text in texts))
+    return text_of(*(TextBlock(text, ends_document=True) for text in texts))
 
 
 @settings(deadline=None)
 @given(
-    pieces=st.lists(
+    blocks=st.lists(
         st.tuples(st.text(st.characters(max_codepoint=255, min_codepoint=1)), st.booleans()),
         min_size=1,
     ),
     block=st.integers(1, 20),
 )
 def test_a_token_file_gives_back_the_ids(
-    pieces: list[tuple[str, bool]], block: int, tmp_path_factory: pytest.TempPathFactory
+    blocks: list[tuple[str, bool]], block: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    expected = "".join(text + "\0" * ends for text, ends in pieces)
-    if pieces[-1][1]:
+    expected = "".join(text + "\0" * ends for text, ends in blocks)
+    if blocks[-1][1]:
         expected = expected[:-1]  # a separator stands between documents, not after the last
     if not expected:
         return
     path = tmp_path_factory.mktemp("tokens") / "train.npy"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(token_files, "BLOCK_BYTES", block)
-        n_tokens = write_tokens(path, text_of(*(Piece(*piece) for piece in pieces)), Letters())
+        patch.setattr(token_files, "JOB_CHARS", block)
+        n_tokens = write_tokens(path, text_of(*(TextBlock(*block) for block in blocks)), Letters())
     tokens = open_tokens(path)
     assert n_tokens == len(expected)
     assert tokens.tolist() == [ord(letter) for letter in expected]
@@ -104,9 +104,9 @@ def test_without_an_end_of_text_token_nothing_separates(tmp_path: Path) -> None:
 
 
 def test_progress_counts_characters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(token_files, "BLOCK_BYTES", 4)
+    monkeypatch.setattr(token_files, "JOB_CHARS", 4)
     seen: list[int] = []
-    text = text_of(*(Piece(part, ends_document=False) for part in ("abcd", "ef", "gh", "i")))
+    text = text_of(*(TextBlock(part, ends_document=False) for part in ("abcd", "ef", "gh", "i")))
     write_tokens(tmp_path / "a.npy", text, Letters(), progress=seen.append)
     assert seen == [4, 8, 9]
 

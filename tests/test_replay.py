@@ -31,7 +31,7 @@ def replayed_ids(tokenizer, ranks, text):
     by_token = {token: i for i, token in tokenizer.vocab.items()}
     for word, special in words_of(tokenizer, text):
         *_, last = replay(word.encode(), ranks)
-        ids += [tokenizer.special_tokens[word]] if special else [by_token[p] for p in last.pieces]
+        ids += [tokenizer.special_tokens[word]] if special else [by_token[p] for p in last.tokens]
     return ids
 
 
@@ -50,17 +50,17 @@ def test_nasty_texts_end_as_encode_does(text):
 @given(words)
 def test_each_step_joins_the_neighbours_that_were_learned_first(word):
     steps = list(replay(word.encode(), RANKS))
-    assert steps[0].pieces == tuple(bytes([byte]) for byte in word.encode())
+    assert steps[0].tokens == tuple(bytes([byte]) for byte in word.encode())
     assert steps[-1].next_merge is None
     for now, then in pairwise(steps):
         possible = {
-            (RANKS[pair], place) for place, pair in enumerate(pairwise(now.pieces)) if pair in RANKS
+            (RANKS[pair], place) for place, pair in enumerate(pairwise(now.tokens)) if pair in RANKS
         }
         assert set(now.candidates) == possible
         assert now.next_merge == min(possible)
         rank, place = now.next_merge
         left, right = TOKENIZER.merges[rank]
-        assert then.pieces == (*now.pieces[:place], left + right, *now.pieces[place + 2 :])
+        assert then.tokens == (*now.tokens[:place], left + right, *now.tokens[place + 2 :])
 
 
 def test_an_example_by_hand():
@@ -69,7 +69,7 @@ def test_an_example_by_hand():
     merges = [(b"t", b"h"), (b"h", b"e"), (b"th", b"e")]
     tokenizer = BPETokenizer(dict(enumerate(tokens)), merges, {})
     steps = list(replay(b"thee", merge_ranks(tokenizer)))
-    assert [step.pieces for step in steps] == [
+    assert [step.tokens for step in steps] == [
         (b"t", b"h", b"e", b"e"),
         (b"th", b"e", b"e"),
         (b"the", b"e"),

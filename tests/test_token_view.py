@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from tokenizer_cases import SAMPLE, texts
 
+from llm_explainer.console.comparison import common_cuts
 from llm_explainer.console.tokens import (
     ASCII,
     UNICODE,
@@ -21,7 +22,6 @@ from llm_explainer.console.tokens import (
     visible,
 )
 from llm_explainer.tokenizer import BPETokenizer
-from llm_explainer.tokenizer.comparing import common_cuts
 
 TOKENIZER = BPETokenizer.train([SAMPLE], 320)
 

@@ -12,11 +12,11 @@ from command_line import FakeInput, assert_one_line, command_runner
 from tokenizer_cases import NASTY_TEXTS, SAMPLE, data_file
 
 from llm_explainer.commands.tokenize import tokenize
-from llm_explainer.commands.tokenizers import open_tokenizer
 from llm_explainer.console.tokens import (
     UNICODE,
     visible,
 )
+from llm_explainer.data.tokenizer_specs import open_tokenizer
 from llm_explainer.errors import TokenizerError
 from llm_explainer.tokenizer import BPETokenizer, CharTokenizer, WordTokenizer
 

@@ -9,10 +9,12 @@ from unittest import mock
 import pytest
 from tokenizer_cases import SAMPLE, one_of_each_kind
 
+from llm_explainer import text_files
 from llm_explainer.errors import TokenizerError
-from llm_explainer.tokenizer import BPETokenizer, CharTokenizer, WordTokenizer, sources
-from llm_explainer.tokenizer.counting import count_words
-from llm_explainer.tokenizer.splitter import Splitter
+from llm_explainer.tokenizer import BPETokenizer, CharTokenizer, WordTokenizer
+from llm_explainer.tokenizer.files.training_texts import read_texts
+from llm_explainer.tokenizer.readable.counting import count_words
+from llm_explainer.tokenizer.readable.splitting import Splitter
 
 KINDS = one_of_each_kind()
 BPE = KINDS["bpe"]
@@ -128,12 +130,12 @@ def test_refused_in_one_line(call: Callable[[], object], message: str) -> None:
 
 
 def readable_counts(path: Path, _: int) -> object:
-    return count_words(path, Splitter("gpt2"))
+    return count_words(read_texts(path), Splitter("gpt2"))
 
 
 def test_a_file_that_is_not_utf8(tmp_path: Path) -> None:
     path = tmp_path / "latin1.txt"
-    with mock.patch.object(sources, "_BLOCK_BYTES", 10):
+    with mock.patch.object(text_files, "BLOCK_BYTES", 10):
         for content, message in [
             (b"the \xff theme", "byte 0xff at offset 4;"),
             ("é, ".encode() * 10 + b"na\xefve", "byte 0xef at offset 42;"),
@@ -155,7 +157,7 @@ def test_a_pattern_with_gaps_is_found_out_in_a_stream_too() -> None:
 
 def test_a_pattern_may_have_groups_and_match_nothing() -> None:
     assert Splitter(r"(\w)\w*|\W").words("ab c") == ["ab", " ", "c"]
-    assert count_words(["aa aa"], Splitter(r"a*|\s")) == {"aa": 2, " ": 1}
+    assert count_words([["aa aa"]], Splitter(r"a*|\s")) == {"aa": 2, " ": 1}
     tokenizer = train(["aa aa"], 300, pattern=r"a*|\s")
     assert tokenizer.merges == [(b"a", b"a")]
     assert tokenizer.decode(tokenizer.encode("aa a")) == "aa a"

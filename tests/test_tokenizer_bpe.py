@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import random
 from itertools import pairwise
@@ -10,23 +11,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizer_cases import (
-    FIXTURES,
-    NASTY_TEXTS,
-    SAMPLE,
-    data_file,
-    naive_merges,
-    naive_tokens,
-    texts,
-)
+from tokenizer_cases import FIXTURES, NASTY_TEXTS, SAMPLE, data_file, either_way, texts, use
 
 from llm_explainer.data import sliding_windows
 from llm_explainer.errors import TokenizerError
 from llm_explainer.tokenizer import BPETokenizer
-from llm_explainer.tokenizer.bpe_merging import LONG_WORD, merge_word
-from llm_explainer.tokenizer.bpe_training import Chains, learn_merges
-from llm_explainer.tokenizer.byte_alphabet import from_text
-from llm_explainer.tokenizer.patterns import PATTERNS
+from llm_explainer.tokenizer.pattern_tokenizer import PatternTokenizer
+from llm_explainer.tokenizer.readable import naive
+from llm_explainer.tokenizer.readable.byte_alphabet import from_text
+from llm_explainer.tokenizer.readable.merging import LONG_WORD, merge_word
+from llm_explainer.tokenizer.readable.patterns import PATTERNS
+from llm_explainer.tokenizer.readable.splitting import Splitter
+from llm_explainer.tokenizer.readable.training import Chains, learn_merges
 
 GOLDEN = json.loads((FIXTURES / "tokenizer_golden.json").read_text(encoding="utf-8"))
 TOKENIZERS = {
@@ -43,43 +39,69 @@ def random_word_counts(rng: random.Random) -> dict[bytes, int]:
     return {word: rng.randint(1, 4) for word in words}
 
 
+def every_word(word_counts: dict[bytes, int]) -> list[bytes]:
+    return [word for word, count in word_counts.items() for _ in range(count)]
+
+
 def learned_tokens(word_counts: dict[bytes, int], n_merges: int) -> list[tuple[bytes, bytes]]:
-    tokens, merges = [bytes([byte]) for byte in range(256)], []
-    for left, right in learn_merges(word_counts, n_merges, min_frequency=1):
-        merges.append((tokens[left], tokens[right]))
-        tokens.append(tokens[left] + tokens[right])
-    return merges
+    merges = learn_merges(word_counts, n_merges, min_frequency=1)
+    return [(naive.decode([left], merges), naive.decode([right], merges)) for left, right in merges]
 
 
 @pytest.mark.parametrize("seed", range(200))
 def test_training_equals_counting_everything_anew(seed: int) -> None:
-    word_counts = random_word_counts(random.Random(seed))
-    assert learned_tokens(word_counts, 40) == naive_merges(word_counts, 40)
+    rng = random.Random(seed)
+    word_counts, fewest = random_word_counts(rng), rng.choice([1, 1, 2, 5])
+    expected = naive.train(every_word(word_counts), 40, fewest)
+    assert learn_merges(word_counts, 40, min_frequency=fewest) == expected
+
+
+@either_way
+@pytest.mark.parametrize("pattern", ["gpt2", "gpt4"])
+def test_the_naive_way_equals_all_the_others(pattern: str, with_core: bool) -> None:
+    text = SAMPLE + " ".join(NASTY_TEXTS)
+    splitter = Splitter(pattern)
+    words = [word.encode() for word in splitter.words(text)]
+    merges = naive.train(words, 60)
+    with use(with_core):
+        tokenizer = BPETokenizer.train([text], 256 + 60, pattern=pattern, special_tokens=[])
+        ids = [token_id for word in words for token_id in naive.encode(word, merges)]
+        assert [(a, b) for a, b in tokenizer.merges] == [
+            (naive.decode([left], merges), naive.decode([right], merges)) for left, right in merges
+        ]
+        assert tokenizer.encode(text) == tokenizer.encode_array(text).tolist() == ids
+        assert list(tokenizer.encode_iterable([text])) == ids
+        assert PatternTokenizer.encode(tokenizer, text) == ids
+        assert naive.decode(ids, merges) == tokenizer.decode_bytes(ids) == text.encode()
+
+
+def test_the_examples_of_the_naive_way() -> None:
+    assert doctest.testmod(naive).attempted == 4
+    assert not doctest.testmod(naive).failed
 
 
 def test_a_merge_leaves_exact_counts() -> None:
     rng = random.Random(7)
     for _ in range(50):
         word_counts = random_word_counts(rng)
-        merges = naive_merges(word_counts, 8)
-        chains, symbols = Chains(word_counts), {bytes([byte]): byte for byte in range(256)}
-        for left, right in merges:
-            symbols[left + right] = len(symbols)
-            chains.merge((symbols[left], symbols[right]), symbols[left + right])
+        merges = naive.train(every_word(word_counts), 8, 1)
+        chains = Chains(word_counts)
+        for new, pair in enumerate(merges, 256):
+            chains.merge(pair, new)
         expected: dict[tuple[int, int], int] = {}
         for word, count in word_counts.items():
-            tokens = [symbols[token] for token in naive_tokens(word, merges)]
-            for pair in pairwise(tokens):
+            for pair in pairwise(naive.encode(word, merges)):
                 expected[pair] = expected.get(pair, 0) + count
         assert {pair: count for pair, count in chains.counts.items() if count} == expected
 
 
 def test_the_example_of_wikipedia() -> None:
-    merges = learned_tokens({b"aaabdaaabac": 1}, 3)
     # aa occurs four times; then Zab: of the pairs that occur twice, the greatest comes first.
-    assert merges == naive_merges({b"aaabdaaabac": 1}, 3)
-    assert merges[0] == (b"a", b"a")
-    assert naive_tokens(b"aaabdaaabac", merges) == [b"aaab", b"d", b"aaab", b"a", b"c"]
+    merges = learn_merges({b"aaabdaaabac": 1}, 3, min_frequency=1)
+    assert merges == naive.train([b"aaabdaaabac"], 3)
+    assert learned_tokens({b"aaabdaaabac": 1}, 1) == [(b"a", b"a")]
+    tokens = [naive.decode([i], merges) for i in naive.encode(b"aaabdaaabac", merges)]
+    assert tokens == [b"aaab", b"d", b"aaab", b"a", b"c"]
 
 
 def test_ties_go_to_the_greatest_pair_of_byte_strings() -> None:
@@ -136,8 +158,8 @@ def test_merges_do_not_cross_special_tokens() -> None:
 @given(words=st.lists(st.text("ab", min_size=1, max_size=9), min_size=1), text=st.text("ab"))
 def test_encoding_applies_the_merges_in_the_order_of_learning(words: list[str], text: str) -> None:
     tokenizer = BPETokenizer.train(words, 290, min_frequency=1)
-    expected = naive_tokens(text.encode(), tokenizer.merges)
-    assert [tokenizer.vocab[i] for i in tokenizer.encode(text)] == expected
+    merges = naive.train([word.encode() for word in words], 290 - 257, 1)
+    assert tokenizer.encode(text) == naive.encode(text.encode(), merges)
 
 
 @given(word=st.text("ab", min_size=LONG_WORD, max_size=3 * LONG_WORD), seed=st.integers(0, 99))
@@ -145,8 +167,8 @@ def test_long_words_are_merged_as_short_ones(word: str, seed: int) -> None:
     rng = random.Random(seed)
     training = "".join(rng.choices("ab", k=200))
     tokenizer = BPETokenizer.train([training], 290, min_frequency=1)
-    expected = naive_tokens(word.encode(), tokenizer.merges)
-    assert [tokenizer.vocab[i] for i in tokenizer.encode(word)] == expected
+    merges = naive.train([training.encode()], 290 - 257, 1)
+    assert tokenizer.encode(word) == naive.encode(word.encode(), merges)
 
 
 def test_merge_word_leaves_its_argument_alone() -> None:

@@ -16,7 +16,7 @@ from llm_explainer.commands.pretrain import pretrain
 from llm_explainer.commands.tokenize import tokenize
 from llm_explainer.commands.train_tokenizer import train_tokenizer
 from llm_explainer.data import load_corpus
-from llm_explainer.data.several import load_corpora
+from llm_explainer.data.joined_corpora import load_corpora
 from llm_explainer.errors import CorpusError
 from llm_explainer.tokenizer import END_OF_TEXT, BPETokenizer, load_tokenizer
 
@@ -155,7 +155,7 @@ def test_transformers_loads_the_folder(command, tmp_path):
 def ids_of(corpus_text, tokenizer):
     """Encode documents one by one, with the token between them that the files have."""
     ids, ended = [], False
-    for piece in corpus_text.pieces():
+    for piece in corpus_text.blocks():
         if ended:
             ids.append(tokenizer.end_of_text)
         ids += tokenizer.encode_ordinary(piece.text)
@@ -196,7 +196,7 @@ def test_several_corpora_are_split_each_for_itself(tmp_path):
         (tmp_path / f"{name}.txt").write_text(f"{name} word " * 200)
     corpus = load_corpora([str(tmp_path / "a.txt"), str(tmp_path / "b.txt")])
     for text in (corpus.train, corpus.validation):
-        documents = "".join(p.text + "|" * p.ends_document for p in text.pieces()).split("|")
+        documents = "".join(p.text + "|" * p.ends_document for p in text.blocks()).split("|")
         assert [set(document) & {"a", "b"} for document in documents] == [{"a"}, {"b"}, set()]
     with pytest.raises(CorpusError, match="twice"):
         load_corpora(["stories", "stories"])

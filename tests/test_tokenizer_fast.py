@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from contextlib import AbstractContextManager
 from pathlib import Path
 from unittest import mock
 
@@ -13,55 +12,42 @@ import pytest
 import regex
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tokenizer_cases import NASTY_TEXTS, SAMPLE, texts
-
-from llm_explainer.errors import TokenizerError
-from llm_explainer.tokenizer import (
-    BPETokenizer,
-    CharTokenizer,
-    core,
-    fast_counting,
-    fast_decoding,
-    fast_encoding,
-    vector_encoding,
+from tokenizer_cases import (
+    HAVE_CORE,
+    NASTY_TEXTS,
+    SAMPLE,
+    TRICKY,
+    either_way,
+    texts,
+    tricky_text,
+    use,
 )
-from llm_explainer.tokenizer.bpe_training import Ties, learn_merges
-from llm_explainer.tokenizer.counting import count_words, last_cut
-from llm_explainer.tokenizer.fast_counting import WordCounts, count_word_bytes
-from llm_explainer.tokenizer.fast_encoding import next_cut, word_ends
-from llm_explainer.tokenizer.fast_training import learn_merges_fast
-from llm_explainer.tokenizer.pattern_tokenizer import PatternTokenizer
-from llm_explainer.tokenizer.patterns import PATTERNS
-from llm_explainer.tokenizer.splitter import Splitter
 
-HAVE_CORE = core.core_in_use()
-WAYS = [
-    pytest.param(False, id="numpy"),
-    pytest.param(
-        True, id="core", marks=pytest.mark.skipif(not HAVE_CORE, reason="the core is not built")
-    ),
-]
-either_way = pytest.mark.parametrize("with_core", WAYS)
+from llm_explainer import text_files
+from llm_explainer.errors import TokenizerError
+from llm_explainer.tokenizer import BPETokenizer, CharTokenizer
+from llm_explainer.tokenizer.fast import (
+    blocks,
+    choice,
+    counting,
+    decoding,
+    encoding,
+    numpy_encoding,
+)
+from llm_explainer.tokenizer.fast.choice import word_ends
+from llm_explainer.tokenizer.fast.counting import count_word_bytes
+from llm_explainer.tokenizer.fast.word_counts import WordCounts
+from llm_explainer.tokenizer.files.training_texts import read_texts
+from llm_explainer.tokenizer.pattern_tokenizer import PatternTokenizer
+from llm_explainer.tokenizer.readable.counting import count_words
+from llm_explainer.tokenizer.readable.cuts import last_cut
+from llm_explainer.tokenizer.readable.patterns import PATTERNS
+from llm_explainer.tokenizer.readable.splitting import Splitter
+from llm_explainer.tokenizer.readable.training import Ties, learn_merges
+
 patterns = pytest.mark.parametrize("pattern", PATTERNS)
 TIES: list[Ties] = ["greatest-bytes", "lower-ids", "lower-ids-hf"]
 NAMES = ["<|endoftext|>", "<|x|>", "<|x|><|x|>"]
-
-# Whatever a rule about neighbours could get wrong stands side by side here.
-TRICKY = "ab'sdmtlver'STLLVR \n\r\t.!?,—12345٣é中🙂ſ\u0301\u00a0\u2028\u3000\x1c\x85"
-
-
-def use(with_core: bool) -> AbstractContextManager[object]:
-    """Choose one of the two for the length of a ``with`` block."""
-    return mock.patch.object(core, "core_in_use", return_value=with_core)
-
-
-def tricky_text(rng: random.Random, most: int = 30) -> str:
-    alphabet = rng.choice([TRICKY, "'slLre \na", " \n\r\t\u3000!a1'", None])
-    if alphabet is not None:
-        return "".join(rng.choices(alphabet, k=rng.randint(1, most)))
-    limits = [rng.choice([0x80, 0x250, 0x3000, 0xD800, 0x110000]) for _ in range(most)]
-    codes = (rng.randrange(limit) for limit in limits)
-    return "".join(chr(code) for code in codes if not 0xD800 <= code < 0xE000) or "a"
 
 
 def ends_by_regex(parts: list[str], pattern: str) -> list[int]:
@@ -102,33 +88,6 @@ class TestSplitting:
             assert word_ends(text.encode(), pattern).tolist() == ends_by_regex([text], pattern)
 
 
-@patterns
-def test_a_cut_changes_no_word(pattern: str) -> None:
-    rng = random.Random(2)
-    for _ in range(3000):
-        text = tricky_text(rng) + rng.choice(["", " ", "中\n国", "a\nb"]) + tricky_text(rng)
-        data = text.encode()
-        ends = set(ends_by_regex([text], pattern))
-        for cut in (
-            next_cut(data, rng.randrange(1, len(data))),
-            len(text[: last_cut(text)].encode()),
-        ):
-            parts = [data[:cut].decode(), data[cut:].decode()]
-            words = [word for part in parts for word in regex.findall(PATTERNS[pattern], part)]
-            assert words == regex.findall(PATTERNS[pattern], text), (text, cut)
-            assert cut in ends | {0}
-
-
-def test_cuts_are_found() -> None:
-    assert next_cut(b"ab cd ef", 3) == 5
-    assert next_cut(b"ab\ncd", 1) == 3
-    assert next_cut("中文\n中文".encode(), 1) == 7
-    assert next_cut(b"a\xffb", 1) == 1
-    assert next_cut(b"a  \n b", 1) == 1
-    assert next_cut(b"a", 5) == 1
-    assert [last_cut(text) for text in ("ab cd  ", "ab\ncd", "a\n\nb", "  ", "")] == [5, 3, 0, 0, 0]
-
-
 @either_way
 @pytest.mark.parametrize("pattern", [*PATTERNS, r"\w+|[^\w\s]+|\s+"])
 class TestEncoding:
@@ -154,7 +113,7 @@ class TestEncoding:
 
     @given(pieces=st.lists(texts, max_size=6))
     def test_streams(self, pattern: str, with_core: bool, pieces: list[str]) -> None:
-        with use(with_core), mock.patch.object(fast_encoding, "_STREAM_CHARS", 8):
+        with use(with_core), mock.patch.object(encoding, "_STREAM_CHARS", 8):
             tokenizer = TOKENIZERS[pattern, with_core]
             expected = PatternTokenizer.encode(tokenizer, "".join(pieces))
             assert list(tokenizer.encode_iterable(pieces)) == expected
@@ -162,12 +121,12 @@ class TestEncoding:
     def test_blocks_are_put_together(self, pattern: str, with_core: bool) -> None:
         rng = random.Random(4)
         text = "".join(rng.choice([SAMPLE, *NASTY_TEXTS, *NAMES]) for _ in range(200))
-        with use(with_core), mock.patch.object(fast_encoding, "BLOCK_BYTES", 100):
+        with use(with_core), mock.patch.object(blocks, "BLOCK_BYTES", 100):
             tokenizer = TOKENIZERS[pattern, with_core]
             assert tokenizer.encode(text) == PatternTokenizer.encode(tokenizer, text)
 
     def test_few_words_are_remembered(self, pattern: str, with_core: bool) -> None:
-        with use(with_core), mock.patch.object(fast_encoding, "MOST_WORDS", 100):
+        with use(with_core), mock.patch.object(encoding, "MOST_WORDS", 100):
             tokenizer = self.tokenizer(pattern)
             encoder = tokenizer._fast_encoder
             for start in range(0, 5000, 50):
@@ -191,7 +150,7 @@ for _with_core in {False, HAVE_CORE}:
 
 
 def test_long_words_that_are_not_packed_do_not_pile_up() -> None:
-    with use(False), mock.patch.object(vector_encoding, "_MAX_LONG_BYTES", 10_000):
+    with use(False), mock.patch.object(numpy_encoding, "_MAX_LONG_BYTES", 10_000):
         tokenizer = BPETokenizer.train([SAMPLE], 300)
         for letter in "abcdefgh":
             tokenizer.encode_array(letter * 6000)
@@ -210,7 +169,7 @@ def test_larger_vocabularies_give_uint32() -> None:
 @either_way
 def test_decoding(with_core: bool) -> None:
     rng = np.random.default_rng(5)
-    with use(with_core), mock.patch.object(fast_decoding, "_BLOCK_IDS", 1000):
+    with use(with_core), mock.patch.object(decoding, "_BLOCK_IDS", 1000):
         tokenizer = TOKENIZERS["gpt2", with_core]
         for size in (0, 1, 5, 100, 3000):
             ids = rng.integers(0, tokenizer.vocab_size, size)
@@ -238,7 +197,7 @@ def test_merges_are_those_of_the_readable_way(ties: Ties, with_core: bool) -> No
             words = {bytes(rng.choices(alphabet, k=rng.randint(1, size))) for _ in range(12)}
             counts = {word: rng.randint(1, 4) for word in words}
             fewest = rng.choice([1, 2, 5])
-            merges = learn_merges_fast(WordCounts.of(counts), 60, min_frequency=fewest, ties=ties)
+            merges = choice.learn_merges(WordCounts.of(counts), 60, min_frequency=fewest, ties=ties)
             assert merges == learn_merges(counts, 60, min_frequency=fewest, ties=ties)
 
 
@@ -247,24 +206,62 @@ def test_merges_are_those_of_the_readable_way(ties: Ties, with_core: bool) -> No
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_counts_are_those_of_the_readable_way(
-    pattern: str, with_core: bool, workers: int, tmp_path: Path
+    pattern: str, with_core: bool, workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = random.Random(7)
     splitter = Splitter(pattern, NAMES)
-    parts = [rng.choice([*NASTY_TEXTS, SAMPLE, *NAMES, tricky_text(rng)]) for _ in range(300)]
+    joints = [*NAMES, "   ", "\n  ", "  \n x", "\u3000 y", "a" * 600]
+    parts = [rng.choice([*NASTY_TEXTS, SAMPLE, *joints, tricky_text(rng)]) for _ in range(300)]
     path = tmp_path / "text.txt"
     path.write_text("".join(parts), encoding="utf-8", newline="")
-    with use(with_core), mock.patch.object(fast_counting, "_BATCH_CHARS", 300):
+    monkeypatch.setattr(counting, "_JOB_CHARS", 300)
+    monkeypatch.setattr(text_files, "BLOCK_BYTES", 101)
+    with use(with_core):
         for source in (path, [path, path], parts):
-            readable = count_words(source, splitter)
+            readable = count_words(read_texts(source), splitter)
             expected = Counter({word.encode(): count for word, count in readable.items()})
-            assert count_word_bytes(source, splitter, workers=workers).as_dict() == expected
+            counted = count_word_bytes(read_texts(source), splitter, workers=workers)
+            assert counted.as_dict() == expected
 
 
-def test_special_tokens_with_blanks_are_counted_too() -> None:
-    splitter = Splitter("gpt2", ["<a b>"])
-    counts = count_word_bytes(["x<a b>y a b"], splitter, workers=1).as_dict()
+def test_workers_get_jobs_of_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counting, "_JOB_CHARS", 100)
+    texts_ = [["ab "], ["a b " * 10] * 50, *[["c"]] * 500]
+    sizes, jobs = zip(*counting._jobs(texts_, Splitter("gpt2")), strict=True)
+    assert b"".join(jobs).replace(b"\xff", b"").decode() == "".join(map("".join, texts_))
+    assert max(map(len, jobs)) < 200 + 100  # with a byte between texts of one character
+    assert list(sizes) == [len(job.replace(b"\xff", b"")) for job in jobs]
+
+
+@pytest.mark.parametrize("letter", ["z", " ", "\n"])
+def test_a_text_without_cuts_is_searched_a_bounded_number_of_times(
+    letter: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n_searched = 0
+
+    def counted(text: str) -> int:
+        nonlocal n_searched
+        n_searched += len(text)
+        return last_cut(text)
+
+    monkeypatch.setattr(counting, "last_cut", counted)
+    monkeypatch.setattr(counting, "_JOB_CHARS", 100)
+    job, *_ = counting._jobs([[letter * 100] * 100], Splitter("gpt2"))
+    assert job == (10_000, letter.encode() * 10_000)
+    assert n_searched < 2 * 10_000
+
+
+@pytest.mark.parametrize("name", ["<a b>", "<a,b>", "<a\nb>"])
+def test_special_tokens_that_a_cut_could_go_through(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counting, "_JOB_CHARS", 4)
+    monkeypatch.setattr(encoding, "_STREAM_CHARS", 4)
+    blocks_ = [f"x{name}", "y a b"]
+    counts = count_word_bytes([blocks_], Splitter("gpt2", [name]), workers=1).as_dict()
     assert counts == {b"x": 1, b"y": 1, b" a": 1, b" b": 1}
+    tokenizer = BPETokenizer.train([SAMPLE], 270, special_tokens=[name])
+    assert list(tokenizer.encode_iterable(blocks_)) == tokenizer.encode("".join(blocks_))
 
 
 WORST = {

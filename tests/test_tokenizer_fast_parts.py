@@ -7,23 +7,23 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from tokenizer_cases import SAMPLE
+from tokenizer_cases import SAMPLE, use
 
+from llm_explainer import worker_pool
 from llm_explainer.errors import TokenizerError
-from llm_explainer.tokenizer import BPETokenizer, core, crew, fast_encoding, vector_encoding
-from llm_explainer.tokenizer.counting import last_cut
-from llm_explainer.tokenizer.fast_counting import WordCounts
-from llm_explainer.tokenizer.fast_training import learn_merges_fast
-from llm_explainer.tokenizer.key_table import KeyTable
-
-WITHOUT_CORE = mock.patch.object(core, "core_in_use", return_value=False)
+from llm_explainer.tokenizer import BPETokenizer
+from llm_explainer.tokenizer.fast import choice, encoding
+from llm_explainer.tokenizer.fast.key_table import KeyTable
+from llm_explainer.tokenizer.fast.numpy_encoding import NumpyEncoder
+from llm_explainer.tokenizer.fast.word_counts import WordCounts
+from llm_explainer.tokenizer.readable.cuts import last_cut
 
 
 def test_words_in_use_are_merged_once() -> None:
-    with WITHOUT_CORE, mock.patch.object(fast_encoding, "MOST_WORDS", 100):
+    with use(False), mock.patch.object(encoding, "MOST_WORDS", 100):
         tokenizer = BPETokenizer.train([SAMPLE], 300)
         encoder = tokenizer._fast_encoder._words
-        assert isinstance(encoder, vector_encoding.VectorEncoder)
+        assert isinstance(encoder, NumpyEncoder)
         with (
             mock.patch.object(encoder, "_merge", wraps=encoder._merge) as long,
             mock.patch.object(
@@ -47,7 +47,7 @@ def test_a_stream_without_blanks_is_searched_once_for_them() -> None:
         return last_cut(text)
 
     tokenizer = BPETokenizer.train([SAMPLE], 300)
-    with mock.patch.object(fast_encoding, "last_cut", counting):
+    with mock.patch.object(encoding, "last_cut", counting):
         ids = list(tokenizer.encode_iterable("z" * 1024 for _ in range(200)))
     assert len(ids) == 200 * 1024
     assert n_searched < 50_000
@@ -85,10 +85,10 @@ def test_the_garbage_collector_is_as_it_was(is_on: bool) -> None:
     try:
         (gc.enable if is_on else gc.disable)()
         with (
-            WITHOUT_CORE,
+            use(False),
             pytest.raises(KeyboardInterrupt),
         ):
-            learn_merges_fast(WordCounts.of(counts), 64, progress=stop)
+            choice.learn_merges(WordCounts.of(counts), 64, progress=stop)
         assert gc.isenabled() == is_on
     finally:
         gc.enable()
@@ -101,7 +101,7 @@ def _stop(_argument: object, _pieces: object) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_worker_that_stops_is_reported() -> None:
-    with crew.Crew(1, _stop, 0) as helpers:
+    with worker_pool.HelperPool(1, _stop, 0) as helpers:
         assert helpers.takes(b"a")
         with pytest.raises(TokenizerError, match="2 workers could not start"):
             list(helpers.results())

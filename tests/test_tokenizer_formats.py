@@ -16,8 +16,8 @@ from llm_explainer.tokenizer import (
     WordTokenizer,
     load_tokenizer,
 )
-from llm_explainer.tokenizer.byte_alphabet import ALPHABET, from_text, to_text
-from llm_explainer.tokenizer.patterns import PATTERNS
+from llm_explainer.tokenizer.readable.byte_alphabet import ALPHABET, from_text, to_text
+from llm_explainer.tokenizer.readable.patterns import PATTERNS
 
 OWN_PATTERN = r"\w+|[^\w\s]+|\s+"
 NAMES = ["<|endoftext|>", "<|x|>", "<|x|><|y|>"]

@@ -14,16 +14,24 @@ import numpy as np
 import pytest
 from tokenizer_cases import NASTY_TEXTS, SAMPLE, one_of_each_kind
 
+from llm_explainer import worker_pool
 from llm_explainer.data import Text, open_tokens, write_tokens
-from llm_explainer.data.text_files import Piece
+from llm_explainer.data.documents import TextBlock
 from llm_explainer.errors import CorpusError, LLMExplainerError, TokenizerError
-from llm_explainer.tokenizer import BPETokenizer, CharTokenizer, crew, many_encoding, text_blocks
+from llm_explainer.tokenizer import BPETokenizer, CharTokenizer, parallel_encoding
+from llm_explainer.tokenizer.files import file_blocks
 from llm_explainer.tokenizer.pattern_tokenizer import PatternTokenizer
+from llm_explainer.tokenizer.readable import cuts
 
 NAMES = ["<|endoftext|>", "<|x|>", "<|x|><|y|>"]
 TOKENIZERS: dict[str, PatternTokenizer] = {
     pattern: BPETokenizer.train([SAMPLE, *NASTY_TEXTS], 400, pattern=pattern, special_tokens=NAMES)
-    for pattern in ("gpt2", "gpt4", r"\w+|[^\w\s]+|\s+")
+    for pattern in (
+        "gpt2",
+        "gpt4",
+        r"\w+|[^\w\s]+|\s+",
+        r"\S+\s*|\s+",
+    )  # the last keeps blanks behind
 }
 TOKENIZERS |= one_of_each_kind()
 TOKENIZERS["characters"] = CharTokenizer.train([SAMPLE, "<|dfox>,"])
@@ -48,7 +56,10 @@ def test_a_file_has_the_ids_of_its_text(
 ) -> None:
     rng = random.Random(block_bytes)
     source, target = tmp_path / "text.txt", tmp_path / "ids.npy"
-    with mock.patch.multiple(text_blocks, BLOCK_BYTES=block_bytes, _NEAR_BYTES=20):
+    with (
+        mock.patch.object(file_blocks, "BLOCK_BYTES", block_bytes),
+        mock.patch.multiple(cuts, _NEAR=5, _FAR=20),
+    ):
         for _ in range(8):
             text = text_of(tokenizer, rng)
             source.write_text(text, encoding="utf-8", newline="")
@@ -69,7 +80,7 @@ def test_several_processes_write_the_same_file(kind: str, tmp_path: Path) -> Non
     text = "".join(text_of(tokenizer, rng) for _ in range(20))
     source.write_text(text, encoding="utf-8", newline="")
     seen: list[tuple[str, int, int]] = []
-    with mock.patch.object(text_blocks, "BLOCK_BYTES", 2000):
+    with mock.patch.object(file_blocks, "BLOCK_BYTES", 2000):
         tokenizer.encode_file(source, target, workers=3, progress=lambda *what: seen.append(what))
     assert open_tokens(target).tolist() == tokenizer.encode(text)
     size = source.stat().st_size
@@ -157,7 +168,7 @@ def test_a_disk_that_is_full_in_the_middle(workers: int, tmp_path: Path) -> None
     source.write_bytes(b"e t, " * 19_000)
     target.write_bytes(b"old")
     with (
-        mock.patch.object(text_blocks, "BLOCK_BYTES", 10_000),
+        mock.patch.object(file_blocks, "BLOCK_BYTES", 10_000),
         pytest.raises(CorpusError, match=r"cannot write token file .*ids\.npy: File too large"),
     ):
         BPE.encode_file(source, target, workers=workers, dtype="uint32")
@@ -170,7 +181,7 @@ def test_what_a_worker_refuses_is_said_here(tmp_path: Path) -> None:
     source, target = tmp_path / "text.txt", tmp_path / "ids.npy"
     source.write_bytes(b"ab " * 10_000 + b"\xff" + b"ab " * 10_000)
     with (
-        mock.patch.object(text_blocks, "BLOCK_BYTES", 1000),
+        mock.patch.object(file_blocks, "BLOCK_BYTES", 1000),
         pytest.raises(TokenizerError, match="byte 0xff at offset 30,000"),
     ):
         BPE.encode_file(source, target, workers=2)
@@ -183,7 +194,7 @@ def test_what_a_worker_refuses_is_said_here(tmp_path: Path) -> None:
 def test_a_batch_has_the_ids_of_each_text(kind: str, workers: int) -> None:
     tokenizer, rng = TOKENIZERS[kind], random.Random(2)
     texts = [text_of(tokenizer, rng) for _ in range(20)] + ["", "the"]
-    with mock.patch.object(many_encoding, "_BATCH_CHARS", 3000):
+    with mock.patch.object(parallel_encoding, "_JOB_CHARS", 3000):
         for allowed in ("all", "none"):
             ids = tokenizer.encode_batch(texts, allowed_special=allowed, workers=workers)
             assert ids == [tokenizer.encode(text, allowed_special=allowed) for text in texts]
@@ -201,9 +212,9 @@ def test_a_batch_is_a_list(texts: object) -> None:
 
 @forks
 def test_a_corpus_is_encoded_by_several_processes_too(tmp_path: Path) -> None:
-    pieces = [Piece(SAMPLE, ends_document=place % 3 == 0) for place in range(50)]
-    text = Text(lambda: iter(pieces), 0)
-    with mock.patch("llm_explainer.data.token_files.BLOCK_BYTES", 500):
+    blocks = [TextBlock(SAMPLE, ends_document=place % 3 == 0) for place in range(50)]
+    text = Text(lambda: iter(blocks), 0)
+    with mock.patch("llm_explainer.data.token_files.JOB_CHARS", 500):
         n_tokens = [
             write_tokens(tmp_path / f"{workers}.npy", text, BPE, workers=workers, dtype="uint32")
             for workers in (1, 2)
@@ -212,25 +223,25 @@ def test_a_corpus_is_encoded_by_several_processes_too(tmp_path: Path) -> None:
     assert n_tokens == [len(open_tokens(tmp_path / "1.npy"))] * 2
 
 
-def double(_: object, piece: int) -> int:
-    return 2 * piece
+def double(_: object, job: int) -> int:
+    return 2 * job
 
 
-def die(_: object, piece: int) -> int:
-    os._exit(piece)
+def die(_: object, job: int) -> int:
+    os._exit(job)
 
 
 @forks
-def test_answers_come_in_order_and_pieces_are_read_as_they_are_needed() -> None:
+def test_answers_come_in_order_and_jobs_are_read_as_they_are_needed() -> None:
     n_read = 0
 
-    def pieces() -> Iterator[int]:
+    def jobs() -> Iterator[int]:
         nonlocal n_read
-        for piece in range(50):
+        for job in range(50):
             n_read += 1
-            yield piece
+            yield job
 
-    answers = crew.in_order(2, double, None, pieces())
+    answers = worker_pool.in_order(2, double, None, jobs())
     for place, answer in enumerate(answers):
         assert answer == 2 * place
         assert n_read <= place + 6
@@ -239,7 +250,7 @@ def test_answers_come_in_order_and_pieces_are_read_as_they_are_needed() -> None:
 @forks
 def test_a_worker_that_dies_is_reported() -> None:
     with pytest.raises(TokenizerError, match="2 workers could not start or were stopped"):
-        list(crew.in_order(2, die, None, [1, 2, 3]))
+        list(worker_pool.in_order(2, die, None, [1, 2, 3]))
 
 
 @every_kind

@@ -6,28 +6,19 @@ import tracemalloc
 from unittest import mock
 
 import pytest
-from tokenizer_cases import SAMPLE
+from tokenizer_cases import SAMPLE, either_way, use
 
-from llm_explainer.tokenizer import BPETokenizer, core, fast_encoding
-from llm_explainer.tokenizer.bpe_merging import merge_word
+from llm_explainer.tokenizer import BPETokenizer, core
+from llm_explainer.tokenizer.fast import encoding
 from llm_explainer.tokenizer.pattern_tokenizer import PatternTokenizer
-
-WAYS = [
-    pytest.param(False, id="numpy"),
-    pytest.param(
-        True,
-        id="core",
-        marks=pytest.mark.skipif(not core.core_in_use(), reason="the core is not built"),
-    ),
-]
-either_way = pytest.mark.parametrize("with_core", WAYS)
+from llm_explainer.tokenizer.readable.merging import merge_word
 
 
 @either_way
 def test_words_that_are_used_stay_right_and_few(with_core: bool) -> None:
     with (
-        mock.patch.object(core, "core_in_use", return_value=with_core),
-        mock.patch.object(fast_encoding, "MOST_WORDS", 200),
+        use(with_core),
+        mock.patch.object(encoding, "MOST_WORDS", 200),
     ):
         tokenizer = BPETokenizer.train([SAMPLE], 300)
         for start in range(0, 6000, 20):
@@ -45,9 +36,9 @@ def test_a_word_that_is_used_is_merged_once(monkeypatch: pytest.MonkeyPatch) -> 
         merged.append(bytes(ids))
         return merge_word(ids, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("llm_explainer.tokenizer.vector_encoding.merge_word", counting)
+    monkeypatch.setattr("llm_explainer.tokenizer.fast.numpy_encoding.merge_word", counting)
     monkeypatch.setattr(core, "core_in_use", lambda: False)
-    monkeypatch.setattr(fast_encoding, "MOST_WORDS", 100)
+    monkeypatch.setattr(encoding, "MOST_WORDS", 100)
     tokenizer = BPETokenizer.train([SAMPLE], 300)
     for start in range(0, 5000, 40):
         new = " ".join(f"{number:020}" for number in range(start, start + 40))
@@ -60,7 +51,7 @@ def test_a_word_that_is_used_is_merged_once(monkeypatch: pytest.MonkeyPatch) -> 
 
 @either_way
 def test_a_stream_adds_less_than_a_megabyte_to_the_memory_of_words(with_core: bool) -> None:
-    with mock.patch.object(core, "core_in_use", return_value=with_core):
+    with use(with_core):
         tokenizer = BPETokenizer.train([SAMPLE], 300)
         tokenizer.encode_array(SAMPLE)
         lines = (f"{SAMPLE[i % 100 : i % 100 + 80]}\n" for i in range(62_000))  # 5 MB

@@ -17,15 +17,14 @@ from llm_explainer.tokenizer import (
     BPETokenizer,
     CharTokenizer,
     WordTokenizer,
-    counting,
-    sources,
-    splitter,
 )
-from llm_explainer.tokenizer.bpe_merging import merge_word
-from llm_explainer.tokenizer.bpe_training import Chains
-from llm_explainer.tokenizer.counting import count_words
+from llm_explainer.tokenizer.files.training_texts import read_texts
 from llm_explainer.tokenizer.pattern_tokenizer import PatternTokenizer
-from llm_explainer.tokenizer.splitter import Splitter
+from llm_explainer.tokenizer.readable import splitting
+from llm_explainer.tokenizer.readable.counting import count_words
+from llm_explainer.tokenizer.readable.merging import merge_word
+from llm_explainer.tokenizer.readable.splitting import Splitter
+from llm_explainer.tokenizer.readable.training import Chains
 
 LONG_NAME = "<|" + "very " * 40 + "long|>"  # longer than patterns look ahead
 NAMES = ["<|endoftext|>", "<|endoftext|><|unk|>", "<|unk|>", LONG_NAME]
@@ -51,7 +50,7 @@ WORST_CASES = {
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make a stream look for words every few characters, so that every cut is tried."""
-    monkeypatch.setattr(splitter, "_BLOCK_CHARS", 8)
+    monkeypatch.setattr(splitting, "_BLOCK_CHARS", 8)
 
 
 @pytest.mark.parametrize("tokenizer", TOKENIZERS, ids=IDS)
@@ -72,7 +71,7 @@ def test_pieces_give_the_ids_of_the_whole(tokenizer: BPETokenizer, size: int) ->
 @example(parts=["a\n", "      ", "   ", "\n b"])  # one word of white space, if one waits for it
 def test_any_pieces_give_the_words_of_the_whole(parts: list[str]) -> None:
     # Both named patterns look at most two characters past the end of a word.
-    with mock.patch.multiple(splitter, _BLOCK_CHARS=4, _LOOKAHEAD_CHARS=2):
+    with mock.patch.multiple(splitting, _BLOCK_CHARS=4, _LOOKAHEAD_CHARS=2):
         for pattern in ("gpt2", "gpt4"):
             words = Splitter(pattern, ["<|>", "<||"])
             whole = [words.words(ordinary) for ordinary, _ in words.parts("".join(parts))]
@@ -156,38 +155,16 @@ def test_a_stream_scans_a_word_without_end_a_bounded_number_of_times(
     assert scanned < 4 * n
 
 
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_workers_count_the_same_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counting, "_BATCH_CHARS", 500)
-    monkeypatch.setattr(sources, "_BLOCK_BYTES", 101)
-    rng = random.Random(5)
-    joints = ["   ", "\n  ", "  \n x", "\u3000 y", "a" * 600]
-    text = "".join(rng.choice([*NASTY_TEXTS, *joints, SAMPLE]) for _ in range(200))
-    path = tmp_path / "text.txt"
-    path.write_text(text, encoding="utf-8", newline="")
-    for pattern in ("gpt2", "gpt4"):
-        words = Splitter(pattern, ["<|endoftext|>"])
-        for source in (path, [path, path], [text, SAMPLE, ""]):
-            assert count_words(source, words, workers=2) == count_words(source, words)
-
-
-def test_workers_get_batches_of_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counting, "_BATCH_CHARS", 100)
-    texts_ = [["ab "], ["a b " * 10] * 50, *[["c"]] * 500]
-    batches = list(counting._batches(texts_))
-    assert "".join(chain(*batches)) == "".join(chain(*texts_))
-    assert max(sum(map(len, batch)) for batch in batches) < 200
-
-
 def test_paths_and_texts_are_told_apart(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("hello hello\r\n", encoding="utf-8", newline="")
     splitter_ = Splitter("gpt2")
     expected = {"hello": 1, " hello": 1, "\r\n": 1}
-    assert count_words(path, splitter_) == count_words(str(path), splitter_) == expected
-    assert count_words(["hello hello\r\n"], splitter_) == expected
-    assert count_words([path, path], splitter_) == dict.fromkeys(expected, 2)
-    assert count_words(["ab", "c"], splitter_) == {"ab": 1, "c": 1}
+    assert count_words(read_texts(path), splitter_) == expected
+    assert count_words(read_texts(str(path)), splitter_) == expected
+    assert count_words(read_texts(["hello hello\r\n"]), splitter_) == expected
+    assert count_words(read_texts([path, path]), splitter_) == dict.fromkeys(expected, 2)
+    assert count_words(read_texts(["ab", "c"]), splitter_) == {"ab": 1, "c": 1}
 
 
 def test_progress_reports_reading_and_merging() -> None:

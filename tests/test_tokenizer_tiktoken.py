@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizer_cases import NASTY_TEXTS, SAMPLE, data_file
+from tokenizer_cases import NASTY_TEXTS, SAMPLE, data_file, either_way
 
 from llm_explainer.errors import TokenizerError
 from llm_explainer.tokenizer import BPETokenizer, core
-from llm_explainer.tokenizer.patterns import PATTERNS
-from llm_explainer.tokenizer.tiktoken_files import parts_of
+from llm_explainer.tokenizer.files.tiktoken_files import parts_of
+from llm_explainer.tokenizer.readable.patterns import PATTERNS
 
 TRAINED = BPETokenizer.train([SAMPLE, *NASTY_TEXTS], 380, pattern="gpt4", special_tokens=[])
 RANKS = {token: token_id for token_id, token in TRAINED.vocab.items()}
@@ -84,12 +84,10 @@ def test_the_parts_of_a_token() -> None:
     assert parts_of(b"abc", {b"abc": 2}) == (b"a", b"b", b"c")
 
 
-@pytest.mark.parametrize("with_core", [False, True])
+@either_way
 def test_whole_words_that_merging_does_not_make(
     with_core: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if with_core and not core.core_in_use():
-        pytest.skip("the core is not built")
     monkeypatch.setattr(core, "core_in_use", lambda: with_core)
     long, longer = b" " + b"x" * 40, b" " + b"z" * 300
     words = {256: b" abc", 257: b"abc", 258: long, 259: longer, 260: b"ab"}

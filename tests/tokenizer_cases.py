@@ -1,16 +1,17 @@
-"""What the tokenizer tests share: the data beside the repository, nasty texts, plain BPE."""
+"""What the tokenizer tests share: the data beside the repository, nasty texts, core or not."""
 
 from __future__ import annotations
 
-from collections import Counter
-from itertools import pairwise
+import random
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import strategies as st
 
-from llm_explainer.tokenizer import BPETokenizer, CharTokenizer, WordTokenizer
+from llm_explainer.tokenizer import BPETokenizer, CharTokenizer, WordTokenizer, core
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -44,6 +45,19 @@ texts = st.text(
 )
 
 
+# Whatever a rule about neighbours could get wrong stands side by side here.
+TRICKY = "ab'sdmtlver'STLLVR \n\r\t.!?,—12345٣é中🙂ſ\u0301\u00a0\u2028\u3000\x1c\x85"
+
+
+def tricky_text(rng: random.Random, most: int = 30) -> str:
+    alphabet = rng.choice([TRICKY, "'slLre \na", " \n\r\t\u3000!a1'", None])
+    if alphabet is not None:
+        return "".join(rng.choices(alphabet, k=rng.randint(1, most)))
+    limits = [rng.choice([0x80, 0x250, 0x3000, 0xD800, 0x110000]) for _ in range(most)]
+    codes = (rng.randrange(limit) for limit in limits)
+    return "".join(chr(code) for code in codes if not 0xD800 <= code < 0xE000) or "a"
+
+
 def one_of_each_kind() -> dict[str, Any]:
     """Return small tokenizers by the name of their kind."""
     return {
@@ -61,36 +75,16 @@ def data_file(name: str) -> Path:
     return path
 
 
-def naive_merges(word_counts: dict[bytes, int], n_merges: int) -> list[tuple[bytes, bytes]]:
-    """Learn merges by the definition: count every pair anew before each merge."""
-    words = {word: [bytes([byte]) for byte in word] for word in word_counts}
-    merges: list[tuple[bytes, bytes]] = []
-    while len(merges) < n_merges:
-        pairs: Counter[tuple[bytes, bytes]] = Counter()
-        for word, tokens in words.items():
-            for pair in pairwise(tokens):
-                pairs[pair] += word_counts[word]
-        if not pairs:
-            break
-        best = max(pairs, key=lambda pair: (pairs[pair], pair))
-        merges.append(best)
-        words = {word: join_pair(tokens, best) for word, tokens in words.items()}
-    return merges
+HAVE_CORE = core.core_in_use()
+WAYS = [
+    pytest.param(False, id="numpy"),
+    pytest.param(
+        True, id="core", marks=pytest.mark.skipif(not HAVE_CORE, reason="the core is not built")
+    ),
+]
+either_way = pytest.mark.parametrize("with_core", WAYS)
 
 
-def naive_tokens(word: bytes, merges: list[tuple[bytes, bytes]]) -> list[bytes]:
-    """Encode a word by the definition: try every merge in the order of learning."""
-    tokens = [bytes([byte]) for byte in word]
-    for merge in merges:
-        tokens = join_pair(tokens, merge)
-    return tokens
-
-
-def join_pair(tokens: list[bytes], pair: tuple[bytes, bytes]) -> list[bytes]:
-    joined: list[bytes] = []
-    for token in tokens:
-        if joined and (joined[-1], token) == pair:
-            joined[-1] += token
-        else:
-            joined.append(token)
-    return joined
+def use(with_core: bool) -> AbstractContextManager[object]:
+    """Choose the core or NumPy for the length of a ``with`` block."""
+    return mock.patch.object(core, "core_in_use", return_value=with_core)

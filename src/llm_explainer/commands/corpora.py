@@ -1,4 +1,4 @@
-"""What the commands that read corpora share: a name for them, and processes to share the work."""
+"""What the commands that take corpora and tokenizers share: help, names, and how many processes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from pathlib import Path
 from llm_explainer.errors import CorpusError
 
 CORPUS_HELP = "stories, shakespeare, tinystories, or text files and folders"
+SPEC_HELP = (
+    "a run's folder, a tokenizer.json, a folder with GPT-2's vocab.json and merges.txt, a tiktoken "
+    "rank file (FILE:gpt2 for GPT-2's pattern), stories:SIZE, or bytes"
+)
 MOST_WORKERS = 4  # by default: one process reads, and that is when it can hardly keep up
 
 

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from llm_explainer.commands.corpora import CORPUS_HELP, name_of, workers_or_default
-from llm_explainer.commands.tokenizers import SPEC_HELP, open_tokenizer
+from llm_explainer.commands.corpora import CORPUS_HELP, SPEC_HELP, name_of, workers_or_default
 from llm_explainer.errors import CorpusError
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     from llm_explainer.console.progress import StageProgress
     from llm_explainer.data import Text
-    from llm_explainer.data.text_files import Piece
+    from llm_explainer.data.documents import TextBlock
     from llm_explainer.tokenizer import Tokenizer
 
 SPLITS = ("train", "val")
@@ -71,7 +70,8 @@ def encode_corpus(
     from rich.console import Console
 
     from llm_explainer.console.progress import StageProgress
-    from llm_explainer.data.several import load_corpora
+    from llm_explainer.data.joined_corpora import load_corpora
+    from llm_explainer.data.tokenizer_specs import open_tokenizer
 
     if tokenizer is None:
         raise CorpusError(
@@ -148,20 +148,20 @@ def _encode(
     bars: StageProgress,
 ) -> Encoded:
     """Write one split, with a progress bar."""
-    from llm_explainer.data import Text as TextOfPieces
+    from llm_explainer.data import Text as CountedText
     from llm_explainer.data import write_tokens
 
     encoded = Encoded(path)
 
-    def pieces() -> Iterator[Piece]:
-        for piece in text.pieces():
-            encoded.n_bytes += len(piece.text.encode())
-            yield piece
+    def blocks() -> Iterator[TextBlock]:
+        for block in text.blocks():
+            encoded.n_bytes += len(block.text.encode())
+            yield block
 
     stage = f"encoding {path.stem}"
     encoded.n_tokens = write_tokens(
         path,
-        TextOfPieces(pieces, text.size_bytes),
+        CountedText(blocks, text.size_bytes),
         tokenizer,
         dtype=dtype,
         workers=workers,

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from llm_explainer.commands.tokenizers import SPEC_HELP, STORIES, Named, open_tokenizer
+from llm_explainer.commands.corpora import SPEC_HELP
 from llm_explainer.errors import TokenizerError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from llm_explainer.console.comparison import Cut
+    from llm_explainer.data.tokenizer_specs import NamedTokenizer
 
+STORIES = "stories"
 MOST_TOKENS = 100_000
 """Of a long text, so many tokens are shown at most, and looked through for differences."""
 
@@ -57,6 +59,8 @@ def tokenize(
       cat notes.txt | uv run run_demo.py tokenize --tokenizer path/to/tokenizer.json --info
     """
     from rich.console import Console
+
+    from llm_explainer.data.tokenizer_specs import open_tokenizer
 
     words = replay or []
     wanted = text is not None or file is not None or compare is not None
@@ -115,7 +119,7 @@ def _read_text(text: str | None, file: Path | None) -> str:
         ) from None
 
 
-def _cut(text: str, named: Named, special: bool) -> Cut:
+def _cut(text: str, named: NamedTokenizer, special: bool) -> Cut:
     """Return the tokens of a text; of a long one the first that are worked with, and the count."""
     from llm_explainer.console.comparison import Cut
     from llm_explainer.console.tokens import tokens_of
@@ -149,7 +153,7 @@ def _show_comparison(
         show_differences(console, cuts, n_rows)
 
 
-def _show_info(console: Console, named: Named) -> None:
+def _show_info(console: Console, named: NamedTokenizer) -> None:
     from rich.text import Text
 
     from llm_explainer.console.tokenizer_facts import facts_table, tokenizer_facts
@@ -162,7 +166,7 @@ def _show_info(console: Console, named: Named) -> None:
     console.print(facts_table(facts))
 
 
-def _replay(console: Console, words: list[str], named: Named, *, step: bool) -> None:
+def _replay(console: Console, words: list[str], named: NamedTokenizer, *, step: bool) -> None:
     from llm_explainer.console.merges import MOST_BYTES, MergeView
     from llm_explainer.tokenizer import BPETokenizer
 

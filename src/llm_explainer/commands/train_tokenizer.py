@@ -119,7 +119,7 @@ def _learn(
 ) -> tuple[BPETokenizer, Corpus, float]:
     """Return the tokenizer, what it was learned from, and the seconds that it took."""
     from llm_explainer.console.progress import StageProgress
-    from llm_explainer.data.several import load_corpora
+    from llm_explainer.data.joined_corpora import load_corpora
     from llm_explainer.tokenizer import BPETokenizer
 
     with StageProgress(console) as bars:
@@ -187,10 +187,10 @@ def _report(
 def _measure(tokenizer: BPETokenizer, corpus: Corpus) -> tuple[int, int, str]:
     """Return the bytes and tokens of held-out text, and a little of it to look at."""
     n_bytes, n_tokens, sample = 0, 0, ""
-    for piece in corpus.validation:
-        sample = sample or piece[:SAMPLE_CHARS]
-        n_bytes += len(piece.encode())
-        n_tokens += len(tokenizer.encode_array(piece, allowed_special="none"))
+    for block in corpus.validation:
+        sample = sample or block[:SAMPLE_CHARS]
+        n_bytes += len(block.encode())
+        n_tokens += len(tokenizer.encode_array(block, allowed_special="none"))
         if n_bytes >= HELD_OUT_BYTES:
             break
     return n_bytes, n_tokens, sample

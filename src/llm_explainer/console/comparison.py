@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
@@ -13,7 +13,6 @@ from rich.table import Table
 from rich.text import Text
 
 from llm_explainer.console.tokens import Token, TokenPainter
-from llm_explainer.tokenizer.comparing import common_cuts
 
 SIDE_BY_SIDE = 100
 """Cells of a console from which on two texts have room beside each other."""
@@ -119,3 +118,22 @@ def show_differences(console: Console, cuts: tuple[Cut, Cut], n_rows: int) -> No
     console.print(table)
     if len(differing) > n_rows:
         console.print(f"and {len(differing) - n_rows:,} more; --rows N shows more")
+
+
+def common_cuts(left: Sequence[bytes], right: Sequence[bytes]) -> Iterator[tuple[slice, slice]]:
+    """Yield which tokens each has of a text between every two places where both cut it.
+
+    ``[a, bc, d]`` and ``[ab, c, d]`` both cut before and after the d alone, so their places are
+    ``0:2, 0:2`` and then ``2:3, 2:3``. Where one has less of the text than the other, the last
+    place is the last that both reach.
+
+    Raises:
+        ValueError: the two are not tokens of one text.
+    """
+    texts = b"".join(left), b"".join(right)
+    if not texts[0].startswith(texts[1]) and not texts[1].startswith(texts[0]):
+        raise ValueError("the tokens are not those of one text")
+    left_at = {end: place for place, end in enumerate(accumulate(map(len, left), initial=0))}
+    right_at = {end: place for place, end in enumerate(accumulate(map(len, right), initial=0))}
+    for start, end in pairwise(sorted(left_at.keys() & right_at.keys())):
+        yield slice(left_at[start], left_at[end]), slice(right_at[start], right_at[end])

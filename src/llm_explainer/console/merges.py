@@ -60,16 +60,16 @@ class MergeView:
             return True
         data = word.encode()
         if is_taken_whole(self._tokenizer, data):
-            line = self._piece(0, data) + Text(f" is a token, {self._ids[data]}; this tokenizer ")
+            line = self._cell(0, data) + Text(f" is a token, {self._ids[data]}; this tokenizer ")
             self._print("", line + Text("takes such a word as it is, whatever its merges say."))
             return True
         steps = list(replay(data, self._ranks))
-        self._print("", Text(f"{len(data)} bytes: ") + self._row(steps[0].pieces))
+        self._print("", Text(f"{len(data)} bytes: ") + self._row(steps[0].tokens))
         for number, (step, after) in enumerate(pairwise(steps), 1):
             if not self._pause():
                 return False
             self._print(f"{number}", self._reason(step))
-            self._print("", self._row(after.pieces), indented=True)
+            self._print("", self._row(after.tokens), indented=True)
         self._print("", self._end(steps[-1]), indented=True)
         self._print("", self._tokens(steps[-1]), indented=True)
         return True
@@ -92,29 +92,29 @@ class MergeView:
 
     def _end(self, step: Step) -> Text:
         """Say why nothing more is merged."""
-        if len(step.pieces) == 1:
+        if len(step.tokens) == 1:
             return Text("One piece, so nothing is left to merge.")
         line = Text("No neighbours have a merge: ")
-        pairs = [self._pair(step, place) for place in range(len(step.pieces) - 1)]
+        pairs = [self._pair(step, place) for place in range(len(step.tokens) - 1)]
         line.append_text(Text(", ").join(pairs[:N_OTHERS]))
         line.append(" and so on" if len(pairs) > N_OTHERS else "")
         return line.append(" was never learned." if len(pairs) == 1 else " were never learned.")
 
     def _tokens(self, step: Step) -> Text:
         line = Text("Tokens: ", "bold")
-        ids = [Text(f" {self._ids[piece]}") for piece in step.pieces]
-        shown = [self._piece(place, piece) for place, piece in enumerate(step.pieces)]
+        ids = [Text(f" {self._ids[token]}") for token in step.tokens]
+        shown = [self._cell(place, token) for place, token in enumerate(step.tokens)]
         return line + Text(", ").join(a + b for a, b in zip(shown, ids, strict=True))
 
-    def _row(self, pieces: Sequence[bytes]) -> Text:
-        return self._painter.row([Token(0, piece, False) for piece in pieces])
+    def _row(self, tokens: Sequence[bytes]) -> Text:
+        return self._painter.row([Token(0, token, False) for token in tokens])
 
-    def _piece(self, place: int, piece: bytes) -> Text:
-        return self._painter.cell(place, Token(0, piece, False))
+    def _cell(self, place: int, token: bytes) -> Text:
+        return self._painter.cell(place, Token(0, token, False))
 
     def _pair(self, step: Step, place: int, style: str = "") -> Text:
         left, right = (
-            visible(piece, self._painter.glyphs) for piece in step.pieces[place : place + 2]
+            visible(token, self._painter.glyphs) for token in step.tokens[place : place + 2]
         )
         return Text(f"{left} + {right}", style)
 

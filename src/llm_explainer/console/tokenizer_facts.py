@@ -10,7 +10,7 @@ from rich.text import Text
 from llm_explainer.console.tokens import TokenPainter, tokens_of
 from llm_explainer.tokenizer import BPETokenizer, CharTokenizer, Tokenizer, core_in_use
 from llm_explainer.tokenizer.base import token_dtype
-from llm_explainer.tokenizer.patterns import PATTERNS
+from llm_explainer.tokenizer.readable.patterns import PATTERNS
 
 N_LONGEST = 8
 

@@ -128,8 +128,8 @@ class TokenPainter:
                     yield self._faint(line)
                     line, room = Text(), width
                 *full, rest = chop_cells(part, width)
-                for piece in full:  # of a token that is longer than a line
-                    yield self._faint(Text(piece, style))
+                for line_part in full:  # of a token that is longer than a line
+                    yield self._faint(Text(line_part, style))
                 line.append(rest, style)
                 room -= cell_len(rest)
                 if ends_line:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_explainer.data import download as downloads
+from llm_explainer.data.documents import TextBlock, find_text_files, read_documents
 from llm_explainer.data.stories import stories_text
-from llm_explainer.data.text_files import Piece, find_text_files, read_pieces
 from llm_explainer.errors import CorpusError
 
 NAMES = ("auto", "stories", "shakespeare", "tinystories")
@@ -30,15 +30,15 @@ AUTO_TIMEOUT_S = 5.0
 class Text:
     """One split of a corpus. Iterating gives strings, and may be done as often as wanted.
 
-    A string is a document, or, of a long one, a stretch of it; ``pieces()`` tells which.
+    A string is a document, or, of a long one, a stretch of it; ``blocks()`` tells which.
     """
 
-    pieces: Callable[[], Iterator[Piece]]
+    blocks: Callable[[], Iterator[TextBlock]]
     size_bytes: int  # of UTF-8; for stories and cut corpora about that
 
     def __iter__(self) -> Iterator[str]:
-        for piece in self.pieces():
-            yield piece.text
+        for block in self.blocks():
+            yield block.text
 
     def first(self, n_bytes: int) -> Text:
         """Return the text's beginning.
@@ -50,7 +50,7 @@ class Text:
             raise CorpusError(
                 f"{n_bytes:,} bytes of a text of {self.size_bytes:,}; take 1 to {self.size_bytes:,}"
             )
-        return Text(lambda: _limit(self.pieces(), n_bytes, ends_document=False), n_bytes)
+        return Text(lambda: _limit(self.blocks(), n_bytes, ends_document=False), n_bytes)
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def load_corpus(
     seed: int = 0,
     max_bytes: int | None = None,
     val_fraction: float = VALIDATION_FRACTION,
-    progress: downloads.Progress | None = None,
+    progress: downloads.BytesProgress | None = None,
 ) -> Corpus:
     """Return the corpus of that name or path.
 
@@ -112,7 +112,7 @@ def load_corpus(
 
 
 def _auto(
-    seed: int, max_bytes: int | None, fraction: float, progress: downloads.Progress | None
+    seed: int, max_bytes: int | None, fraction: float, progress: downloads.BytesProgress | None
 ) -> Corpus:
     try:
         path = downloads.download(
@@ -127,7 +127,7 @@ def _auto(
 
 def _stories(seed: int, size: int, fraction: float) -> Corpus:
     def text(seed: int, size: int) -> Text:
-        return Text(lambda: (Piece(story, True) for story in stories_text(size, seed)), size)
+        return Text(lambda: (TextBlock(story, True) for story in stories_text(size, seed)), size)
 
     n_train = max(1, int((1 - fraction) * size))
     return Corpus(
@@ -139,12 +139,12 @@ def _stories(seed: int, size: int, fraction: float) -> Corpus:
 
 
 def _tinystories(
-    max_bytes: int | None, fraction: float, progress: downloads.Progress | None
+    max_bytes: int | None, fraction: float, progress: downloads.BytesProgress | None
 ) -> Corpus:
     def text(file: downloads.RemoteFile, share: float) -> Text:
         path = downloads.download(file, progress=progress)
         limit = None if max_bytes is None else max(1, int(share * max_bytes))
-        return Text(lambda: _limit(read_pieces(path), limit), min(limit or file.size, file.size))
+        return Text(lambda: _limit(read_documents(path), limit), min(limit or file.size, file.size))
 
     validation = text(downloads.TINYSTORIES_VALID, fraction)
     train = text(downloads.TINYSTORIES_TRAIN, 1 - fraction)
@@ -166,17 +166,17 @@ def _text_files(name: str | Path) -> list[Path]:
 def _from_files(name: str, paths: list[Path], max_bytes: int | None, fraction: float) -> Corpus:
     """Split the text of files; one pass over it counts, and finds what is not UTF-8."""
 
-    def pieces() -> Iterator[Piece]:
-        every = itertools.chain.from_iterable(read_pieces(path) for path in paths)
+    def blocks() -> Iterator[TextBlock]:
+        every = itertools.chain.from_iterable(read_documents(path) for path in paths)
         return _limit(every, max_bytes)
 
-    n_bytes, n_characters, n_documents = _count(pieces())
+    n_bytes, n_characters, n_documents = _count(blocks())
     if not n_characters:
         raise CorpusError(f"corpus {name} is empty; it takes a file with some UTF-8 text")
     if int(fraction * n_documents):
-        train, validation = _split_documents(pieces, fraction)
+        train, validation = _split_documents(blocks, fraction)
     else:
-        train, validation = _split_characters(pieces, int((1 - fraction) * n_characters))
+        train, validation = _split_characters(blocks, int((1 - fraction) * n_characters))
     n_train = int((1 - fraction) * n_bytes)
     documents = f" in {n_documents:,} documents" if n_documents > 1 else ""
     return Corpus(
@@ -187,68 +187,68 @@ def _from_files(name: str, paths: list[Path], max_bytes: int | None, fraction: f
     )
 
 
-Pieces = Callable[[], Iterator[Piece]]
+Blocks = Callable[[], Iterator[TextBlock]]
 
 
-def _split_documents(pieces: Pieces, fraction: float) -> tuple[Pieces, Pieces]:
+def _split_documents(blocks: Blocks, fraction: float) -> tuple[Blocks, Blocks]:
     """Give a fraction of the documents to validation, evenly spread: of 0.1, every tenth."""
 
-    def select(validation: bool) -> Iterator[Piece]:
+    def select(validation: bool) -> Iterator[TextBlock]:
         document = 0
-        for piece in pieces():
+        for block in blocks():
             if validation == (int(fraction * (document + 1)) > int(fraction * document)):
-                yield piece
-            document += piece.ends_document
+                yield block
+            document += block.ends_document
 
     return lambda: select(False), lambda: select(True)
 
 
-def _split_characters(pieces: Pieces, n_train: int) -> tuple[Pieces, Pieces]:
+def _split_characters(blocks: Blocks, n_train: int) -> tuple[Blocks, Blocks]:
     """Give the characters after the first ``n_train`` to validation."""
 
-    def train() -> Iterator[Piece]:
+    def train() -> Iterator[TextBlock]:
         left = n_train
-        for text, ends_document in pieces():
+        for text, ends_document in blocks():
             if len(text) > left:
-                yield Piece(text[:left], ends_document=False)
+                yield TextBlock(text[:left], ends_document=False)
                 return
-            yield Piece(text, ends_document)
+            yield TextBlock(text, ends_document)
             left -= len(text)
 
-    def validation() -> Iterator[Piece]:
+    def validation() -> Iterator[TextBlock]:
         to_skip = n_train
-        for text, ends_document in pieces():
+        for text, ends_document in blocks():
             if len(text) > to_skip:
-                yield Piece(text[to_skip:], ends_document)
+                yield TextBlock(text[to_skip:], ends_document)
             to_skip = max(0, to_skip - len(text))
 
     return train, validation
 
 
 def _limit(
-    pieces: Iterable[Piece], max_bytes: int | None, *, ends_document: bool = True
-) -> Iterator[Piece]:
-    """Yield pieces up to a number of bytes; the last one may be cut, never inside a character.
+    blocks: Iterable[TextBlock], max_bytes: int | None, *, ends_document: bool = True
+) -> Iterator[TextBlock]:
+    """Yield blocks up to a number of bytes; the last one may be cut, never inside a character.
 
     ``ends_document`` says whether a cut is the end of a document.
     """
     if max_bytes is None:
-        yield from pieces
+        yield from blocks
         return
     left = max_bytes
-    for piece in pieces:
-        encoded = piece.text.encode()
+    for block in blocks:
+        encoded = block.text.encode()
         if len(encoded) >= left:
-            yield Piece(encoded[:left].decode(errors="ignore"), ends_document)
+            yield TextBlock(encoded[:left].decode(errors="ignore"), ends_document)
             return
-        yield piece
+        yield block
         left -= len(encoded)
 
 
-def _count(pieces: Iterable[Piece]) -> tuple[int, int, int]:
+def _count(blocks: Iterable[TextBlock]) -> tuple[int, int, int]:
     """Return how many bytes, characters and documents there are."""
     n_bytes = n_characters = n_documents = 0
-    for text, ends_document in pieces:
+    for text, ends_document in blocks:
         n_bytes += len(text.encode())
         n_characters += len(text)
         n_documents += ends_document

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from llm_explainer.errors import CorpusError
 
-Progress = Callable[[int, int], None]
+BytesProgress = Callable[[int, int], None]
 """Called with (bytes that we have, bytes in all)."""
 
 CHUNK_BYTES = 256 * 1024
@@ -96,7 +96,7 @@ def download(
     file: RemoteFile,
     *,
     folder: Path | None = None,
-    progress: Progress | None = None,
+    progress: BytesProgress | None = None,
     timeout_s: float = 30.0,
 ) -> Path:
     """Return the path of the file in ``folder`` (the cache), downloaded first if it is not there.
@@ -125,7 +125,7 @@ def download(
     return target
 
 
-def _fetch(file: RemoteFile, part: Path, progress: Progress, timeout_s: float) -> None:
+def _fetch(file: RemoteFile, part: Path, progress: BytesProgress, timeout_s: float) -> None:
     """Fill ``part`` up to the file's size, from where an earlier try stopped."""
     if _size(part) > file.size:
         part.unlink()

@@ -14,14 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llm_explainer.data.corpora import Text
-from llm_explainer.data.text_files import BLOCK_BYTES
 from llm_explainer.errors import CorpusError
 from llm_explainer.tokenizer.base import END_OF_TEXT, Tokenizer
-from llm_explainer.tokenizer.crew import in_order
-from llm_explainer.tokenizer.token_writer import DTypeName, open_token_file
+from llm_explainer.tokenizer.checks import require_whole
+from llm_explainer.tokenizer.files.token_writer import DTypeName, open_token_file
+from llm_explainer.worker_pool import in_order
 
 Tokens = NDArray[np.unsignedinteger]  # (n,)
 CHECK_BLOCK = 1 << 22  # ids looked at together by check_ids
+JOB_CHARS = 1 << 20  # encoded together, because one long call is faster than many
 
 
 def write_tokens(
@@ -44,18 +45,19 @@ def write_tokens(
         tokenizer: anything with the tokenizers' interface.
         dtype: "uint16" or "uint32"; None is the smallest that holds every id.
         workers: processes that encode.
-        progress: called after each block with the characters encoded so far.
+        progress: called now and then with the characters encoded so far.
 
     Raises:
         CorpusError: the text gives no tokens, the file cannot be written, or ``dtype`` is too small
             for the vocabulary.
         TokenizerError: the tokenizer cannot take the text, or no ``workers``.
     """
+    require_whole("workers", workers, 1)
     special = set() if tokenizer.end_of_text is None else {END_OF_TEXT}
     n_characters = 0
     with open_token_file(path, tokenizer.vocab_size, dtype) as writer:
-        blocks = _blocks(text, separate=bool(special))
-        for n_more, ids in in_order(workers, _encode, (tokenizer, special), blocks):
+        jobs = _jobs(text, separate=bool(special))
+        for n_more, ids in in_order(workers, _encode, (tokenizer, special), jobs):
             writer.append(ids)
             n_characters += n_more
             if progress is not None:
@@ -105,25 +107,25 @@ def check_ids(tokens: Tokens, vocab_size: int) -> None:
             )
 
 
-def _encode(job: tuple[Tokenizer, set[str]], block: str) -> tuple[int, Tokens]:
-    """Return how many characters a block has, and its ids."""
-    tokenizer, special = job
-    return len(block), tokenizer.encode_array(block, allowed_special=special)
+def _encode(how: tuple[Tokenizer, set[str]], text: str) -> tuple[int, Tokens]:
+    """Return how many characters a text has, and its ids."""
+    tokenizer, special = how
+    return len(text), tokenizer.encode_array(text, allowed_special=special)
 
 
-def _blocks(text: Text, *, separate: bool) -> Iterator[str]:
-    """Yield about a mebibyte of documents at a time, because one long call encodes faster."""
+def _jobs(text: Text, *, separate: bool) -> Iterator[str]:
+    """Yield about a million characters at a time, of however many documents."""
     parts: list[str] = []
-    size = 0
+    n_chars = 0
     document_ended = False
-    for piece in text.pieces():
+    for block in text.blocks():
         if document_ended and separate:
             parts.append(END_OF_TEXT)
-        parts.append(piece.text)
-        size += len(piece.text)
-        document_ended = piece.ends_document
-        if size >= BLOCK_BYTES:
+        parts.append(block.text)
+        n_chars += len(block.text)
+        document_ended = block.ends_document
+        if n_chars >= JOB_CHARS:
             yield "".join(parts)
-            parts, size = [], 0
+            parts, n_chars = [], 0
     if parts:
         yield "".join(parts)

@@ -18,7 +18,7 @@ from llm_explainer.errors import CorpusError
 BLOCK = 1 << 22  # tokens that are searched together
 
 Ids = NDArray[np.int64]
-Batch = tuple[Ids, Ids]
+Windows = tuple[Ids, Ids]
 """Inputs and targets, both (B, T); ``targets[b, t]`` is the token that follows ``inputs[b, t]``."""
 
 
@@ -30,7 +30,7 @@ def random_windows(
     step: int,
     *,
     starts: Ids | None = None,
-) -> Batch:
+) -> Windows:
     """Return the batch of a step: windows at random places, drawn with replacement.
 
     Args:
@@ -101,7 +101,7 @@ def sliding_windows(
 
 def epoch_windows(
     tokens: Tokens, batch_size: int, context_length: int, stride: int, seed: int, step: int
-) -> Batch:
+) -> Windows:
     """Return the batch of a step when sliding windows are dealt in a new random order each epoch.
 
     An epoch has N // B steps; the windows left over come up in other epochs' orders. A batch is
@@ -127,7 +127,7 @@ def evaluation_windows(
     max_windows: int | None = None,
     seed: int = 0,
     starts: Ids | None = None,
-) -> Iterator[Batch]:
+) -> Iterator[Windows]:
     """Yield batches that are the same at every evaluation.
 
     Without ``max_windows`` every token but the first is a target exactly once: windows stand end to
@@ -156,7 +156,7 @@ def evaluation_windows(
         yield _gather(tokens, np.array([n_windows * context_length]), n_left)
 
 
-def _gather(tokens: Tokens, starts: Ids, context_length: int) -> Batch:
+def _gather(tokens: Tokens, starts: Ids, context_length: int) -> Windows:
     """Copy the windows at ``starts`` (B,) out of the tokens, all at once."""
     places = starts[:, None] + np.arange(context_length + 1)  # (B, T + 1)
     windows = np.asarray(tokens)[places].astype(np.int64)  # (B, T + 1)

@@ -1,4 +1,16 @@
-"""Text to ids and back: byte-level BPE, characters, words."""
+"""Text to ids and back: byte-level BPE, characters, words.
+
+In reading order:
+
+1. ``readable``: how it works, in plain Python, from naive BPE on; with a list of the words used.
+2. ``base``: what every tokenizer can do. ``pattern_tokenizer``: what all do alike.
+3. ``bpe``: the kind of GPT-2 and its heirs. ``lookup``, ``characters``, ``words``: the simplest.
+4. ``loading``: from a ``tokenizer.json`` to whichever of them it holds.
+5. ``replay``: the merges of a word, to be watched.
+
+Behind these stand ``fast`` and ``core``, which do what ``readable`` does in less time; ``files``,
+what they are read from and written to; ``parallel_encoding``, for much text and several processes.
+"""
 
 from llm_explainer.tokenizer.base import END_OF_TEXT, UNKNOWN, StreamDecoder, Tokenizer
 from llm_explainer.tokenizer.bpe import BPETokenizer

@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from llm_explainer.tokenizer.splitter import AllowedSpecial
+from llm_explainer.tokenizer.readable.special_tokens import AllowedSpecial
 
 END_OF_TEXT = "<|endoftext|>"
 """The special token between two documents."""
@@ -88,8 +88,8 @@ class Tokenizer(Protocol):
     def encode_ordinary(self, text: str) -> list[int]:
         """Return the ids of a text in which special tokens are text like any other."""
 
-    def encode_iterable(self, pieces: Iterable[str]) -> Iterator[int]:
-        """Yield the ids of the text that the pieces make together."""
+    def encode_iterable(self, blocks: Iterable[str]) -> Iterator[int]:
+        """Yield the ids of the text that the blocks make together."""
 
     def encode_batch(
         self, texts: Iterable[str], *, allowed_special: AllowedSpecial = "all", workers: int = 1

@@ -8,30 +8,30 @@ from functools import cached_property
 from typing import Self, get_args
 
 from llm_explainer.errors import TokenizerError
-from llm_explainer.tokenizer import core
+from llm_explainer.progress import Progress
 from llm_explainer.tokenizer.base import END_OF_TEXT, TokenArray, token_dtype
-from llm_explainer.tokenizer.bpe_files import (
+from llm_explainer.tokenizer.checks import require_whole, shorten
+from llm_explainer.tokenizer.fast import choice
+from llm_explainer.tokenizer.fast.counting import count_word_bytes
+from llm_explainer.tokenizer.fast.decoding import FastDecoder
+from llm_explainer.tokenizer.fast.encoding import FastEncoder
+from llm_explainer.tokenizer.files.bpe_json import (
     BPEParts,
     bpe_from_json,
     bpe_to_json,
     is_token_text,
-    read_gpt2_files,
 )
-from llm_explainer.tokenizer.bpe_merging import merge_word
-from llm_explainer.tokenizer.bpe_training import Progress, Ties
-from llm_explainer.tokenizer.checks import require_whole, shorten
-from llm_explainer.tokenizer.fast_counting import count_word_bytes
-from llm_explainer.tokenizer.fast_decoding import FastDecoder
-from llm_explainer.tokenizer.fast_encoding import FastEncoder
-from llm_explainer.tokenizer.fast_training import learn_merges_fast
+from llm_explainer.tokenizer.files.gpt2_files import read_gpt2_files
+from llm_explainer.tokenizer.files.tiktoken_files import read_tiktoken_file
+from llm_explainer.tokenizer.files.tokenizer_json import JsonObject, require_all_ids
+from llm_explainer.tokenizer.files.training_texts import Source, read_texts
 from llm_explainer.tokenizer.pattern_tokenizer import PatternTokenizer
-from llm_explainer.tokenizer.patterns import PATTERNS
-from llm_explainer.tokenizer.sources import Source
-from llm_explainer.tokenizer.splitter import AllowedSpecial, Splitter
-from llm_explainer.tokenizer.tiktoken_files import read_tiktoken_file
-from llm_explainer.tokenizer.tokenizer_json import Document, check_ids
-
-_FEW_CHARS = 2000  # below which arrays cost more than they gain
+from llm_explainer.tokenizer.readable.merging import merge_word
+from llm_explainer.tokenizer.readable.naive import Pair
+from llm_explainer.tokenizer.readable.patterns import PATTERNS
+from llm_explainer.tokenizer.readable.special_tokens import AllowedSpecial
+from llm_explainer.tokenizer.readable.splitting import Splitter
+from llm_explainer.tokenizer.readable.training import Ties
 
 
 class BPETokenizer(PatternTokenizer):
@@ -68,10 +68,10 @@ class BPETokenizer(PatternTokenizer):
             **vocab,
             **{i: name.encode() for name, i in special_tokens.items()},
         }
-        check_ids([*vocab, *special_tokens.values()])
+        require_all_ids([*vocab, *special_tokens.values()])
         self._ids = self._ids_of_tokens(vocab)
         self._byte_ids = [self._ids[bytes([byte])] for byte in range(256)]
-        self._ranks: dict[tuple[int, int], int] = {}
+        self._ranks: dict[Pair, int] = {}
         self._merged: list[int] = []  # the id that each merge makes
         for left, right in self.merges:
             self._append_merge(left, right)
@@ -150,8 +150,8 @@ class BPETokenizer(PatternTokenizer):
         if ties not in get_args(Ties):
             raise TokenizerError(f"ties is {ties!r}; choose one of {', '.join(get_args(Ties))}")
         n_merges = vocab_size - 256 - n_special
-        words = count_word_bytes(source, splitter, workers=workers, progress=progress)
-        pairs = learn_merges_fast(
+        words = count_word_bytes(read_texts(source), splitter, workers=workers, progress=progress)
+        pairs = choice.learn_merges(
             words, n_merges, min_frequency=min_frequency, ties=ties, progress=progress
         )
         tokens = [bytes([byte]) for byte in range(256)]
@@ -212,13 +212,13 @@ class BPETokenizer(PatternTokenizer):
             raise TokenizerError(f"{path}: {error}") from None
 
     @classmethod
-    def from_json(cls, document: Document) -> Self:
+    def from_json(cls, content: JsonObject) -> Self:
         """Build the tokenizer from a ``tokenizer.json`` of the byte-level BPE kind.
 
         Raises:
             TokenizerError: another kind, settings that would change the ids, or damage.
         """
-        return cls._from_parts(bpe_from_json(document))
+        return cls._from_parts(bpe_from_json(content))
 
     @classmethod
     def _from_parts(cls, parts: BPEParts) -> Self:
@@ -236,7 +236,7 @@ class BPETokenizer(PatternTokenizer):
 
     def encode(self, text: str, *, allowed_special: AllowedSpecial = "all") -> list[int]:
         """Return the ids of a text; see ``PatternTokenizer.encode``, which says it plainly."""
-        if isinstance(text, str) and len(text) < _FEW_CHARS and not core.core_in_use():
+        if isinstance(text, str) and choice.is_encoded_readably(text):
             return super().encode(text, allowed_special=allowed_special)
         ids: list[int] = self._fast_encoder.encode(text, allowed_special).tolist()
         return ids
@@ -246,9 +246,9 @@ class BPETokenizer(PatternTokenizer):
         ids = self._fast_encoder.encode(text, allowed_special)
         return ids.astype(token_dtype(self.vocab_size))
 
-    def encode_iterable(self, pieces: Iterable[str]) -> Iterator[int]:
-        """Yield the ids of pieces of text; see ``PatternTokenizer.encode_iterable``."""
-        for ids in self._fast_encoder.stream(pieces):
+    def encode_iterable(self, blocks: Iterable[str]) -> Iterator[int]:
+        """Yield the ids of blocks of text; see ``PatternTokenizer.encode_iterable``."""
+        for ids in self._fast_encoder.stream(blocks):
             yield from ids.tolist()
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
@@ -271,10 +271,10 @@ class BPETokenizer(PatternTokenizer):
 
     @cached_property
     def _fast_decoder(self) -> FastDecoder:
-        return FastDecoder(self.vocab)
+        return choice.decoder(self.vocab)
 
     @property
-    def _cut_between_words(self) -> bool:
+    def _words_bear_cuts(self) -> bool:
         return self.pattern in PATTERNS
 
     def _word_ids(self, word: str) -> list[int]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Self
 
+from llm_explainer.progress import Progress
 from llm_explainer.tokenizer.base import END_OF_TEXT
-from llm_explainer.tokenizer.bpe_training import Progress
-from llm_explainer.tokenizer.counting import count_words
+from llm_explainer.tokenizer.files.tokenizer_json import JsonObject
+from llm_explainer.tokenizer.files.training_texts import Source, read_texts
 from llm_explainer.tokenizer.lookup import LookupTokenizer
-from llm_explainer.tokenizer.sources import Source
-from llm_explainer.tokenizer.splitter import Splitter
-from llm_explainer.tokenizer.tokenizer_json import Document
+from llm_explainer.tokenizer.readable.counting import count_words
+from llm_explainer.tokenizer.readable.splitting import Splitter
 
 
 class CharTokenizer(LookupTokenizer):
@@ -24,7 +24,7 @@ class CharTokenizer(LookupTokenizer):
     unit: ClassVar[str] = "character"
     pattern: ClassVar[str] = r"[\s\S]"
     lossless: ClassVar[bool] = True
-    decoder: ClassVar[Document] = {"type": "Fuse"}
+    decoder: ClassVar[JsonObject] = {"type": "Fuse"}
 
     @classmethod
     def train(
@@ -45,7 +45,7 @@ class CharTokenizer(LookupTokenizer):
             TokenizerError: an empty or unreadable text; special tokens that repeat or are empty.
         """
         splitter = Splitter(cls.pattern, special_tokens)
-        counts = count_words(source, splitter, progress=progress)
+        counts = count_words(read_texts(source), splitter, progress=progress)
         return cls._from_tokens(counts, splitter.special_tokens)
 
     def _joined(self, token: str) -> str:

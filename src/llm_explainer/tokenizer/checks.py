@@ -3,28 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 
 from llm_explainer.errors import TokenizerError
-
-
-def check_special_tokens(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the names.
-
-    Raises:
-        TokenizerError: a bare string, or names that repeat, are empty or are not text.
-    """
-    if isinstance(names, (str, bytes)):
-        raise TokenizerError(f"special tokens are {names!r}; they come as a list: [{names!r}]")
-    checked: list[str] = []
-    for name in names:
-        if not isinstance(name, str) or not name:
-            raise TokenizerError(f"special token {name!r} is not a name; use one as <|endoftext|>")
-        if name in checked:
-            raise TokenizerError(f"special token {shorten(name)} is given twice; once would do")
-        check_text(name)
-        checked.append(name)
-    return tuple(checked)
 
 
 def check_text(text: str) -> None:
@@ -45,21 +25,10 @@ def check_text(text: str) -> None:
         ) from None
 
 
-def not_utf8(
-    path: str | os.PathLike[str], error: UnicodeDecodeError, offset: int
-) -> TokenizerError:
-    """Return what there is to say of a file that is not UTF-8.
-
-    Args:
-        path: of the file.
-        error: of decoding a part of it.
-        offset: the byte of the file at which that part begins.
-    """
-    byte = error.object[error.start]
-    return TokenizerError(
-        f"{path} is not UTF-8: byte {byte:#04x} at offset {offset + error.start:,}; "
-        "save the file as UTF-8 text"
-    )
+def cannot_read(path: str | os.PathLike[str], error: OSError | ValueError) -> TokenizerError:
+    """Return what there is to say of a file that is missing or unreadable."""
+    reason = getattr(error, "strerror", None) or error
+    return TokenizerError(f"cannot read {shorten(str(path))}: {reason}")
 
 
 def require_whole(name: str, value: object, at_least: int, because: str = "") -> None:

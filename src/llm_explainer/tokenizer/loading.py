@@ -7,7 +7,7 @@ import os
 from llm_explainer.errors import TokenizerError
 from llm_explainer.tokenizer.bpe import BPETokenizer
 from llm_explainer.tokenizer.characters import CharTokenizer
-from llm_explainer.tokenizer.tokenizer_json import Document, read_json
+from llm_explainer.tokenizer.files.tokenizer_json import JsonObject, read_json
 from llm_explainer.tokenizer.words import WordTokenizer
 
 
@@ -20,15 +20,15 @@ def load_tokenizer(
         TokenizerError: a file that is missing, damaged, or of none of these kinds.
     """
     try:
-        document = read_json(path)
-        return _kind(document).from_json(document)
+        content = read_json(path)
+        return _kind(content).from_json(content)
     except TokenizerError as error:
         raise TokenizerError(f"{path}: {error}") from None
 
 
-def _kind(document: Document) -> type[BPETokenizer | CharTokenizer | WordTokenizer]:
+def _kind(content: JsonObject) -> type[BPETokenizer | CharTokenizer | WordTokenizer]:
     """Tell the kinds apart by what alone differs; what they read they check themselves."""
-    model, split = document.get("model"), document.get("pre_tokenizer")
+    model, split = content.get("model"), content.get("pre_tokenizer")
     if not isinstance(model, dict) or model.get("type") != "WordLevel":
         return BPETokenizer
     characters = {"Regex": CharTokenizer.pattern}

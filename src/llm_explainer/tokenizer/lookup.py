@@ -9,20 +9,20 @@ from typing import ClassVar, Self
 from llm_explainer.errors import TokenizerError
 from llm_explainer.tokenizer.base import UNKNOWN
 from llm_explainer.tokenizer.checks import check_text, shorten
-from llm_explainer.tokenizer.pattern_tokenizer import PatternTokenizer
-from llm_explainer.tokenizer.splitter import Splitter
-from llm_explainer.tokenizer.tokenizer_json import (
-    Document,
-    check_ids,
+from llm_explainer.tokenizer.files.tokenizer_json import (
+    JsonObject,
     expect,
     ordinary_tokens,
     pattern_of_split,
     read_special_tokens,
     read_vocab,
     require,
+    require_all_ids,
     split_by,
     to_bytes,
 )
+from llm_explainer.tokenizer.pattern_tokenizer import PatternTokenizer
+from llm_explainer.tokenizer.readable.splitting import Splitter
 
 
 class LookupTokenizer(PatternTokenizer):
@@ -42,13 +42,13 @@ class LookupTokenizer(PatternTokenizer):
     unit: ClassVar[str]  # what a token is, for messages
     pattern: ClassVar[str]  # matches one token
     lossless: ClassVar[bool]  # whether the pattern matches all of every text
-    decoder: ClassVar[Document]  # how Hugging Face's software puts tokens together again
+    decoder: ClassVar[JsonObject]  # how Hugging Face's software puts tokens together again
 
     def __init__(self, vocab: Mapping[int, str], special_tokens: Mapping[str, int]) -> None:
         splitter = Splitter(self.pattern, special_tokens, lossless=self.lossless)
         super().__init__(splitter, special_tokens)
         self.vocab: dict[int, str] = {**vocab, **{i: name for name, i in special_tokens.items()}}
-        check_ids([*vocab, *special_tokens.values()])
+        require_all_ids([*vocab, *special_tokens.values()])
         self._ids: dict[str, int] = {}
         for token_id, token in vocab.items():
             check_text(token)
@@ -59,18 +59,18 @@ class LookupTokenizer(PatternTokenizer):
             self._ids[token] = token_id
 
     @classmethod
-    def from_json(cls, document: Document) -> Self:
+    def from_json(cls, content: JsonObject) -> Self:
         """Build the tokenizer from the content of its ``tokenizer.json``.
 
         Raises:
             TokenizerError: another kind, or damage.
         """
-        model = expect(document.get("model"), dict, "model")
+        model = expect(content.get("model"), dict, "model")
         require(model.get("type"), ("WordLevel",), "model.type")
-        require(document.get("normalizer"), (None,), "normalizer")
-        split = expect(document.get("pre_tokenizer"), dict, "pre_tokenizer")
+        require(content.get("normalizer"), (None,), "normalizer")
+        split = expect(content.get("pre_tokenizer"), dict, "pre_tokenizer")
         require(pattern_of_split(split, "Removed", True), (cls.pattern,), "pattern of Split")
-        special_tokens = read_special_tokens(document)
+        special_tokens = read_special_tokens(content)
         return cls(ordinary_tokens(read_vocab(model), special_tokens), special_tokens)
 
     def to_json(self) -> bytes:
@@ -90,7 +90,7 @@ class LookupTokenizer(PatternTokenizer):
         return cls(vocab, {name: len(vocab) + i for i, name in enumerate(special_tokens)})
 
     @property
-    def _cut_between_words(self) -> bool:
+    def _words_bear_cuts(self) -> bool:
         return True  # white space and commas are characters, and no part of words
 
     def _word_ids(self, word: str) -> list[int]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from llm_explainer.errors import TokenizerError
 from llm_explainer.files import write_atomically
+from llm_explainer.progress import Progress
 from llm_explainer.tokenizer.base import (
     END_OF_TEXT,
     DecodeErrors,
@@ -21,13 +22,17 @@ from llm_explainer.tokenizer.base import (
     TokenArray,
     token_dtype,
 )
-from llm_explainer.tokenizer.bpe_training import Progress
 from llm_explainer.tokenizer.checks import shorten
-from llm_explainer.tokenizer.many_encoding import Paths, encode_files, encode_texts
-from llm_explainer.tokenizer.splitter import AllowedSpecial, Splitter
-from llm_explainer.tokenizer.text_blocks import behind_special, cuts_between_words, last_word
-from llm_explainer.tokenizer.token_writer import DTypeName
-from llm_explainer.tokenizer.tokenizer_json import Document, read_json
+from llm_explainer.tokenizer.files.token_writer import DTypeName
+from llm_explainer.tokenizer.files.tokenizer_json import JsonObject, read_json
+from llm_explainer.tokenizer.parallel_encoding import Paths, encode_files, encode_texts
+from llm_explainer.tokenizer.readable.cuts import (
+    last_cut_behind,
+    last_cut_in_bytes,
+    leaves_whole,
+)
+from llm_explainer.tokenizer.readable.special_tokens import AllowedSpecial
+from llm_explainer.tokenizer.readable.splitting import Splitter
 
 _CACHED_WORDS = 1 << 16  # about 20 MB of usual words; the least recently used goes first
 _CACHED_CHARS = 64  # longer words are rare, and without a limit memory has none
@@ -89,15 +94,15 @@ class PatternTokenizer(ABC):
         """
         return self.encode(text, allowed_special="none")
 
-    def encode_iterable(self, pieces: Iterable[str]) -> Iterator[int]:
-        """Yield the ids of the one text that the pieces (lines of a file, say) make together.
+    def encode_iterable(self, blocks: Iterable[str]) -> Iterator[int]:
+        """Yield the ids of the one text that the blocks (lines of a file, say) make together.
 
-        The ids are those of ``encode`` wherever the pieces end; memory stays bounded.
+        The ids are those of ``encode`` wherever the blocks end; memory stays bounded.
 
         Raises:
             TokenizerError: as ``encode``.
         """
-        for words, special in self._splitter.stream(pieces):
+        for words, special in self._splitter.stream(blocks):
             yield from self._ordinary_ids(words)
             if special:
                 yield self.special_tokens[special]
@@ -150,12 +155,12 @@ class PatternTokenizer(ABC):
                 or no text at all.
         """
         names = self._splitter.allowed_names(allowed_special)
-        between_words = self._cut_between_words and cuts_between_words(names)
+        may_be_cut = self._words_bear_cuts and leaves_whole(names)
         return encode_files(
             self,
             source,
             target,
-            last_word if between_words else behind_special(names),
+            last_cut_in_bytes if may_be_cut else last_cut_behind(names),
             allowed=allowed_special,
             dtype=dtype,
             workers=workers,
@@ -219,7 +224,7 @@ class PatternTokenizer(ABC):
 
     @classmethod
     @abstractmethod
-    def from_json(cls, document: Document) -> Self:
+    def from_json(cls, content: JsonObject) -> Self:
         """Build the tokenizer from the content of a ``tokenizer.json``.
 
         Raises:
@@ -236,8 +241,8 @@ class PatternTokenizer(ABC):
 
     @property
     @abstractmethod
-    def _cut_between_words(self) -> bool:
-        """Whether text can be cut wherever ``text_blocks.last_word`` says."""
+    def _words_bear_cuts(self) -> bool:
+        """Whether ``readable.cuts`` holds for the words that the pattern makes."""
 
     def _ordinary_ids(self, words: list[str]) -> list[int]:
         cached, ids = self._cached_word_ids, list[int]()

@@ -1,7 +1,7 @@
 """Why a word became these tokens: its merges, one after the other, for people to watch.
 
-The rule is that of ``merge_word`` (bpe_merging.py), on the bytes of the tokens instead of ids, and
-with everything that it looks at on the way kept and shown.
+The rule is that of ``merge_word`` (readable/merging.py), on the bytes of the tokens instead of ids,
+and with everything that it looks at on the way kept and shown.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from llm_explainer.tokenizer.bpe import BPETokenizer
-from llm_explainer.tokenizer.splitter import Splitter
+from llm_explainer.tokenizer.readable.splitting import Splitter
 
 Ranks = Mapping[tuple[bytes, bytes], int]
 
@@ -20,12 +20,12 @@ Ranks = Mapping[tuple[bytes, bytes], int]
 class Step:
     """A word on its way from bytes to tokens, and which of its neighbours may be merged now."""
 
-    pieces: tuple[bytes, ...]
-    candidates: tuple[tuple[int, int], ...]  # (rank, place of the left piece), lowest rank first
+    tokens: tuple[bytes, ...]
+    candidates: tuple[tuple[int, int], ...]  # (rank, place of the left token), lowest rank first
 
     @property
     def next_merge(self) -> tuple[int, int] | None:
-        """The (rank, place) of the merge to come; None where the pieces are the tokens."""
+        """The (rank, place) of the merge to come; None where the tokens are the tokens."""
         return self.candidates[0] if self.candidates else None
 
 
@@ -40,16 +40,16 @@ def replay(word: bytes, ranks: Ranks) -> Iterator[Step]:
     With the merges ``t h`` (rank 0) and ``th e`` (rank 1): ``t h e`` -> ``th e`` -> ``the``. Each
     step looks at all neighbours again, so this is for words and not for texts.
     """
-    pieces = [word[place : place + 1] for place in range(len(word))]
+    tokens = [word[place : place + 1] for place in range(len(word))]
     while True:
         candidates = sorted(
-            (ranks[pair], place) for place, pair in enumerate(pairwise(pieces)) if pair in ranks
+            (ranks[pair], place) for place, pair in enumerate(pairwise(tokens)) if pair in ranks
         )
-        yield Step(tuple(pieces), tuple(candidates))
+        yield Step(tuple(tokens), tuple(candidates))
         if not candidates:
             return
         _, place = candidates[0]  # the lowest rank; among equals the leftmost
-        pieces[place : place + 2] = [pieces[place] + pieces[place + 1]]
+        tokens[place : place + 2] = [tokens[place] + tokens[place + 1]]
 
 
 def is_taken_whole(tokenizer: BPETokenizer, word: bytes) -> bool:

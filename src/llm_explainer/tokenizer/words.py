@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Self
 
+from llm_explainer.progress import Progress
 from llm_explainer.tokenizer.base import END_OF_TEXT, UNKNOWN
-from llm_explainer.tokenizer.bpe_training import Progress
 from llm_explainer.tokenizer.checks import require_whole
-from llm_explainer.tokenizer.counting import count_words
+from llm_explainer.tokenizer.files.tokenizer_json import JsonObject
+from llm_explainer.tokenizer.files.training_texts import Source, read_texts
 from llm_explainer.tokenizer.lookup import LookupTokenizer
-from llm_explainer.tokenizer.sources import Source
-from llm_explainer.tokenizer.splitter import Splitter
-from llm_explainer.tokenizer.tokenizer_json import Document
+from llm_explainer.tokenizer.readable.counting import count_words
+from llm_explainer.tokenizer.readable.splitting import Splitter
 
 _NO_SPACE_BEFORE = ",.?!\"()'"
 
@@ -30,7 +30,7 @@ class WordTokenizer(LookupTokenizer):
     unit: ClassVar[str] = "word"
     pattern: ClassVar[str] = r"""--|[,.?_!"()']|(?:(?!--)[^\s,.?_!"()'])+"""
     lossless: ClassVar[bool] = False
-    decoder: ClassVar[Document] = {
+    decoder: ClassVar[JsonObject] = {
         "type": "Sequence",
         "decoders": [
             # A space before each token that is not one of those signs, except at the beginning.
@@ -71,7 +71,7 @@ class WordTokenizer(LookupTokenizer):
         n_special = len(splitter.special_tokens)
         if vocab_size is not None:
             require_whole("vocab_size", vocab_size, n_special + 1, f"{n_special} special + 1 word")
-        counts = count_words(source, splitter, progress=progress)
+        counts = count_words(read_texts(source), splitter, progress=progress)
         by_frequency = sorted(counts, key=lambda word: (-counts[word], word))
         n_words = len(counts) if vocab_size is None else vocab_size - n_special
         return cls._from_tokens(by_frequency[:n_words], splitter.special_tokens)

@@ -174,7 +174,7 @@ def _make_tokenizer(data: DataConfig, text: Text, preset_size: int, report: Repo
         return load_tokenizer(data.tokenizer)
     limited = _first_bytes(text, TOKENIZER_BYTES)
     # One continuous text has no borders to mark, and a token that never occurs stays untrained.
-    has_documents = any(piece.ends_document for piece in text.pieces())
+    has_documents = any(block.ends_document for block in text.blocks())
     special_tokens = (END_OF_TEXT,) if has_documents else ()
     match data.tokenizer:
         case "char":

@@ -228,7 +228,7 @@ cdef class WordEncoder:
         self.ids.resize(size)
 
     cdef void merge_long_word(self, Py_ssize_t n) except *:
-        """Merge with a heap and links, O(n log n), as ``bpe_merging._merge_long_word`` does."""
+        """Merge with a heap and links, O(n log n), as ``readable.merging._merge_long_word``."""
         cdef vector[int] before, after
         cdef vector[u64] heap  # rank * 2**32 + place of the left symbol
         cdef Py_ssize_t i, n_left = 0

@@ -6,6 +6,6 @@ def word_ends(data: bytes, classes: NDArray[np.uint8], is_gpt4: bool) -> NDArray
 
     Args:
         data: UTF-8 under 2 GiB; 0xFF stands for a special token, and is a word of its own.
-        classes: of every code point, from character_classes.py.
+        classes: of every code point, from fast/character_classes.py.
         is_gpt4: cut by GPT-4's pattern, not by GPT-2's.
     """

@@ -10,7 +10,7 @@ import numpy as np
 
 ctypedef unsigned char byte
 
-cdef enum:  # as in character_classes.py
+cdef enum:  # as in fast/character_classes.py
     LETTER = 0
     NUMBER = 1
     OTHER = 2

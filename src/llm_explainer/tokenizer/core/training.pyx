@@ -1,6 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
 # distutils: language = c++
-"""Learning merges as bpe_training.py does, on plain arrays.
+"""Learning merges as readable/training.py does, on plain arrays.
 
 A symbol knows how many bytes it stands for, so the right neighbour of the symbol at place i is at
 i + size; and its last place knows its first, so the left neighbour of i is found at i - 1.

@@ -1,0 +1,51 @@
+"""UTF-8 files read block by block, so that a file may be larger than memory."""
+
+from __future__ import annotations
+
+import codecs
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+BLOCK_BYTES = 1 << 20
+
+
+class NotUtf8Error(Exception):
+    """A file that is not UTF-8: at which byte; to be said behind the file's name.
+
+    Args:
+        error: of decoding a part of the file.
+        offset: the byte of the file at which that part begins.
+    """
+
+    def __init__(self, error: UnicodeDecodeError, offset: int) -> None:
+        byte = error.object[error.start]
+        super().__init__(
+            f"is not UTF-8: byte {byte:#04x} at offset {offset + error.start:,}; "
+            "save the file as UTF-8 text"
+        )
+
+
+def read_text_blocks(
+    path: str | os.PathLike[str], *, block_bytes: int | None = None
+) -> Iterator[str]:
+    """Yield a UTF-8 file in blocks, line ends as they are, no character cut in two.
+
+    Args:
+        path: of the file.
+        block_bytes: how much is read at a time; None is ``BLOCK_BYTES``, a mebibyte.
+
+    Raises:
+        NotUtf8Error: says at which byte.
+        OSError: a file that is missing or unreadable.
+        ValueError: a path that cannot be one.
+    """
+    decoder, n_read = codecs.getincrementaldecoder("utf-8")(), 0
+    try:
+        with Path(path).open("rb") as file:
+            while data := file.read(block_bytes or BLOCK_BYTES):
+                n_read += len(data)
+                yield decoder.decode(data)
+            decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:  # of what was read last, and half a character before it
+        raise NotUtf8Error(error, n_read - len(error.object)) from None

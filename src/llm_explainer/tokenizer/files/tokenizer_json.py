@@ -1,0 +1,202 @@
+"""``tokenizer.json``: the one file of a tokenizer, in Hugging Face's format."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from llm_explainer.errors import TokenizerError
+from llm_explainer.tokenizer.checks import shorten
+
+JsonObject = dict[str, Any]
+T = TypeVar("T")
+
+_MAX_BYTES = 1 << 27  # the largest in use have a quarter of this
+_KIND_NAMES = {dict: "an object", list: "a list", str: "a text", int: "a whole number"}
+
+
+def to_bytes(
+    *,
+    model: JsonObject,
+    pre_tokenizer: JsonObject,
+    decoder: JsonObject,
+    special_tokens: Mapping[str, int],
+) -> bytes:
+    """Return the file's content: what differs between tokenizers, in the frame that they share."""
+    added_tokens = [
+        {
+            "id": token_id,
+            "content": name,
+            "single_word": False,
+            "lstrip": False,
+            "rstrip": False,
+            "normalized": False,
+            "special": True,
+        }
+        for name, token_id in special_tokens.items()
+    ]
+    content = {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": added_tokens,
+        "normalizer": None,
+        "pre_tokenizer": pre_tokenizer,
+        "post_processor": None,
+        "decoder": decoder,
+        "model": model,
+    }
+    return (json.dumps(content, ensure_ascii=False, indent=1) + "\n").encode()
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    """Return the text of a file.
+
+    Raises:
+        TokenizerError: a file that is missing, unreadable, larger than 128 MiB, or not UTF-8.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(_MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise TokenizerError(f"cannot be read: {getattr(error, 'strerror', error)}") from None
+    if len(data) > _MAX_BYTES:
+        raise TokenizerError(f"is larger than {_MAX_BYTES} bytes, so it is no tokenizer")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise TokenizerError("is not UTF-8 text, so it is damaged or no tokenizer") from None
+
+
+def read_json(path: str | os.PathLike[str]) -> JsonObject:
+    """Return the object in a JSON file.
+
+    Raises:
+        TokenizerError: as ``read_text``; or the text is not JSON, or not an object.
+    """
+    text = read_text(path)
+    try:
+        return expect(json.loads(text), dict, "the whole")
+    except RecursionError:
+        raise TokenizerError("is nested too deeply, so it is no tokenizer") from None
+    except ValueError as error:
+        raise TokenizerError(f"is not valid JSON ({error}); it may be cut off") from None
+
+
+def expect(value: object, kind: type[T], what: str) -> T:
+    """Return ``value`` if it is of the kind that belongs there.
+
+    Raises:
+        TokenizerError: it is not; the message calls it ``what``.
+    """
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise TokenizerError(f"{what} is {shorten(value)}; {_KIND_NAMES[kind]} is expected")
+    return value
+
+
+def require(value: object, allowed: tuple[object, ...], what: str) -> None:
+    """Refuse a setting that would change the ids in a way that this tokenizer does not know.
+
+    Raises:
+        TokenizerError: the value is not among those that are allowed.
+    """
+    # True == 1 and "" == "": the type has to agree as well.
+    if not any(value == choice and type(value) is type(choice) for choice in allowed):
+        choices = " or ".join(json.dumps(choice) for choice in allowed)
+        raise TokenizerError(f"{what} is {shorten(value)}; only {choices} is supported")
+
+
+def read_vocab(model: JsonObject) -> dict[str, int]:
+    """Return the vocabulary of a file's model, every token and id of the right type.
+
+    Raises:
+        TokenizerError: it is not such a mapping.
+    """
+    vocab = expect(model.get("vocab"), dict, "model.vocab")
+    for token, token_id in vocab.items():
+        expect(token_id, int, f"the id of token {shorten(token)}")
+    return vocab
+
+
+def read_special_tokens(content: JsonObject) -> dict[str, int]:
+    """Return the added tokens of a file, by id.
+
+    Raises:
+        TokenizerError: wrong types, a name that is there twice, or a token that also takes the
+            text around it.
+    """
+    special: dict[str, int] = {}
+    for entry in expect(content.get("added_tokens", []), list, "added_tokens"):
+        entry = expect(entry, dict, "an added token")
+        name = expect(entry.get("content"), str, "the content of an added token")
+        for setting in ("single_word", "lstrip", "rstrip"):
+            require(entry.get(setting, False), (False,), f"{setting} of {shorten(name)}")
+        if name in special:
+            raise TokenizerError(f"special token {shorten(name)} is listed twice")
+        special[name] = expect(entry.get("id"), int, f"the id of {shorten(name)}")
+    return dict(sorted(special.items(), key=lambda item: item[1]))
+
+
+def ordinary_tokens(vocab: dict[str, int], special_tokens: Mapping[str, int]) -> dict[int, str]:
+    """Return the token of every id, without the special tokens, which files list in both places.
+
+    Raises:
+        TokenizerError: the two places disagree about an id; ids that are not 0 to n - 1.
+    """
+    for name, token_id in special_tokens.items():
+        if vocab.get(name, token_id) != token_id:
+            raise TokenizerError(
+                f"special token {shorten(name)} has the ids {token_id} and {vocab[name]}"
+            )
+    ordinary = [(i, token) for token, i in vocab.items() if token not in special_tokens]
+    require_all_ids([*(i for i, _ in ordinary), *special_tokens.values()])
+    return dict(ordinary)
+
+
+def split_by(pattern: str, behavior: str, invert: bool) -> JsonObject:
+    """Return the pre-tokenizer that cuts by a pattern.
+
+    ``Isolated`` makes words of the matches and of what lies between them; ``Removed`` with
+    ``invert`` makes words of the matches and drops the rest.
+    """
+    return {
+        "type": "Split",
+        "pattern": {"Regex": pattern},
+        "behavior": behavior,
+        "invert": invert,
+    }
+
+
+def pattern_of_split(step: JsonObject, behavior: str, invert: bool) -> str:
+    """Return the pattern of a pre-tokenizer that ``split_by`` describes.
+
+    Raises:
+        TokenizerError: a step of another kind.
+    """
+    require(step.get("type"), ("Split",), "type of pre_tokenizer")
+    require(step.get("behavior"), (behavior,), "behavior of Split")
+    require(step.get("invert", False), (invert,), "invert of Split")
+    pattern = expect(step.get("pattern"), dict, "pattern of Split")
+    return expect(pattern.get("Regex"), str, "pattern.Regex of Split")
+
+
+def require_all_ids(ids: Iterable[int]) -> None:
+    """Refuse ids that are not exactly 0 to n - 1, each once.
+
+    Raises:
+        TokenizerError: names an id that is there twice, or else the first that is missing.
+    """
+    counts = Counter(ids)
+    for token_id, count in counts.items():
+        if count > 1:
+            raise TokenizerError(f"id {token_id} is there twice; every token has an id of its own")
+    for token_id in range(len(counts)):
+        if token_id not in counts:
+            raise TokenizerError(
+                f"id {token_id} is missing; the ids of {len(counts)} tokens are 0 to "
+                f"{len(counts) - 1}"
+            )

@@ -1,0 +1,155 @@
+"""From text to words: cut at special tokens, then by the pattern, in one go or as it comes."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator
+from typing import NoReturn
+
+from llm_explainer.errors import TokenizerError
+from llm_explainer.tokenizer.checks import check_text, shorten
+from llm_explainer.tokenizer.readable.patterns import compile_pattern
+from llm_explainer.tokenizer.readable.special_tokens import (
+    AllowedSpecial,
+    allowed_names,
+    check_special_tokens,
+    find_special,
+)
+
+_BLOCK_CHARS = 1 << 14  # characters that a stream gathers before it looks for words
+_LOOKAHEAD_CHARS = 64  # how far past a word's end a pattern may look
+
+
+class Splitter:
+    """Cuts text at special tokens, and what lies between them into words.
+
+    Where one special token is the beginning of another, the longest that fits is taken. Words never
+    reach across a special token, so merges cannot either.
+
+    Args:
+        pattern: a name in ``PATTERNS`` or a regular expression; its matches are the words.
+        special_tokens: the names to cut at.
+        lossless: refuse text that the pattern does not cover; otherwise what it skips is dropped.
+
+    Raises:
+        TokenizerError: a pattern that does not compile; special tokens that repeat, are empty or
+            are not text.
+    """
+
+    def __init__(
+        self, pattern: str, special_tokens: Iterable[str] = (), *, lossless: bool = True
+    ) -> None:
+        self.pattern = pattern
+        self.special_tokens = check_special_tokens(special_tokens)
+        self._lossless = lossless
+        self._words = compile_pattern(pattern)
+
+    def words(self, text: str) -> list[str]:
+        """Return the words of ordinary text: ``"It's here"`` -> ``["It", "'s", " here"]`` (gpt2).
+
+        Raises:
+            TokenizerError: a character that the pattern does not cover.
+        """
+        if self._words.groups:  # findall would return the groups instead of the words
+            words = [match.group() for match in self._words.finditer(text)]
+        else:
+            words = self._words.findall(text)
+        if self._lossless and "".join(words) != text:
+            self._refuse_gap(text)
+        return words
+
+    def parts(self, text: str, allowed: AllowedSpecial = "all") -> Iterator[tuple[str, str]]:
+        """Yield (ordinary text, the special token after it); the last has "" after it.
+
+        ``"a<|x|>b"`` -> ``("a", "<|x|>"), ("b", "")``.
+
+        Raises:
+            TokenizerError: not text; text that UTF-8 cannot hold; an unknown name in ``allowed``.
+        """
+        check_text(text)
+        start = 0
+        for match in find_special(text, self.allowed_names(allowed)):
+            yield text[start : match.start()], match.group()
+            start = match.end()
+        yield text[start:], ""
+
+    def stream(
+        self, blocks: Iterable[str], allowed: AllowedSpecial = "all"
+    ) -> Iterator[tuple[list[str], str]]:
+        """Yield (words, the special token after them), as ``parts`` and ``words`` of all blocks.
+
+        The blocks make one text together and may end anywhere, even inside a word. Held in memory:
+        16,384 characters, one block, or one word, whichever is the longest.
+        Words are the same as in one go for every pattern that looks no further than 64 characters
+        past a word's end and does not look behind its start.
+        """
+        names = self.allowed_names(allowed)
+        buffer, gathered, n_gathered, enough = "", list[str](), 0, _BLOCK_CHARS
+        for block in checked_blocks(blocks):
+            gathered.append(block)
+            n_gathered += len(block)
+            if n_gathered < enough:
+                continue
+            buffer = "".join([buffer, *gathered])
+            gathered, n_gathered = [], 0
+            consumed = yield from self._settled(buffer, names)
+            buffer = buffer[consumed:]
+            # At least doubling what is held keeps a word of n characters from costing n * n.
+            enough = max(_BLOCK_CHARS, len(buffer))
+        for ordinary, special in self.parts("".join([buffer, *gathered]), names):
+            yield self.words(ordinary), special
+
+    def allowed_names(self, allowed: AllowedSpecial) -> tuple[str, ...]:
+        """Return the names of the special tokens that ``allowed`` means.
+
+        Raises:
+            TokenizerError: an unknown name.
+        """
+        return allowed_names(self.special_tokens, allowed)
+
+    def _settled(
+        self, buffer: str, names: tuple[str, ...]
+    ) -> Generator[tuple[list[str], str], None, int]:
+        """Yield the words that no further text can change; return how many characters they are."""
+        longest = max(map(len, names), default=0)
+        start = 0
+        for match in find_special(buffer, names):
+            if match.start() + longest > len(buffer):
+                break  # more text may make it a longer one
+            yield self.words(buffer[start : match.start()]), match.group()
+            start = match.end()
+        # White space at the end may go on, and then belong to other words; so may what could be the
+        # first half of a special token.
+        horizon = len(buffer.rstrip()) - longest - _LOOKAHEAD_CHARS - start
+        words, consumed = [], 0
+        for match in self._words.finditer(buffer[start:]):
+            if match.end() > horizon:
+                break
+            if self._lossless and match.start() != consumed:
+                self._refuse_gap(buffer[start:])
+            words.append(match.group())
+            consumed = match.end()
+        yield words, ""
+        return start + consumed
+
+    def _refuse_gap(self, text: str) -> NoReturn:
+        """Name the first character that no word of ``text`` holds."""
+        covered = 0
+        for match in self._words.finditer(text):
+            if match.start() != covered:
+                break
+            covered = match.end()
+        raise TokenizerError(
+            f"pattern {shorten(self.pattern)} leaves out {text[covered]!r}; "
+            r"a pattern that ends with |[\s\S] covers every text"
+        )
+
+
+def checked_blocks(blocks: Iterable[str]) -> Iterator[str]:
+    """Yield the blocks, each known to be text.
+
+    Raises:
+        TokenizerError: what ``check_text`` refuses.
+    """
+    for block in blocks:
+        check_text(block)
+        yield block
