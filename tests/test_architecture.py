@@ -183,4 +183,4 @@ def test_the_map_of_the_readme_is_complete() -> None:
     assert names <= words
     for word in words:
         if re.fullmatch(r"[a-z_0-9/]+(\.py|/)", word):
-            assert list(ROOT.glob(word)) or list(SOURCE.rglob(word)), word
+            assert [*ROOT.glob(word), *ROOT.glob(f"tests/{word}"), *SOURCE.rglob(word)], word
