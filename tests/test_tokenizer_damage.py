@@ -58,7 +58,7 @@ FILES: dict[str, tuple[bytes, str]] = {
     "not UTF-8": (b'{"model": "\xff"}', "is not UTF-8"),
     "UTF-16": ("{}".encode("utf-16"), "is not UTF-8"),
     "a pickle": (b"\x80\x04\x95\x00.", "is not UTF-8"),
-    "a list": (b"[]", r"the whole is \[\]; an object is expected"),
+    "a list": (b"[]", r"holds \[\]; a JSON object is expected"),
     "nothing in it": (b"{}", "model is None"),
     "deep": (b"[" * 100_000, "is nested too deeply"),
     "a number too long": (b"1" * 10_000, "is not valid JSON"),
@@ -220,5 +220,5 @@ def test_gpt2_files_that_do_not_belong_together(tmp_path: Path) -> None:
     with pytest.raises(TokenizerError, match=r"vocab\.json: has no special token '<\|x\|>'"):
         BPETokenizer.from_gpt2(vocab, merges, special_tokens=["<|x|>"])
     vocab.write_text("[]", encoding="utf-8")
-    with pytest.raises(TokenizerError, match=r"vocab\.json: the whole is"):
+    with pytest.raises(TokenizerError, match=r"vocab\.json: holds \[\]; a JSON object"):
         BPETokenizer.from_gpt2(vocab, merges)

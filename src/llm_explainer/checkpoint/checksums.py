@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from llm_explainer.checkpoint.json_files import require_file
+from llm_explainer.checkpoint.json_objects import require_file
 from llm_explainer.errors import CheckpointError
 
 MANIFEST = "SHA256SUMS"

@@ -10,7 +10,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any, get_args
 
-from llm_explainer.checkpoint.json_files import JsonObject, read_object
+from llm_explainer.checkpoint.json_objects import JsonObject, read_object
 from llm_explainer.checkpoint.layouts import Container
 from llm_explainer.config import Activation, ModelConfig, Norm, Position
 from llm_explainer.errors import CheckpointError, ConfigError

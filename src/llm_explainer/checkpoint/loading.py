@@ -13,7 +13,7 @@ from llm_explainer.backend import load_backend
 from llm_explainer.checkpoint.checksums import listed_files, verify_checksums
 from llm_explainer.checkpoint.directories import find_directory
 from llm_explainer.checkpoint.hf_config import read_config
-from llm_explainer.checkpoint.json_files import read_object, require_file
+from llm_explainer.checkpoint.json_objects import read_object, require_file
 from llm_explainer.checkpoint.saving import (
     CONFIG,
     MODEL,

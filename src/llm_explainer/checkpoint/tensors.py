@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, deserialize, safe_open
 from safetensors.numpy import save_file
 
-from llm_explainer.checkpoint.json_files import require_file
+from llm_explainer.checkpoint.json_objects import require_file
 from llm_explainer.errors import CheckpointError
 
 Array = NDArray[Any]

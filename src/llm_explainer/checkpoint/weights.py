@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from llm_explainer.checkpoint.json_files import JsonObject, read_object
+from llm_explainer.checkpoint.json_objects import JsonObject, read_object
 from llm_explainer.checkpoint.layouts import Container, Slot, canonical_names, layout
 from llm_explainer.checkpoint.saving import CONFIG, MODEL
 from llm_explainer.checkpoint.tensors import Array, TensorFiles

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from llm_explainer.errors import TokenizerError
+from llm_explainer.json_files import NotJsonObjectError, read_json_object
 from llm_explainer.tokenizer.checks import shorten
 
 JsonObject = dict[str, Any]
@@ -76,15 +77,15 @@ def read_json(path: str | os.PathLike[str]) -> JsonObject:
     """Return the object in a JSON file.
 
     Raises:
-        TokenizerError: as ``read_text``; or the text is not JSON, or not an object.
+        TokenizerError: a file that is missing, unreadable, or larger than 128 MiB; or what it holds
+            is not UTF-8, not JSON, or not an object.
     """
-    text = read_text(path)
     try:
-        return expect(json.loads(text), dict, "the whole")
-    except RecursionError:
-        raise TokenizerError("is nested too deeply, so it is no tokenizer") from None
-    except ValueError as error:
-        raise TokenizerError(f"is not valid JSON ({error}); it may be cut off") from None
+        return read_json_object(Path(path), _MAX_BYTES)
+    except NotJsonObjectError as error:
+        raise TokenizerError(str(error)) from None
+    except (OSError, ValueError) as error:
+        raise TokenizerError(f"cannot be read: {getattr(error, 'strerror', error)}") from None
 
 
 def expect(value: object, kind: type[T], what: str) -> T:

@@ -21,7 +21,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from llm_explainer.checkpoint.json_files import read_object
+from llm_explainer.checkpoint.json_objects import read_object
 from llm_explainer.errors import CheckpointError
 from llm_explainer.files import write_atomically
 

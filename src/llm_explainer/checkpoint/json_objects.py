@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 import reprlib
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from llm_explainer.errors import CheckpointError
+from llm_explainer.json_files import NotJsonObjectError, read_json_object
 
 T = TypeVar("T")
 
@@ -36,25 +36,10 @@ def read_object(path: Path) -> dict[str, Any]:
         OSError: it cannot be read.
     """
     require_file(path)
-    with path.open("rb") as file:
-        data = file.read(_MAX_BYTES + 1)
-    if len(data) > _MAX_BYTES:
-        raise CheckpointError(f"{path} has more than {_MAX_BYTES} bytes; it cannot be right")
     try:
-        document = json.loads(data.decode(), parse_constant=_refuse_constant)
-    except UnicodeDecodeError:
-        raise CheckpointError(f"{path} is not UTF-8 text; it is damaged or no JSON") from None
-    except RecursionError:
-        raise CheckpointError(f"{path} is nested too deeply; it is damaged") from None
-    except ValueError as error:
-        raise CheckpointError(f"{path} is not valid JSON ({error}); it is damaged") from None
-    if not isinstance(document, dict):
-        raise CheckpointError(f"{path} holds {reprlib.repr(document)}; a JSON object is expected")
-    return document
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
+        return read_json_object(path, _MAX_BYTES)
+    except NotJsonObjectError as error:
+        raise CheckpointError(f"{path} {error}") from None
 
 
 class JsonObject:
