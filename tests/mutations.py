@@ -50,6 +50,13 @@ TESTS: dict[str, tuple[str, ...]] = {
     "optimizer": ("optimizer", "plain_agreement"),
     "muon": ("muon",),
     "cache": ("cache", "generation"),
+    "module": ("layers", "freezing"),
+    "flat": ("freezing", "optimizer"),
+    "train_step": ("train_step", "freezing"),
+    "memory": ("freezing", "preflight"),
+    "recompute": ("recompute",),
+    "parameter_groups": ("freezing", "muon"),
+    "model_spec": ("freezing",),
 }
 """For the files of ``numpy_backend``; the others are layers and nothing more."""
 

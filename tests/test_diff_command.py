@@ -62,6 +62,14 @@ def test_every_switch_agrees(changes: dict[str, Any]) -> None:
     assert all(error < 1e-4 for error in parity.gradients.values())
 
 
+def test_a_model_of_which_parts_are_frozen() -> None:
+    model = random_parity_model(small_config())
+    model.token_embedding.freeze()
+    parity = check_parity(model, batch_size=2, length=6)
+    assert parity.is_equal
+    assert "token_embedding.weight" not in parity.gradients
+
+
 def test_one_token_is_enough(command: Call) -> None:
     assert command(*SMALL, "--family=llama", "--length=1", "--batch-size=1")[0] == 0
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from itertools import chain, combinations
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from mlx_twins import mlx_backend
+from mlx_twins import mlx_backend, mx
 from small_models import FAMILIES, random_model, random_tokens, small_config
 
 from llm_explainer import numpy_backend
 from llm_explainer.batch import Batch
 from llm_explainer.errors import ConfigError
 from llm_explainer.model_spec import ModelSpec
+from llm_explainer.parameter_groups import ORTHOGONALIZED, Group
 from llm_explainer.profiling.arrays import PRODUCTS, timed_arrays
 from llm_explainer.profiling.clock import Clock
 from llm_explainer.tree import flatten
@@ -141,6 +142,22 @@ def test_what_is_frozen_takes_less_memory(nn: Any) -> None:
     assert nn.training_bytes(ModelSpec.of(model), 2, 1) < whole
 
 
+def test_memory_counts_every_copy_of_the_parameters() -> None:
+    """Itself, two averages, the step's gradient, and one for each worker; less what is frozen."""
+    config = small_config(n_layers=1)
+    n, n_frozen = config.count_parameters(), 100
+
+    def numbers(workers: int, frozen: int = 0) -> float:
+        spec = ModelSpec(config, (), frozen)
+        without = ModelSpec(config, (), n)  # then only itself is left
+        extra = numpy_backend.training_bytes(spec, 1, workers)
+        return (extra - numpy_backend.training_bytes(without, 1, workers)) / (4 * 1.06)
+
+    for workers in (1, 3):
+        assert numbers(workers) == pytest.approx((3 + workers) * n, abs=2)
+        assert numbers(workers, n_frozen) == pytest.approx((3 + workers) * (n - n_frozen), abs=2)
+
+
 def flops_of_backward(layer: Any, n_rows: int) -> float:
     """Return the operations of the matrix products in a layer's backward pass."""
     clock = Clock()
@@ -178,3 +195,127 @@ def test_below_what_learns_there_is_no_backward_pass(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(model.blocks[0], "forward", no_backward)
     for name, grad in copies(model.loss_and_grads(tokens, tokens)[1]).items():
         np.testing.assert_array_equal(grad, whole[name])
+
+
+@each_backend
+@pytest.mark.parametrize("recompute", [False, True])
+def test_out_decides_and_not_what_is_frozen(nn: Any, recompute: bool) -> None:
+    """A place for every gradient gets it, of a frozen model too; no place, none."""
+    model = make_model(nn)
+    tokens = random_tokens(model.config, 2, 5)
+    whole = copies(model.loss_and_grads(tokens, tokens)[1])
+    places = numpy_backend.GPT(model.config).parameters()  # arrays that can be written to
+    model.freeze()
+    _, grads = model.loss_and_grads(tokens, tokens, recompute=recompute, out=places)
+    for name, grad in copies(grads).items():
+        np.testing.assert_allclose(grad, whole[name], rtol=1e-5, atol=1e-7, err_msg=name)
+    model.unfreeze()
+    only = {"final_norm": {"weight": np.zeros(model.config.d_model, np.float32)}}
+    _, grads = model.loss_and_grads(tokens, tokens, recompute=recompute, out=only)
+    assert list(copies(grads)) == ["final_norm.weight"]
+    np.testing.assert_allclose(
+        grads["final_norm"]["weight"], whole["final_norm.weight"], rtol=1e-5, atol=1e-7
+    )
+
+
+@each_backend
+def test_a_layer_alone_goes_by_out_too(nn: Any) -> None:
+    linear = make_model(nn).blocks[0].attention.out_proj
+    x = nn.as_array(np.ones((3, 8)))
+    _, backward = linear.forward(x)
+    linear.freeze()
+    out = {"weight": nn.as_array(np.zeros((8, 8)))}
+    _, grads = backward(nn.as_array(np.ones((3, 8))), out)
+    np.testing.assert_array_equal(np.asarray(grads["weight"]), np.full((8, 8), 3.0))
+
+
+@each_backend
+def test_freezing_after_the_optimizer_was_made_is_refused(nn: Any) -> None:
+    model = make_model(nn)
+    step = nn.TrainStep(model, nn.AdamW(model), workers=1)
+    tokens = random_tokens(model.config, 2, 5)
+    step([Batch(tokens, tokens)], 0.01)
+    model.token_embedding.freeze()
+    with pytest.raises(ConfigError, match=r"'token_embedding.weight' was frozen .* new optimizer"):
+        step([Batch(tokens, tokens)], 0.01)
+    optimizer = nn.AdamW(model)
+    model.unfreeze()
+    with pytest.raises(ConfigError, match=r"'token_embedding.weight' was frozen .* new optimizer"):
+        nn.TrainStep(model, optimizer, workers=1)
+    model.token_embedding.freeze()
+    nn.TrainStep(model, optimizer, workers=1)([Batch(tokens, tokens)], 0.01)
+
+
+class Strange:
+    """Parameters whose shape and place say other things than their groups."""
+
+    GROUPS: ClassVar[dict[str, Group]] = {
+        "matrix": "vector",  # (3, 3), as DoRA's magnitudes could be
+        "line": "matrix",  # (1, 3): a product with one output
+        "table": "table",  # (3, 3), in a block
+        "vector": "head",  # (3,)
+    }
+    SHAPES: ClassVar[dict[str, tuple[int, ...]]] = {
+        "matrix": (3, 3),
+        "line": (1, 3),
+        "table": (3, 3),
+        "vector": (3,),
+    }
+
+    def group_of(self, name: str) -> Group:
+        return self.GROUPS[name]
+
+
+class StrangeNumPy(Strange, numpy_backend.Module):
+    def __init__(self) -> None:
+        for name, shape in self.SHAPES.items():
+            setattr(self, name, np.ones(shape, np.float32))
+
+
+class StrangeMLX(Strange, mlx_backend.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        for name, shape in self.SHAPES.items():
+            setattr(self, name, mx.ones(shape))
+
+
+@pytest.mark.parametrize(
+    ("nn", "layer"), [(numpy_backend, StrangeNumPy), (mlx_backend, StrangeMLX)], ids=BACKENDS
+)
+def test_the_declared_group_decides_and_not_shape_or_name(nn: Any, layer: Any) -> None:
+    gradients = {name: np.full(shape, 0.5) for name, shape in Strange.SHAPES.items()}
+    ends = {}
+    for kind in ("SGD", "Muon"):
+        for decay in (0.0, 0.5):
+            module = layer()
+            getattr(nn, kind)(module, weight_decay=decay).update(gradients, 0.1)
+            ends[kind, decay] = copies(module.parameters())
+        shrunk = {
+            name
+            for name in Strange.SHAPES
+            if not np.allclose(ends[kind, 0.5][name], ends[kind, 0.0][name])
+        }
+        assert shrunk == {"line", "table", "vector"}
+    adamw = layer()
+    nn.AdamW(adamw, betas=(0.95, 0.95), weight_decay=0.0).update(gradients, 0.1)
+    differing = {
+        name
+        for name, array in copies(adamw.parameters()).items()
+        if not np.allclose(array, ends["Muon", 0.0][name], atol=1e-3)
+    }
+    assert differing == {"line"}
+
+
+@each_backend
+def test_an_untied_head_is_adamws_under_muon(nn: Any) -> None:
+    groups = flatten(make_model(nn, tie_embeddings=False).groups())
+    assert groups["head.weight"] == "head"
+    assert "head" not in ORTHOGONALIZED
+    assert groups["blocks.0.attention.qkv_proj.weight"] in ORTHOGONALIZED
+
+
+def test_what_is_called_but_is_no_module_is_refused() -> None:
+    model = make_model(numpy_backend)
+    model.blocks[0].attention.out_proj = lambda x: x
+    with pytest.raises(TypeError, match=r"CausalSelfAttention.out_proj is called like a layer but"):
+        model.parameters()

@@ -77,3 +77,15 @@ def test_the_likeliest_id_is_one_of_those_asked_for() -> None:
     assert (logits.argmax(-1) >= 4).any()
     np.testing.assert_array_equal(ids, logits[:, :4].argmax(-1))
     np.testing.assert_array_equal(scores, logits[:, :4].max(-1))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int32, np.uint32])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_ids_in_few_bits_reach_every_row(dtype: type, order: str) -> None:
+    """Places in a table of 200 x 400 numbers take 17 bits."""
+    ids = np.array([[199, 3], [3, 120]], dtype)
+    dy = np.random.default_rng(0).normal(size=(2, 2, 400))
+    found, expected = np.zeros((200, 400), order=order), np.zeros((200, 400))
+    add_to_rows(found, ids, dy)
+    np.add.at(expected, ids.astype(np.int64), dy)
+    np.testing.assert_allclose(found, expected)

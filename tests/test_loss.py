@@ -10,7 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_explainer.gradcheck import numeric_gradient, relative_error
-from llm_explainer.numpy_backend import cross_entropy
+from llm_explainer.init import initializer
+from llm_explainer.numpy_backend import Linear, cross_entropy
+from llm_explainer.numpy_backend.loss import head_cross_entropy
+from llm_explainer.numpy_backend.module import Array, Backward
 
 
 def test_loss_is_the_surprise_in_nats() -> None:
@@ -60,3 +63,29 @@ def test_huge_logits_do_not_overflow(dtype: type) -> None:
     loss, backward = cross_entropy(logits, np.array([0, 1]))
     assert loss == pytest.approx(math.log(2) / 2, rel=1e-6)
     np.testing.assert_allclose(backward(), [[0, 0, 0], [0.25, -0.25, 0]], atol=1e-6)
+
+
+def test_rows_that_do_not_count_never_reach_the_head() -> None:
+    n_rows: list[int] = []
+    linear = Linear(4, 7, bias=False, init=initializer(0))
+
+    class Counting:
+        def write(self, x: Array, y: Array) -> None:
+            n_rows.append(len(x))
+            linear.write(x, y)
+
+        def backward_of(self, x: Array) -> Backward:
+            n_rows.append(len(x))
+            return linear.backward_of(x)
+
+    hidden = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
+    weights = np.array([0, 0.5, 0, 0, 0.5, 0], np.float32)
+    targets = np.arange(6)
+    out = {"weight": np.full((7, 4), np.nan, np.float32)}
+    loss, dhidden = head_cross_entropy(Counting(), hidden, targets, weights, 7, out)
+    assert n_rows == [2, 2]
+    assert np.flatnonzero(np.abs(dhidden).sum(-1)).tolist() == [1, 4]
+    logits = linear(hidden)
+    expected, backward = cross_entropy(logits, targets, weights > 0)
+    assert loss == pytest.approx(expected)
+    np.testing.assert_allclose(out["weight"], backward().T @ hidden, rtol=1e-5, atol=1e-7)

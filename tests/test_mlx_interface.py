@@ -26,7 +26,7 @@ NUMPY_ONLY = {
     "backward_of",
     "convert",
     "rotate",
-    "sharing",
+    "of",
     "update_slice",
     "value_and_slope",
     "write",

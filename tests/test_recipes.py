@@ -32,6 +32,7 @@ def test_every_size_has_a_recipe() -> None:
         train = recipe("tiny", steps=steps, seed=3)
         assert (train.steps, train.seed) == (steps, 3)
         assert train.warmup_steps < steps
+    assert [recipe("tiny", steps=n).warmup_steps for n in (40, 900, 5000)] == [4, 90, 100]
     with pytest.raises(ConfigError, match="'huge'"):
         recipe("huge")
 

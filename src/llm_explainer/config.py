@@ -82,7 +82,7 @@ class ModelConfig:
             )
         if self.position == "rope" and self.head_dim % 2:
             raise ConfigError(
-                f"position 'rope' turns pairs of channels, so the width of a head must be even; "
+                f"position 'rope' rotates pairs of channels, so the width of a head must be even; "
                 f"d_model {self.d_model} / n_heads {self.n_heads} = {self.head_dim}"
             )
         if self.position == "sinusoidal" and self.d_model % 2:
@@ -140,7 +140,7 @@ class ModelConfig:
         return dataclasses.asdict(self)
 
     def count_parameters(self) -> int:
-        """Return the number of trainable numbers, computed from the shapes."""
+        """Return the number of numbers in the parameters, computed from the shapes."""
         linear_bias = norm_bias = int(self.bias)
         if self.norm == "rmsnorm":
             norm_bias = 0

@@ -79,8 +79,9 @@ def least_lengths(gradients: dict[str, Array], share: float) -> dict[str, float]
     """Return the length that each gradient counts as having at least, when errors are measured.
 
     Some gradients are zero by mathematics: a softmax does not see what is added to all scores of a
-    row, so a key's bias changes nothing (unless RoPE turns it). Their differences are all rounding.
-    So a gradient counts as at least a ``share`` of what an array of its size has on average.
+    row, so a key's bias changes nothing (unless RoPE rotates it). Their differences are all
+    rounding. So a gradient counts as at least a ``share`` of what an array of its size has on
+    average.
     """
     squares = sum(float(np.vdot(array, array)) for array in gradients.values())
     typical = math.sqrt(squares / max(1, sum(array.size for array in gradients.values())))

@@ -6,7 +6,7 @@ build their model here, so that what is frozen comes back frozen.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Self
@@ -69,6 +69,20 @@ class ModelSpec:
             return cls(ModelConfig(**values))
         config = ModelConfig(**values["config"])
         return cls(config, tuple(values["frozen"]), int(values["n_frozen"]))
+
+
+def check_trainable(model: Any, names: Collection[str]) -> None:
+    """Refuse a model of which other parameters learn than those of these dotted names.
+
+    Raises:
+        ConfigError: says which, and what would do.
+    """
+    differing = flatten(model.trainable()).keys() ^ set(names)
+    if differing:
+        raise ConfigError(
+            f"{min(differing)!r} was frozen or unfrozen after the optimizer was made; make a new "
+            "optimizer, and a new training step with it"
+        )
 
 
 def freeze(model: Any, names: Iterable[str]) -> None:

@@ -19,6 +19,7 @@ from llm_explainer.batch import Batch
 from llm_explainer.config import ModelConfig
 from llm_explainer.gradcheck import least_lengths, relative_error
 from llm_explainer.layer_calls import LayerCall, layer_calls
+from llm_explainer.model_spec import ModelSpec
 from llm_explainer.parity_verdict import CURVE_BAR, LayerCheck, Parity, judge
 from llm_explainer.tree import Tree, flatten
 
@@ -65,7 +66,7 @@ def check_parity(
         BackendUnavailable: this machine has no MLX.
     """
     reference, nn = load_backend("numpy"), load_backend("mlx")
-    twin = nn.GPT(model.config)
+    twin = ModelSpec.of(model).build(nn)
     twin.update(model.parameters())
     rng = np.random.default_rng(seed)
     tokens, targets = rng.integers(0, model.config.vocab_size, (2, batch_size, length))  # (B, T)
@@ -120,7 +121,9 @@ def _check_reference(model: Any, tokens: Array, targets: Array, grads: Tree) -> 
 
     logits, backward = plain.gpt(tokens, model.parameters(), model.config, keep)
     _, loss_backward = plain.cross_entropy(logits, targets)
-    gradients = gradient_errors(grads, backward(loss_backward()))
+    all_gradients = flatten(backward(loss_backward()))
+    wanted = {name: all_gradients[name] for name in flatten(grads)}  # what is not frozen
+    gradients = gradient_errors(grads, wanted)
     outputs = [
         _largest_error(stage.y, right[stage.name], _unit(right[stage.name]))
         for stage in stages(model, tokens)
@@ -170,13 +173,13 @@ def _cached_error(model: Any, twin: Any, tokens: Array) -> float:
     """Return the largest error of the logits when tokens (B, T) come one by one, as they do in
     generation, after a prompt that is read at once."""
     n_prompt = max(1, tokens.shape[1] - N_CACHED)
-    pieces = [tokens[:, :n_prompt], *np.split(tokens[:, n_prompt:], N_CACHED, axis=1)]
+    reads = [tokens[:, :n_prompt], *np.split(tokens[:, n_prompt:], N_CACHED, axis=1)]
     caches = [each.make_cache(len(tokens)) for each in (model, twin)]
     errors = []
-    for piece in pieces:
-        if piece.size:
+    for read in reads:
+        if read.size:
             logits, twin_logits = (
-                each.next_logits(piece, cache)
+                each.next_logits(read, cache)
                 for each, cache in zip((model, twin), caches, strict=True)
             )
             errors.append(_largest_error(twin_logits, logits))

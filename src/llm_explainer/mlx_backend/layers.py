@@ -72,7 +72,8 @@ class Embedding(Module):
     def as_linear(self) -> Callable[[Array], Array]:
         """Return the head that shares this table: (..., D) -> (..., V).
 
-        Training in fewer bits leaves tables in float32, so here they are brought to those of x.
+        NumPy's twin returns a layer, which has the backward pass that MLX derives. Training in
+        fewer bits leaves tables in float32, so here they are brought to those of x.
         """
         weight: Array = self.weight
         return lambda x: x @ weight.astype(x.dtype).T

@@ -134,16 +134,16 @@ class GPT(Module):
         recompute: bool = False,
         out: Tree | None = None,
     ) -> tuple[float, Tree]:
-        """Return the mean loss in nats a token, and its gradient for every parameter.
+        """Return the mean loss in nats a token, and its gradient for all that is trainable.
 
         Args:
             tokens: (B, T)
-            targets: (B, T), the token after each
+            targets: (B, T), the token after each: ids in [0, V), also where they do not count
             mask: (B, T) of 0 and 1; targets with 0 do not count
             n_counted: tokens of the whole batch where this is a part of one (default: those here)
             rng: draws the dropout; None drops nothing
             recompute: keep each block's input alone, and run it again in the backward pass
-            out: receives the gradients; nested like ``parameters()``
+            out: receives the gradients, those that it has a place for; nested like ``trainable()``
         """
         weights = token_weights(targets, mask, n_counted)
         loss, grads = self.differentiate(

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 import mlx.core as mx
 import numpy as np
@@ -27,6 +27,9 @@ from llm_explainer.parameter_groups import Group
 from llm_explainer.tree import Tree, flatten, unflatten
 
 Array = mx.array
+Keys = str | list[str] | None
+"""Attribute names of parameters, such as "bias"; None for all."""
+
 Key = mx.array
 """What randomness comes from: ``mx.random.key(seed)``. The same key gives the same numbers."""
 
@@ -46,6 +49,9 @@ class Module(MLXModule):
     module finds the parameters, and is what the rest of MLX knows; this adds the contract.
     """
 
+    n_freezes: ClassVar[int] = 0
+    """How often anything was frozen or unfrozen: who relies on what is trainable looks again."""
+
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
 
@@ -54,10 +60,28 @@ class Module(MLXModule):
         tree: Tree = super().parameters()  # type: ignore[no-untyped-call]
         return tree
 
+    def freeze(self, *, recurse: bool = True, keys: Keys = None, strict: bool = False) -> Self:
+        """Let parameters learn no more: all, or those of the attribute names ``keys``.
+
+        ``recurse`` includes the children's; ``strict`` refuses a name that no layer has.
+
+        Raises:
+            KeyError: a name that none has.
+        """
+        super().freeze(recurse=recurse, keys=keys, strict=strict)
+        Module.n_freezes += 1
+        return self
+
+    def unfreeze(self, *, recurse: bool = True, keys: Keys = None, strict: bool = False) -> Self:
+        """Let parameters learn again; arguments and errors as for ``freeze``."""
+        super().unfreeze(recurse=recurse, keys=keys, strict=strict)
+        Module.n_freezes += 1
+        return self
+
     def trainable(self) -> Tree:
         """Return the parameters that learn, nested like ``parameters()``, which it lacks leaves of.
 
-        A layer of which nothing learns is an empty dict. ``freeze`` and ``unfreeze`` are MLX's.
+        A layer of which nothing learns is an empty dict.
         """
         tree: Tree = self.trainable_parameters()  # type: ignore[no-untyped-call]
         return tree

@@ -35,6 +35,7 @@ class Optimizer(ABC):
         trainable = model.trainable()
         if not flatten(trainable):
             raise ConfigError("all parameters are frozen, so nothing can be trained; unfreeze some")
+        self.names = frozenset(flatten(trainable))  # of the parameters that it updates
         self.arrays: dict[str, Tree] = {
             name: tree_map(mx.zeros_like, trainable) for name in self.state_names
         }

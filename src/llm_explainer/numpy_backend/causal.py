@@ -5,8 +5,9 @@ Letters: B batch, K key-value heads, G query heads for each, T tokens, H width o
 For speed: the mask hides the upper triangle of every (T, T) score matrix, so it is worked through
 in bands of ``BAND`` query rows, each only as wide as its last row sees. Rows of the softmax are
 normalised after the product with V, where they are H wide instead of T. And Q, K and V, which come
-side by side in one array, are first copied apart, with the heads in front and K already turned:
-NumPy is slow on many short rows, and BLAS half as fast where it must turn a small matrix itself.
+side by side in one array, are first copied apart, with the heads in front and K already
+transposed: NumPy is slow on many short rows, and BLAS half as fast where it must transpose a small
+matrix itself.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def causal_attention(
     root = width**-0.25  # on either side of Q Kᵀ it makes 1 / sqrt(H)
     queries, keys = np.multiply(q, root, order="C"), np.multiply(k, root, order="C")
     values = np.ascontiguousarray(v)
-    keys_turned = np.ascontiguousarray(keys.swapaxes(-1, -2))  # (B, K, 1, H, T)
+    keys_transposed = np.ascontiguousarray(keys.swapaxes(-1, -2))  # (B, K, 1, H, T)
     needs_max = not products_are_small(queries, keys)
     heads = np.empty(q.shape, q.dtype)
     sums = np.empty((*q.shape[:4], 1), q.dtype)  # (B, K, G, T, 1)
@@ -56,7 +57,7 @@ def causal_attention(
 
     exps = []  # of each band, (b, K, G, band, seen)
     for rows, band, seen in _bands(q.shape):
-        scores = queries[rows, ..., band, :] @ keys_turned[rows, ..., seen]
+        scores = queries[rows, ..., band, :] @ keys_transposed[rows, ..., seen]
         scores += _later_keys(band.stop - band.start, seen.stop, scores.dtype)
         if needs_max:  # so that exp cannot overflow; the softmax is the same
             scores -= scores.max(-1, keepdims=True)

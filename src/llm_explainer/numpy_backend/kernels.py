@@ -16,7 +16,12 @@ BLOCK = 1 << 16
 """Numbers worked through at a time, 256 KB: the few arrays of a chain fit a core's own cache."""
 
 SAFE_EXPONENT = 60.0
-"""exp of it, summed over any vocabulary, is finite in float32, and exp(-60) is not 0."""
+"""exp of it, summed over any vocabulary, is finite in float32, and exp(-60) is not 0.
+
+Where exp could overflow, and what is done: ``causal.py`` and ``attend`` (``attention.py``) subtract
+each row's maximum, the first only where ``products_are_small`` does not spare it; ``loss.py`` tries
+without and looks at the sums (``SAFE_SUMS``); the sigmoid of ``activations.py`` wants the overflow.
+"""
 
 FEW_ROWS = 32
 """Rows of a small batch, as when several texts grow by a token each."""
@@ -63,10 +68,11 @@ def add_to_rows(table: Array, ids: Array, values: Array) -> None:
     it is one: by rows, or by columns. Ids in a row, as positions are, need none of that.
     """
     n_rows, dims = table.shape
-    if ids.ndim == 1 and len(ids) and (np.diff(ids) == 1).all():
+    if ids.ndim == 1 and len(ids) and np.array_equal(ids, np.arange(ids[0], ids[0] + len(ids))):
         table[ids[0] : ids[-1] + 1] += values
         return
-    flat_ids, columns = ids.reshape(-1, 1), np.arange(dims)  # (N, 1), (D,)
+    # Wide enough for places in the table: ids may come in as few bits as they need.
+    flat_ids, columns = ids.reshape(-1, 1).astype(np.intp), np.arange(dims)  # (N, 1), (D,)
     if table.flags.c_contiguous:
         line, numbers = table.reshape(-1), flat_ids * dims + columns  # (V·D,), (N, D)
     elif table.flags.f_contiguous:

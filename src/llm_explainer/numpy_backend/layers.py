@@ -39,10 +39,11 @@ class Linear(Module):
         self._group: Group = group
 
     @classmethod
-    def sharing(cls, weight: Array) -> Self:
-        """Return a layer without bias whose weight (O, I) is another layer's array."""
+    def of(cls, table: Embedding) -> Self:
+        """Return a layer without bias whose weight (V, D) is the table's own array."""
         layer = cls.__new__(cls)
-        layer.weight, layer.bias, layer._group = weight, None, "head"
+        layer.weight, layer.bias, layer._group = table.weight, None, "table"
+        layer._frozen = table._frozen
         return layer
 
     def group_of(self, name: str) -> Group:
@@ -127,14 +128,16 @@ class Embedding(Module):
 
     def as_linear(self) -> Linear:
         """Return the head that shares this table: (..., D) -> (..., V)."""
-        return Linear.sharing(self.weight)
+        return Linear.of(self)
 
 
 class Dropout(Module):
     """Zero each number with probability ``rate`` and scale the rest by 1 / (1 - rate).
 
     Srivastava et al. 2014, in the inverted form that leaves inference alone. Without ``rng`` it is
-    the identity; with it, the same generator state gives the same mask.
+    the identity; with it, the same generator state gives the same mask. A model drops in four
+    places: from the embeddings (``model.py``), from the attention weights (``attention.py``), and
+    from what attention and the feed-forward network add to the stream (``block.py``).
     """
 
     def __init__(self, rate: float) -> None:

@@ -130,16 +130,16 @@ class GPT(Module):
         recompute: bool = False,
         out: Tree | None = None,
     ) -> tuple[float, Tree]:
-        """Return the mean loss in nats a token, and its gradient for every parameter.
+        """Return the mean loss in nats a token, and its gradient for all that is trainable.
 
         Args:
             tokens: (B, T)
-            targets: (B, T), the token after each
+            targets: (B, T), the token after each: ids in [0, V), also where they do not count
             mask: (B, T) of 0 and 1; targets with 0 do not count
             n_counted: tokens of the whole batch where this is a part of one (default: those here)
             rng: draws the dropout; None drops nothing
             recompute: keep each block's input alone, and run it again in the backward pass
-            out: receives the gradients; nested like ``parameters()``
+            out: receives the gradients, those that it has a place for; nested like ``trainable()``
         """
         grads = gradients_like(self, out)
         hidden, hidden_backward = self._forward_hidden(tokens, rng, recompute)  # (B, T, D)
@@ -215,7 +215,6 @@ class GPT(Module):
             for i in reversed(range(len(backwards))):
                 if not _has_place([_embeddings_in(grads), blocks[: i + 1]]):
                     break  # what comes before learns nothing, and has no use for dx
-                # Dropping a closure once it has run frees what it kept.
                 dx, _ = backwards[i](dx, blocks[i])
             else:
                 embeddings_backward(dropout_backward(dx)[0], grads)

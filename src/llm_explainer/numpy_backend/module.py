@@ -5,8 +5,9 @@
     dx, grads = backward(dy)        dy = dLoss/dy, dx = dLoss/dx; grads nested like trainable()
 
 A forward pass leaves nothing in the layer: a second one disturbs nothing, and two threads can run
-it at once. Neither pass writes into the arrays it was given. A closure reads the parameters when it
-is called, so update them after ``backward``, not before.
+it at once. Neither pass writes into the arrays it was given, and both return arrays of their own,
+which the caller may write into. A closure reads the parameters when it is called, so update them
+after ``backward``, not before.
 
 ``backward(dy, out=grads)`` writes into arrays that the caller owns, in whatever memory order. *A
 layer computes the gradients that ``out`` has a place for, and no others*; without ``out``, those of
@@ -17,7 +18,7 @@ replaced by another that keeps this contract.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -46,6 +47,8 @@ class Module:
     """
 
     _frozen: frozenset[str] = frozenset()
+    n_freezes: ClassVar[int] = 0
+    """How often anything was frozen or unfrozen: who relies on what is trainable looks again."""
 
     def parameters(self) -> Tree:
         """Return the parameters, nested by attribute name: the arrays themselves, no copies."""
@@ -81,12 +84,14 @@ class Module:
         """
         for module, own in self._own_parameters(recurse, keys, strict):
             module._frozen |= own
+        Module.n_freezes += 1
         return self
 
     def unfreeze(self, *, recurse: bool = True, keys: Keys = None, strict: bool = False) -> Self:
         """Let parameters learn again; arguments and errors as for ``freeze``."""
         for module, own in self._own_parameters(recurse, keys, strict):
             module._frozen -= own
+        Module.n_freezes += 1
         return self
 
     def replace(self, tree: Tree) -> None:
@@ -162,8 +167,15 @@ class Module:
 
     def _children(self) -> Iterator[tuple[str, Any]]:
         for name, value in vars(self).items():
-            if not name.startswith("_") and isinstance(value, (Module, list, np.ndarray)):
+            if name.startswith("_"):
+                continue
+            if isinstance(value, (Module, list, np.ndarray)):
                 yield name, value
+            elif callable(value) and not hasattr(type(self), name):  # no method, replaced or not
+                raise TypeError(
+                    f"{type(self).__name__}.{name} is called like a layer but is no Module, so its "
+                    "parameters would be lost; derive it from Module"
+                )
 
 
 def as_array(values: Any) -> Array:

@@ -2,7 +2,7 @@
 
 An optimizer moves the model's parameters into a flat buffer (``FlatParameters``) and owns the
 state that goes with them. ``update`` is for a nested tree of gradients; training calls
-``update_slice``, one slice of the flat gradient for each thread.
+``update_slice``, one slice of the flat gradient for each worker.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ class Optimizer(ABC):
 
     def __init__(self, model: Module, *, weight_decay: float = 0.0) -> None:
         self.flat = FlatParameters(model)
+        self.names = frozenset(self.flat.groups)  # of the parameters that it updates
         self.weight_decay = weight_decay
         self.steps = 0  # updates done so far
         self._state = {name: self.flat.new_buffer() for name in self.state_names}

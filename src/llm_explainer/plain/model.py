@@ -44,7 +44,7 @@ from llm_explainer.tree import Tree
 def embed(ids: Array, p: Tree, config: ModelConfig, record: Record = ignore) -> Lookup:
     """A vector for each token, plus one for its place (Vaswani et al. 2017, sections 3.4, 3.5).
 
-    ids (B, T). With RoPE, attention turns queries and keys instead, and nothing is added here.
+    ids (B, T). With RoPE, attention rotates queries and keys instead, and nothing is added here.
 
     >>> config = ModelConfig(vocab_size=3, context_length=2, d_model=1, n_layers=1, n_heads=1)
     >>> tables = {"token_embedding": [[1], [2], [3]], "position_embedding": [[10], [20]]}

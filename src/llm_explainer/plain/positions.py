@@ -22,13 +22,13 @@ def sinusoids(n_tokens: int, dims: int) -> Array:
 
 
 def rotate(x: Array, theta: float) -> Function:
-    """RoPE: turn (x_i, x_{i+H/2}) of token t by t · θ^(-2i/H) (Su et al. 2021, section 3.2.2).
+    """RoPE: rotate (x_i, x_{i+H/2}) of token t by t · θ^(-2i/H) (Su et al. 2021, section 3.2.2).
 
-    Queries and keys that are turned so have dot products that depend on their distance alone. The
-    backward pass turns the other way. Pairs are those of Hugging Face's Llama. x (..., T, H).
+    Queries and keys that are rotated so have dot products that depend on their distance alone. The
+    backward pass rotates the other way. Pairs are those of Hugging Face's Llama. x (..., T, H).
 
     >>> y, backward = rotate(np.array([[1.0, 0.0], [1.0, 0.0]]), theta=10_000.0)
-    >>> y.round(4)  # token 0 stays, token 1 turns by 1 radian
+    >>> y.round(4)  # token 0 stays, token 1 is rotated by 1 radian
     array([[1.    , 0.    ],
            [0.5403, 0.8415]])
     >>> backward(y).round(4)

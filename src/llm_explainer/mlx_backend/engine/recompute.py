@@ -15,12 +15,16 @@ from llm_explainer.tree import Tree
 
 
 def recomputed(module: Module, function: Callable[[Array], Array], x: Array) -> Array:
-    """Return function(x), of this module, such that the backward pass runs it again."""
+    """Return function(x), of this module, such that the backward pass runs it again.
+
+    (NumPy's twin takes a block and returns its backward pass too, which MLX derives.)
+    """
 
     def run(parameters: Tree, x: Array) -> Array:
         with holding(module, parameters):
             return function(x)
 
-    # What learns is an argument, because what a function just refers to gets no gradient.
-    y: Array = mx.checkpoint(run)(module.trainable(), x)
+    # The parameters are an argument, because what a function just refers to gets no gradient. All
+    # of them: MLX computes the gradients that are asked for, and not the others.
+    y: Array = mx.checkpoint(run)(module.parameters(), x)
     return y

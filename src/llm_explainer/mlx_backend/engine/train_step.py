@@ -23,10 +23,11 @@ from llm_explainer.mlx_backend.loss import token_weights, weighted_loss
 from llm_explainer.mlx_backend.model import GPT
 from llm_explainer.mlx_backend.module import Array, Key, as_ids
 from llm_explainer.mlx_backend.optimizer import Optimizer
+from llm_explainer.model_spec import check_trainable
 from llm_explainer.tree import Tree, flatten
 
 Total = tuple[Array, Tree]
-"""Loss and gradients, summed over the parts so far."""
+"""Loss and gradients, summed over the micro-batches so far."""
 
 
 class TrainStep:
@@ -45,7 +46,8 @@ class TrainStep:
             them make the same calls, each with its rows of the batch
 
     Raises:
-        ConfigError: a dtype that the device lacks.
+        ConfigError: a dtype that the device lacks; the optimizer was made for another choice of
+            what learns.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class TrainStep:
     ) -> None:
         check_dtype(dtype)
         self.model, self.optimizer, self.clip_norm = model, optimizer, clip_norm
+        self._check_trainable()
         self.n_workers = workers or available_cores()
         self.micro_batch, self.dtype, self.recompute = micro_batch, dtype, recompute
         self.group = group
@@ -79,23 +82,25 @@ class TrainStep:
     ) -> StepResult:
         """Update the model once with the mean loss over all tokens of ``batches``.
 
-        They are worked through one after another, in parts of ``micro_batch`` rows, and their
-        gradients added up, which trains as their concatenation would in the memory of one part:
+        They are worked through one after another, in micro-batches of ``micro_batch`` rows, and
+        their gradients added up, which trains as their concatenation would in the memory of one:
         all is the same up to rounding, but for which numbers drop out. ``dropout_seed`` fixes the
         dropout; without one nothing is dropped. ``n_counted`` is the number of targets that count
         in all where other processes train on the rest of the batch (default: those here).
         """
+        if self._n_freezes != self.model.n_freezes:
+            self._check_trainable()
         if n_counted is None:
             n_counted = sum(batch.n_counted for batch in batches)
         if self.group is not None:  # whose mean then is a sum over the whole batch
             n_counted /= self.group.size
         inputs = [
-            (*self._arrays(part, n_counted), _dropout_key(dropout_seed, index))
-            for index, part in enumerate(in_micro_batches(batches, self.micro_batch))
+            (*self._arrays(micro_batch, n_counted), _dropout_key(dropout_seed, index))
+            for index, micro_batch in enumerate(in_micro_batches(batches, self.micro_batch))
         ]
         total: Total | None = None
-        for part in inputs[:-1]:
-            total = self._accumulate(total, *part)
+        for arrays in inputs[:-1]:
+            total = self._accumulate(total, *arrays)
             mx.eval(total)  # or the memory of all of them would be needed at once
         loss, norm = self._finish(total, *inputs[-1], self.optimizer.rates(learning_rate))
         mx.eval(loss, norm, self._state)
@@ -109,9 +114,14 @@ class TrainStep:
         It is computed in float32, whatever training computes in: this is the model that is saved.
         """
         loss = 0.0
-        for part in in_micro_batches([batch], self.micro_batch):
-            loss += float(self._summed_loss(*self._arrays(part, n_counted=1.0)))
+        for micro_batch in in_micro_batches([batch], self.micro_batch):
+            loss += float(self._summed_loss(*self._arrays(micro_batch, n_counted=1.0)))
         return loss, batch.n_counted
+
+    def _check_trainable(self) -> None:
+        """Raise a ConfigError where other parameters learn than the optimizer holds."""
+        check_trainable(self.model, self.optimizer.names)
+        self._n_freezes = self.model.n_freezes
 
     def _add_gradients(
         self, total: Total | None, tokens: Array, targets: Array, weights: Array, key: Key | None
@@ -123,10 +133,10 @@ class TrainStep:
             return loss, grads
         return total[0] + loss, tree_map(mx.add, total[1], grads)
 
-    def _add_and_update(self, total: Total | None, *part_and_rates: Any) -> tuple[Array, Array]:
-        """Take the last part, then update; return the loss and the gradient's norm."""
-        *part, rates = part_and_rates
-        loss, grads = self._add_gradients(total, *part)
+    def _add_and_update(self, total: Total | None, *arrays_and_rates: Any) -> tuple[Array, Array]:
+        """Take the last micro-batch, then update; return the loss and the gradient's norm."""
+        *arrays, rates = arrays_and_rates
+        loss, grads = self._add_gradients(total, *arrays)
         if self.group is not None:
             loss, grads = self.group.average((loss, grads))
         squares = [mx.square(grad).sum() for grad in flatten(grads).values()]
@@ -162,7 +172,7 @@ def compile_on_gpu(
 
 
 def _dropout_key(seed: Sequence[int], index: int) -> Key | None:
-    """Return a key of its own for each part of a step, or None where nothing is to be dropped."""
+    """Return a key for a step's micro-batch, or None where nothing is to be dropped."""
     if not seed:
         return None
     return mx.array(np.random.SeedSequence([*seed, index]).generate_state(2))

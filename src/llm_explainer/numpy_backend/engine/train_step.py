@@ -18,6 +18,7 @@ from threadpoolctl import ThreadpoolController
 
 from llm_explainer.batch import Batch, StepResult, in_micro_batches
 from llm_explainer.machine import available_cores
+from llm_explainer.model_spec import check_trainable
 from llm_explainer.numpy_backend.engine.precision import check_dtype
 from llm_explainer.numpy_backend.engine.workers import Arguments, make_workers
 from llm_explainer.numpy_backend.model import GPT
@@ -31,7 +32,7 @@ class TrainStep:
     Args:
         model: its parameters are those the optimizer holds
         optimizer: made for this model; the workers know the settings that it and the model have at
-            the first call, and whatever the arrays hold
+            the first call, what is frozen too, and whatever the arrays of what learns hold
         clip_norm: the gradient is scaled down to this norm (Pascanu et al. 2013); 0 never clips
         workers: that share a batch, a shard each; 0 for one for each processor
         micro_batch: rows of a batch worked through at a time, 0 for all; fewer take less memory
@@ -40,7 +41,7 @@ class TrainStep:
         group: nothing here, since one process does it all; MLX's twin shares a batch with others
 
     Raises:
-        ConfigError: another dtype.
+        ConfigError: another dtype; the optimizer was made for another choice of what learns.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class TrainStep:
     ) -> None:
         check_dtype(dtype)
         self.model, self.optimizer, self.clip_norm = model, optimizer, clip_norm
+        self._check_trainable()
         self.n_workers = workers or available_cores()
         self.micro_batch, self.recompute = micro_batch, recompute
         # The gradient of the step, flat and as a tree. The first shard of the first micro-batch is
@@ -84,6 +86,8 @@ class TrainStep:
         dropout; without one nothing is dropped. ``n_counted`` is the number of targets that count
         in all where other processes train on the rest of the batch (default: those here).
         """
+        if self._n_freezes != self.model.n_freezes:
+            self._check_trainable()
         if n_counted is None:
             n_counted = sum(batch.n_counted for batch in batches)
         loss, squares = 0.0, 0.0
@@ -104,6 +108,11 @@ class TrainStep:
             for micro_batch in in_micro_batches([batch], self.micro_batch):
                 losses += self._run(TrainStep._shard_loss, self._shards(micro_batch))
         return sum(losses), batch.n_counted
+
+    def _check_trainable(self) -> None:
+        """Raise a ConfigError where other parameters learn than the optimizer holds."""
+        check_trainable(self.model, self.optimizer.names)
+        self._n_freezes = self.model.n_freezes
 
     def _add_gradients(
         self, micro_batch: Batch, n_counted: float, seed: list[int] | None, index: int
