@@ -16,9 +16,9 @@ import mlx.core as mx
 
 from llm_explainer import mlx_backend
 from llm_explainer.parity import gradient_errors
-from llm_explainer.tree import Tree
+from llm_explainer.tree import Tree, flatten
 
-__all__ = ["assert_close", "assert_gradients_close", "mlx_backend", "mx", "twins"]
+__all__ = ["assert_close", "assert_gradients_close", "copies", "mlx_backend", "mx", "twins"]
 
 TOLERANCE = 1e-4
 
@@ -41,3 +41,7 @@ def assert_gradients_close(actual: Tree, expected: Tree) -> None:
     """Every array within 1e-4 of its length, by the measure of ``run_demo.py diff``."""
     errors = gradient_errors(actual, expected)  # a wrong shape is infinitely wrong
     assert max(errors.values(), default=0.0) < TOLERANCE, errors
+
+
+def copies(tree: Any) -> dict[str, Array]:
+    return {name: np.array(array) for name, array in flatten(tree).items()}

@@ -51,11 +51,11 @@ TESTS: dict[str, tuple[str, ...]] = {
     "muon": ("muon",),
     "cache": ("cache", "generation"),
     "module": ("layers", "freezing"),
-    "flat": ("freezing", "optimizer"),
+    "flat": ("freezing", "parameter_groups", "optimizer"),
     "train_step": ("train_step", "freezing"),
     "memory": ("freezing", "preflight"),
     "recompute": ("recompute",),
-    "parameter_groups": ("freezing", "muon"),
+    "parameter_groups": ("parameter_groups", "muon"),
     "model_spec": ("freezing",),
 }
 """For the files of ``numpy_backend``; the others are layers and nothing more."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -72,3 +73,23 @@ def random_model(config: ModelConfig, dtype: DTypeLike = np.float64, seed: int =
 def random_tokens(config: ModelConfig, B: int, T: int, seed: int = 0) -> Array:
     """Return ids (B, T)."""
     return np.random.default_rng(seed).integers(0, config.vocab_size, (B, T))
+
+
+def nans(shape: tuple[int, ...], order: str) -> Array:
+    """Return an array of NaN: what was there before must not count."""
+    if order == "with gaps":
+        return np.full([2 * n for n in shape], np.nan)[tuple(slice(None, None, 2) for _ in shape)]
+    return np.full(shape, np.nan, order="F" if order == "by columns" else "C")
+
+
+def only(names: Sequence[str], tree: Any, prefix: str = "") -> Any:
+    """Return places for the gradients of these names, and no more of the tree than they need."""
+    if isinstance(tree, list):
+        return [only(names, each, f"{prefix}{i}.") for i, each in enumerate(tree)]
+    if isinstance(tree, dict):
+        return {
+            key: only(names, value, f"{prefix}{key}.")
+            for key, value in tree.items()
+            if any(f"{name}.".startswith(f"{prefix}{key}.") for name in names)
+        }
+    return np.full_like(tree, np.nan)

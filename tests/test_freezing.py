@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from itertools import chain, combinations
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
-from mlx_twins import mlx_backend, mx
+from mlx_twins import copies, mlx_backend
 from small_models import FAMILIES, random_model, random_tokens, small_config
 
 from llm_explainer import numpy_backend
 from llm_explainer.batch import Batch
 from llm_explainer.errors import ConfigError
 from llm_explainer.model_spec import ModelSpec
-from llm_explainer.parameter_groups import ORTHOGONALIZED, Group
 from llm_explainer.profiling.arrays import PRODUCTS, timed_arrays
 from llm_explainer.profiling.clock import Clock
 from llm_explainer.tree import flatten
@@ -43,10 +42,6 @@ def make_model(nn: Any, **changes: Any) -> Any:
     model = nn.GPT(config)
     model.update(random_model(config, np.float32).parameters())
     return model
-
-
-def copies(tree: Any) -> dict[str, np.ndarray]:
-    return {name: np.array(array) for name, array in flatten(tree).items()}
 
 
 @each_backend
@@ -244,74 +239,6 @@ def test_freezing_after_the_optimizer_was_made_is_refused(nn: Any) -> None:
         nn.TrainStep(model, optimizer, workers=1)
     model.token_embedding.freeze()
     nn.TrainStep(model, optimizer, workers=1)([Batch(tokens, tokens)], 0.01)
-
-
-class Strange:
-    """Parameters whose shape and place say other things than their groups."""
-
-    GROUPS: ClassVar[dict[str, Group]] = {
-        "matrix": "vector",  # (3, 3), as DoRA's magnitudes could be
-        "line": "matrix",  # (1, 3): a product with one output
-        "table": "table",  # (3, 3), in a block
-        "vector": "head",  # (3,)
-    }
-    SHAPES: ClassVar[dict[str, tuple[int, ...]]] = {
-        "matrix": (3, 3),
-        "line": (1, 3),
-        "table": (3, 3),
-        "vector": (3,),
-    }
-
-    def group_of(self, name: str) -> Group:
-        return self.GROUPS[name]
-
-
-class StrangeNumPy(Strange, numpy_backend.Module):
-    def __init__(self) -> None:
-        for name, shape in self.SHAPES.items():
-            setattr(self, name, np.ones(shape, np.float32))
-
-
-class StrangeMLX(Strange, mlx_backend.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        for name, shape in self.SHAPES.items():
-            setattr(self, name, mx.ones(shape))
-
-
-@pytest.mark.parametrize(
-    ("nn", "layer"), [(numpy_backend, StrangeNumPy), (mlx_backend, StrangeMLX)], ids=BACKENDS
-)
-def test_the_declared_group_decides_and_not_shape_or_name(nn: Any, layer: Any) -> None:
-    gradients = {name: np.full(shape, 0.5) for name, shape in Strange.SHAPES.items()}
-    ends = {}
-    for kind in ("SGD", "Muon"):
-        for decay in (0.0, 0.5):
-            module = layer()
-            getattr(nn, kind)(module, weight_decay=decay).update(gradients, 0.1)
-            ends[kind, decay] = copies(module.parameters())
-        shrunk = {
-            name
-            for name in Strange.SHAPES
-            if not np.allclose(ends[kind, 0.5][name], ends[kind, 0.0][name])
-        }
-        assert shrunk == {"line", "table", "vector"}
-    adamw = layer()
-    nn.AdamW(adamw, betas=(0.95, 0.95), weight_decay=0.0).update(gradients, 0.1)
-    differing = {
-        name
-        for name, array in copies(adamw.parameters()).items()
-        if not np.allclose(array, ends["Muon", 0.0][name], atol=1e-3)
-    }
-    assert differing == {"line"}
-
-
-@each_backend
-def test_an_untied_head_is_adamws_under_muon(nn: Any) -> None:
-    groups = flatten(make_model(nn, tie_embeddings=False).groups())
-    assert groups["head.weight"] == "head"
-    assert "head" not in ORTHOGONALIZED
-    assert groups["blocks.0.attention.qkv_proj.weight"] in ORTHOGONALIZED
 
 
 def test_what_is_called_but_is_no_module_is_refused() -> None:

@@ -11,7 +11,7 @@ from llm_explainer.config import ModelConfig
 from llm_explainer.errors import GenerationError
 from llm_explainer.generation import SamplingConfig, generate, generate_batch, generate_ids
 from llm_explainer.generation.decoding import Decoder
-from llm_explainer.tokenizer import BPETokenizer, CharTokenizer, WordTokenizer
+from llm_explainer.tokenizer import BPETokenizer, CharTokenizer
 
 TEXT = (
     "Once upon a time a fox met a hen.\nThe hen sang — für Élise 🦊 — and the fox ran home.\n" * 4
@@ -237,22 +237,6 @@ def test_an_empty_prompt_starts_from_the_end_of_text(gpt2, bpe):
     assert generate_batch(gpt2, bpe, [""], **options) == [text]
 
 
-def test_an_empty_prompt_starts_from_a_line_break_where_there_is_no_end_of_text():
-    tokenizer = CharTokenizer.train(["ab\ncd\n"], special_tokens=[])
-    model = make_model(tokenizer)
-    expected = list(generate_ids(model, tokenizer.encode("\n"), max_tokens=9))
-    stream = generate(model, tokenizer, "", max_tokens=9)
-    assert "".join(stream) == tokenizer.decode(expected)
-
-
-def test_an_empty_prompt_with_nothing_to_start_from_is_refused():
-    tokenizer = CharTokenizer.train(["abcd"], special_tokens=[])
-    with pytest.raises(GenerationError, match="the prompt is empty"):
-        generate(make_model(tokenizer), tokenizer, "")
-    with pytest.raises(GenerationError, match="the prompt is empty"):
-        generate_ids(make_model(tokenizer), [])
-
-
 def test_an_end_of_text_ends_the_text_without_showing():
     tokenizer = CharTokenizer.train(["dcba"])  # a 0, b 1, c 2, d 3, <|endoftext|> 4
     stream = generate(Script([4, 0, 1, 2, 3]), tokenizer, "d")
@@ -306,13 +290,3 @@ def test_a_model_that_diverged_is_named_as_the_reason(bpe):
     model.final_norm.weight[:] = np.nan
     with pytest.raises(GenerationError, match="diverged"):
         text_of(model, bpe, "Once")
-
-
-def test_words_continue_a_prompt_with_a_space():
-    tokenizer = WordTokenizer.train(["the fox ran"])
-    fox, ran, the = (tokenizer.encode(word)[0] for word in ("fox", "ran", "the"))
-    successor = list(range(tokenizer.vocab_size))
-    successor[the], successor[fox], successor[ran] = fox, ran, tokenizer.end_of_text
-    successor[tokenizer.end_of_text] = the
-    assert text_of(Script(successor), tokenizer, "the") == " fox ran"
-    assert text_of(Script(successor), tokenizer, "") == "the fox ran"

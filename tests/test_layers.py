@@ -3,14 +3,14 @@ derivative, and neither pass disturbs anything."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
-from small_models import LLAMA, randomize, small_config
+from small_models import LLAMA, nans, only, randomize, small_config
 
 from llm_explainer import numpy_backend as nn
 from llm_explainer.gradcheck import compare, numeric_gradient
@@ -189,26 +189,6 @@ def test_out_receives_the_gradients_in_any_memory_order(case: Case, order: str) 
     assert grads is out
     for name, grad in flatten(out).items():
         np.testing.assert_allclose(grad, expected[name], rtol=1e-12, atol=1e-14)
-
-
-def nans(shape: tuple[int, ...], order: str) -> Array:
-    """Return an array of NaN: what was there before must not count."""
-    if order == "with gaps":
-        return np.full([2 * n for n in shape], np.nan)[tuple(slice(None, None, 2) for _ in shape)]
-    return np.full(shape, np.nan, order="F" if order == "by columns" else "C")
-
-
-def only(names: Sequence[str], tree: Any, prefix: str = "") -> Any:
-    """Return places for the gradients of these names, and no more of the tree than they need."""
-    if isinstance(tree, list):
-        return [only(names, each, f"{prefix}{i}.") for i, each in enumerate(tree)]
-    if isinstance(tree, dict):
-        return {
-            key: only(names, value, f"{prefix}{key}.")
-            for key, value in tree.items()
-            if any(f"{name}.".startswith(f"{prefix}{key}.") for name in names)
-        }
-    return np.full_like(tree, np.nan)
 
 
 @every_layer

@@ -116,7 +116,7 @@ class Threads:
 def in_threads(size: int, lead: Any, follow: Any) -> Any:
     """Run ``lead`` on process 0 and ``follow`` on the others; return what ``lead`` returns."""
     slots, barrier = [None] * size, threading.Barrier(size)
-    crew = [Processes(Threads(rank, slots, barrier), nobody_gives_up) for rank in range(size)]
+    everyone = [Processes(Threads(rank, slots, barrier), nobody_gives_up) for rank in range(size)]
     failures: list[BaseException] = []
 
     def run_follower(processes: Processes) -> None:
@@ -126,11 +126,11 @@ def in_threads(size: int, lead: Any, follow: Any) -> Any:
             failures.append(error)
             barrier.abort()
 
-    others = [threading.Thread(target=run_follower, args=(each,)) for each in crew[1:]]
+    others = [threading.Thread(target=run_follower, args=(each,)) for each in everyone[1:]]
     for thread in others:
         thread.start()
     try:
-        result = lead(crew[0])
+        result = lead(everyone[0])
     except BaseException:
         barrier.abort()
         raise

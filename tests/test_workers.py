@@ -54,7 +54,7 @@ class Owner:
 
 
 @pytest.fixture(params=[pytest.param(ForkWorkers, marks=linux), ThreadWorkers])
-def crew(request: pytest.FixtureRequest) -> Workers:
+def team(request: pytest.FixtureRequest) -> Workers:
     made: Workers = request.param(3)
     return made
 
@@ -67,63 +67,63 @@ def is_running(pid: int) -> bool:
     return True
 
 
-def test_every_worker_does_its_part(crew: Workers) -> None:
+def test_every_worker_does_its_part(team: Workers) -> None:
     owner = Owner()
     for values in ([5.0, 6.0, 7.0], [1.0, 2.0], [3.0]):
         owner.numbers[:] = 0
         arguments = [(value,) for value in values]
-        assert crew.run(owner, Owner.write, arguments) == list(range(len(values)))
+        assert team.run(owner, Owner.write, arguments) == list(range(len(values)))
         np.testing.assert_array_equal(owner.numbers[: len(values)], values)
         assert not owner.numbers[len(values) :].any()
 
 
-def test_what_is_not_finite_is_no_warning(crew: Workers) -> None:
-    assert crew.run(Owner(), Owner.overflow, [()] * 3) == [np.inf] * 3
+def test_what_is_not_finite_is_no_warning(team: Workers) -> None:
+    assert team.run(Owner(), Owner.overflow, [()] * 3) == [np.inf] * 3
 
 
-def test_an_error_is_told_and_the_workers_go_on(crew: Workers) -> None:
+def test_an_error_is_told_and_the_workers_go_on(team: Workers) -> None:
     owner = Owner()
     with pytest.raises((TrainingError, ZeroDivisionError), match="division by zero"):
-        crew.run(owner, Owner.divide, [(1,), (0,), (1,)])
+        team.run(owner, Owner.divide, [(1,), (0,), (1,)])
     with pytest.raises(ZeroDivisionError):
-        crew.run(owner, Owner.divide, [(0,), (2,), (4,)])
-    assert crew.run(owner, Owner.divide, [(1,), (2,), (4,)]) == [1, 1 / 2, 1 / 4]
+        team.run(owner, Owner.divide, [(0,), (2,), (4,)])
+    assert team.run(owner, Owner.divide, [(1,), (2,), (4,)]) == [1, 1 / 2, 1 / 4]
 
 
 @linux
 def test_processes_end_with_their_owner() -> None:
-    crew = ForkWorkers(3)
-    pids = crew.run(Owner(), Owner.pid, [()] * 3)
+    team = ForkWorkers(3)
+    pids = team.run(Owner(), Owner.pid, [()] * 3)
     assert pids[0] == os.getpid()
     assert len(set(pids)) == 3
-    assert crew.run(Owner(), Owner.pid, [()] * 3) == pids  # not made anew for each call
-    del crew
+    assert team.run(Owner(), Owner.pid, [()] * 3) == pids  # not made anew for each call
+    del team
     gc.collect()
     assert [is_running(pid) for pid in pids] == [True, False, False]
 
 
 @linux
 def test_an_interrupted_call_leaves_no_answer_behind() -> None:
-    crew, owner = ForkWorkers(2), Owner()
+    team, owner = ForkWorkers(2), Owner()
     with pytest.raises(KeyboardInterrupt):
-        crew.run(owner, Owner.wait, [()] * 2)
-    assert crew.run(owner, Owner.divide, [(1,), (2,)]) == [1, 1 / 2]
+        team.run(owner, Owner.wait, [()] * 2)
+    assert team.run(owner, Owner.divide, [(1,), (2,)]) == [1, 1 / 2]
 
 
 @linux
 def test_a_process_that_was_killed_is_told() -> None:
-    crew, owner = ForkWorkers(2), Owner()
+    team, owner = ForkWorkers(2), Owner()
     with pytest.raises(TrainingError, match="a training process was stopped"):
-        crew.run(owner, Owner.die, [()] * 2)
-    assert crew.run(owner, Owner.divide, [(1,), (2,)]) == [1, 1 / 2]
+        team.run(owner, Owner.die, [()] * 2)
+    assert team.run(owner, Owner.divide, [(1,), (2,)]) == [1, 1 / 2]
 
 
 @linux
 def test_ctrl_c_is_for_the_first_process() -> None:
-    crew, owner = ForkWorkers(2), Owner()
-    _, pid = crew.run(owner, Owner.pid, [()] * 2)
+    team, owner = ForkWorkers(2), Owner()
+    _, pid = team.run(owner, Owner.pid, [()] * 2)
     os.kill(pid, signal.SIGINT)
-    assert crew.run(owner, Owner.pid, [()] * 2)[1] == pid
+    assert team.run(owner, Owner.pid, [()] * 2)[1] == pid
 
 
 ORPHANS = """
@@ -132,7 +132,7 @@ from llm_explainer.numpy_backend.engine.workers import ForkWorkers
 class Owner:
     def pid(self, worker): return os.getpid()
 owner, crews = Owner(), [ForkWorkers(3), ForkWorkers(3)]
-print(*[pid for crew in crews for pid in crew.run(owner, Owner.pid, [()] * 3)[1:]], flush=True)
+print(*[pid for team in crews for pid in team.run(owner, Owner.pid, [()] * 3)[1:]], flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 

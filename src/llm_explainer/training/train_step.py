@@ -6,11 +6,11 @@ from types import ModuleType
 from typing import Any
 
 from llm_explainer.training.config import TrainConfig
-from llm_explainer.training.distributed.processes import Group
+from llm_explainer.training.distributed.processes import ProcessGroup
 
 
 def make_train_step(
-    nn: ModuleType, model: Any, config: TrainConfig, group: Group | None = None
+    nn: ModuleType, model: Any, config: TrainConfig, group: ProcessGroup | None = None
 ) -> Any:
     """Return a backend's training step for ``model``, with an optimizer, as ``config`` says.
 

@@ -32,7 +32,7 @@ LENGTH = 8
 """Bytes that a message's length takes at the start of a frame."""
 
 
-class Group:
+class ProcessGroup:
     """All processes of a run, as ``connect`` returns it: the same number of calls in each."""
 
     def __init__(self, group: mx.distributed.Group) -> None:
@@ -111,7 +111,7 @@ class Group:
             return [row.tobytes() for row in np.asarray(rows)]
 
 
-def connect() -> Group:
+def connect() -> ProcessGroup:
     """Join the processes that a launcher such as ``mlx.launch`` has started with this one.
 
     Raises:
@@ -123,7 +123,7 @@ def connect() -> Group:
         raise BackendUnavailable(_alone(" ".join(str(error).split()))) from None
     if group.size() == 1:
         raise BackendUnavailable(_alone("this process is the only one"))
-    return Group(group)
+    return ProcessGroup(group)
 
 
 def _alone(reason: str) -> str:

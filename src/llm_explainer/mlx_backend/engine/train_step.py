@@ -17,7 +17,7 @@ from mlx.utils import tree_map
 
 from llm_explainer.batch import Batch, StepResult, in_micro_batches
 from llm_explainer.machine import available_cores
-from llm_explainer.mlx_backend.engine.distributed import Group
+from llm_explainer.mlx_backend.engine.distributed import ProcessGroup
 from llm_explainer.mlx_backend.engine.precision import DTYPES, check_dtype
 from llm_explainer.mlx_backend.loss import token_weights, weighted_loss
 from llm_explainer.mlx_backend.model import GPT
@@ -60,7 +60,7 @@ class TrainStep:
         micro_batch: int = 0,
         dtype: str = "float32",
         recompute: bool = False,
-        group: Group | None = None,
+        group: ProcessGroup | None = None,
     ) -> None:
         check_dtype(dtype)
         self.model, self.optimizer, self.clip_norm = model, optimizer, clip_norm

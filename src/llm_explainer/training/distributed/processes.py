@@ -32,7 +32,7 @@ ORDERS_S = 600.0
 """Time that process 0 may work alone, on samples and checkpoints, while the others wait."""
 
 
-class Group(Protocol):
+class ProcessGroup(Protocol):
     """The processes, as a backend's ``connect`` returns them."""
 
     @property
@@ -62,7 +62,7 @@ class Processes:
             it should end this one
     """
 
-    def __init__(self, group: Group, give_up: Callable[[float], None]) -> None:
+    def __init__(self, group: ProcessGroup, give_up: Callable[[float], None]) -> None:
         self.group, self.rank, self.size = group, group.rank, group.size
         self._watchdog = Watchdog(give_up)
         self._longest_s: float | None = None  # that work in common took, but for the first
