@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,12 +29,11 @@ def save_picture(figure: Figure, path: Path) -> None:
     """Write a figure into a PNG, all at once.
 
     A ``$`` is a dollar and no mathematics. A letter that no font here has is drawn as a box, and
-    that is not worth a warning; nor is a home folder that matplotlib cannot write its cache to.
+    that is not worth a warning.
 
     Raises:
         OSError: the file cannot be written.
     """
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     from matplotlib.font_manager import fontManager
     from matplotlib.text import Text
 

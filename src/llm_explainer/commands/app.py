@@ -5,42 +5,51 @@ from __future__ import annotations
 import errno
 import functools
 import inspect
+import logging
 import os
 import sys
 import warnings
 from collections.abc import Callable
-from typing import Annotated, Any, NoReturn, TextIO
+from importlib import import_module
+from typing import Annotated, Any, NoReturn, TextIO, cast
 
 import typer
 from typer.exceptions import TyperException
 
+from llm_explainer.commands.limits import check_threads
 from llm_explainer.console.streams import prepare_streams, say
 from llm_explainer.errors import LLMExplainerError, LLMExplainerWarning
 
 FAILED = 2
 """Exit code of a command that could not do what was asked, as for a wrong option."""
 
+INTERRUPTED = 130
+"""Exit code of a program that Ctrl-C ended, as shells have it."""
+
 _DEBUG = "--debug"
 
 
-def run(program: typer.Typer | Callable[..., None]) -> NoReturn:
+def run(program: typer.Typer | Callable[..., None] | str) -> NoReturn:
     """Run an app of several commands, or a function as the only one, and exit.
+
+    A function may be named, as in ``llm_explainer.commands.pretrain:pretrain``, so that it is
+    imported when it is known that it can work here.
 
     0 for success, 2 for an error with one line on stderr, 130 for Ctrl-C, 1 for output that
     nobody reads any more. Every command takes ``--debug``, which shows an error's traceback. An app
     alone shows its help.
     """
-    app = program if isinstance(program, typer.Typer) else _single_command(program)
     prepare_streams()
     warnings.showwarning = _show_warning
-    for command in app.registered_commands:
-        assert command.callback is not None  # every command is a function
-        command.callback = _with_debug(command.callback)
+    # It has much to say about a home folder that it cannot write to, and does without all the same.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     # Not a matter for the commands, and to be known also where their options cannot be read.
     arguments = [argument for argument in sys.argv[1:] if argument != _DEBUG]
-    if not arguments and app is program:
+    if not arguments and isinstance(program, typer.Typer):
         arguments = ["--help"]
     try:
+        check_threads()
+        app = _app(program)
         # Typer turns Ctrl-C and a closed pipe into exit codes; None is a command that came through.
         exit_code = typer.main.get_command(app).main(arguments, standalone_mode=False)
         sys.stdout.flush()  # a full disk is found here, not when nobody can say so any more
@@ -50,6 +59,8 @@ def run(program: typer.Typer | Callable[..., None]) -> NoReturn:
             raise
         say(f"error: {_in_one_line(error)}", color="red")
         sys.exit(FAILED)
+    except KeyboardInterrupt:  # before Typer was there to take it
+        sys.exit(INTERRUPTED)
     sys.exit(exit_code or 0)
 
 
@@ -113,10 +124,18 @@ def _give_up_full_stream(error: Exception) -> None:
             sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
 
 
-def _single_command(function: Callable[..., None]) -> typer.Typer:
-    app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
-    app.command()(function)
-    return app
+def _app(program: typer.Typer | Callable[..., None] | str) -> typer.Typer:
+    """Return the app that a program is, each of its commands with ``--debug``."""
+    if isinstance(program, str):
+        module, _, name = program.partition(":")
+        program = cast(Callable[..., None], getattr(import_module(module), name))
+    if not isinstance(program, typer.Typer):
+        function, program = program, typer.Typer(add_completion=False, rich_markup_mode="markdown")
+        program.command()(function)
+    for command in program.registered_commands:
+        assert command.callback is not None  # every command is a function
+        command.callback = _with_debug(command.callback)
+    return program
 
 
 def _with_debug(command: Callable[..., Any]) -> Callable[..., Any]:

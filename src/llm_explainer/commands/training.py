@@ -11,14 +11,12 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from llm_explainer.commands.app import INTERRUPTED
 from llm_explainer.console.terminal import show
 from llm_explainer.console.training_view import TrainingView
 from llm_explainer.spelling import command_line
 from llm_explainer.training.runs.run import Run
 from llm_explainer.training.trainer import Trainer, TrainResult
-
-INTERRUPTED = 130
-"""Exit code of a program that Ctrl-C ended, as shells have it."""
 
 
 def train_and_report(run: Run, console: Console) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from datetime import timedelta
 from types import TracebackType
@@ -76,7 +77,8 @@ class TrainingView:
         traceback: TracebackType | None,
     ) -> None:
         if self._live:
-            self._live.stop()
+            with contextlib.suppress(OSError):  # a terminal that was closed
+                self._live.stop()
 
     def __call__(self, event: Event) -> None:
         """Take in one event."""
@@ -117,7 +119,9 @@ class TrainingView:
 
     def _line(self, text: str) -> None:
         if not self._live:
-            show(self._console, text)
+            # Nobody reads any more, or the disk is full: that is no reason to lose the training.
+            with contextlib.suppress(OSError, SystemExit):  # rich ends programs of closed pipes
+                show(self._console, text)
 
     def _time_left(self) -> str:
         done = self._step - self._first_step

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from llm_explainer.data.pipes import Kept
 from llm_explainer.errors import CorpusError
 from llm_explainer.tokenizer.base import END_OF_TEXT
 
@@ -25,7 +26,7 @@ class Piece(NamedTuple):
     ends_document: bool
 
 
-def read_pieces(path: Path, *, block_bytes: int = BLOCK_BYTES) -> Iterator[Piece]:
+def read_pieces(path: Path | Kept, *, block_bytes: int = BLOCK_BYTES) -> Iterator[Piece]:
     """Yield the documents of a file in order, long ones in several pieces; empty ones are dropped.
 
     Separated documents lose the white space around them; a file without separators is given
@@ -79,7 +80,7 @@ def find_text_files(folder: Path) -> list[Path]:
     return files
 
 
-def _decode(path: Path, block_bytes: int) -> Iterator[str]:
+def _decode(path: Path | Kept, block_bytes: int) -> Iterator[str]:
     """Yield a file's text block by block; a character cut by a block's end comes with the next."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     n_read = 0  # bytes
