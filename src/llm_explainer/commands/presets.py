@@ -33,7 +33,7 @@ def presets(
     from llm_explainer.backend import load_backend
     from llm_explainer.config import SIZES, ModelConfig
     from llm_explainer.console.tables import show_table
-    from llm_explainer.console.terminal import make_console, show, working
+    from llm_explainer.console.terminal import make_console, working
     from llm_explainer.errors import ConfigError
     from llm_explainer.model_spec import ModelSpec
     from llm_explainer.training.config import TrainConfig
@@ -70,8 +70,7 @@ def presets(
             f"{rate / config.training_flops_per_token():,.0f}",
         )
     show_table(console, table)
-    show(
-        console,
-        "\nMemory and tokens/s are for training; the speed is an estimate from\n"
-        f"{rate / 1e9:,.0f} billion operations a second, just measured on {MEASURED_SIZE}.",
+    console.print(
+        "\nMemory and tokens/s are for training; the speed is an estimate from "
+        f"{rate / 1e9:,.0f} billion operations a second, just measured on {MEASURED_SIZE}."
     )
