@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import typer
 from command_line import FakeInput, command_runner
-from consoles import NOT_UTF8
+from consoles import NOT_UTF8, console_of, shown
 
+from llm_explainer.commands import quick as quick_module
+from llm_explainer.commands import training
 from llm_explainer.commands.diff import diff
 from llm_explainer.commands.download import download
 from llm_explainer.commands.encode_corpus import encode_corpus
@@ -17,11 +23,13 @@ from llm_explainer.commands.generate import generate
 from llm_explainer.commands.mac_accel import mac_accel
 from llm_explainer.commands.pretrain import pretrain
 from llm_explainer.commands.profile import profile
-from llm_explainer.commands.quick import quick
 from llm_explainer.commands.tokenize import tokenize
 from llm_explainer.commands.train_tokenizer import train_tokenizer
 from llm_explainer.data.download import SHAKESPEARE
 from llm_explainer.spelling import spelled_out
+from llm_explainer.training.pretrain import PretrainSettings
+from llm_explainer.training.runs.folder import RunFolder
+from llm_explainer.training.trainer import TrainResult
 
 TEXT = "the fox went home and sang near a river with old green bells at night.\n"
 SMALL = [
@@ -95,6 +103,18 @@ def test_going_on_with_a_run(name, command, tmp_path, trained):
 
 
 @pytest.mark.parametrize("name", HARD)
+def test_stopping_a_run(name, monkeypatch):
+    """A stop that comes while it trains, whose way on can be pasted."""
+    stopped = TrainResult(1, False, Path(name) / "step-000001", None, None)
+    monkeypatch.setattr(training, "train_with_view", lambda run, console: stopped)
+    console = console_of(20, live=False)
+    with pytest.raises(typer.Exit) as ended:
+        training.train_and_report(SimpleNamespace(folder=RunFolder(name)), console)
+    assert ended.value.exit_code == 130
+    assert commands_in(shown(console)) == [["train_pretrain.py", "--resume", name]]
+
+
+@pytest.mark.parametrize("name", HARD)
 def test_the_newest_run_is_named(name, command, tmp_path, trained):
     shutil.copytree(trained, tmp_path / "runs" / name.replace("/", ""), symlinks=True)
     code, _, err = command(generate, "--prompt=the", "--max-tokens=2")
@@ -102,9 +122,17 @@ def test_the_newest_run_is_named(name, command, tmp_path, trained):
     assert err.startswith(f"model: runs/{name.replace('/', '')}\n")
 
 
-def test_quick(command):
+def test_quick(command, monkeypatch):
     name = "x[/b] [lr=1e-3]"
-    code, out, _ = command(quick, "--steps=2", "--backend=numpy", "--out", name)
+    settings = quick_module.quick_settings
+
+    def with_less_text(*arguments: Any) -> PretrainSettings:
+        chosen = settings(*arguments)
+        less = dataclasses.replace(chosen.data, max_bytes=100_000, vocab_size=300)
+        return dataclasses.replace(chosen, data=less)
+
+    monkeypatch.setattr(quick_module, "quick_settings", with_less_text)
+    code, out, _ = command(quick_module.quick, "--steps=2", "--backend=numpy", "--out", name)
     assert code == 0
     assert ["run_demo.py", "generate", name, "--prompt", "Once"] in commands_in(out)
 
@@ -120,8 +148,8 @@ def test_mac_accel(command, tmp_path):
     assert all(any(name in word for word in words) for words in commands_in(out))
 
 
-@pytest.mark.parametrize("name", HARD)
-def test_profile(name, command):
+def test_profile(command):
+    name = "x[/b] [lr=1e-3]"
     code, out, _ = command(profile, "--size=tiny", "--seconds=0.2", "--out", name)
     assert code == 0
     assert f"picture     {name}/profile.png\n" in out

@@ -36,6 +36,16 @@ def test_numbers_are_whole_and_lines_fit_on_every_width(width, n_columns):
             assert f"{row}{place}{'0' * 8}" in text
 
 
+@pytest.mark.parametrize("width", [20, 80])
+def test_a_table_takes_any_name(width):
+    table = Table("[b]head", "a:fire:b", title="title[/b]", box=None)
+    table.add_row("x[/b]", ":fire:")
+    console = console_of(width)
+    show_table(console, table)
+    for words in ("title[/b]", "a:fire:b", "x[/b]", ":fire:"):
+        assert words in shown(console)
+
+
 def test_a_table_that_fits_exactly_is_a_table():
     table = table_of(4)
     needed = 4 * (10 + 2) + 5

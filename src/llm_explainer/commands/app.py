@@ -52,7 +52,6 @@ def run(program: typer.Typer | Callable[..., None] | str) -> NoReturn:
         app = _app(program)
         # Typer turns Ctrl-C and a closed pipe into exit codes; None is a command that came through.
         exit_code = typer.main.get_command(app).main(arguments, standalone_mode=False)
-        sys.stdout.flush()  # a full disk is found here, not when nobody can say so any more
     except (LLMExplainerError, OSError, TyperException, MemoryError, RuntimeError) as error:
         _give_up_full_stream(error)
         if _DEBUG in sys.argv or (isinstance(error, RuntimeError) and not _out_of_threads(error)):
@@ -66,6 +65,13 @@ def run(program: typer.Typer | Callable[..., None] | str) -> NoReturn:
 
 def _in_one_line(error: Exception) -> str:
     """Return what went wrong; for a wrong option also where to read about the right ones."""
+    if isinstance(error, MemoryError):
+        return _line(f"there is not enough memory; {str(error) or 'use a smaller model or batch'}")
+    if _out_of_threads(error):
+        return (
+            "the system allows this user no more processes or threads; end some, or raise the "
+            "limit (ulimit -u)"
+        )
     if isinstance(error, OSError) and error.strerror:
         names = [
             str(name).replace("\n", "\\n")
@@ -73,13 +79,6 @@ def _in_one_line(error: Exception) -> str:
             if name is not None
         ]
         return _line(": ".join([" -> ".join(names), error.strerror] if names else [error.strerror]))
-    if isinstance(error, MemoryError):
-        return _line(f"there is not enough memory; {error or 'use a smaller model or batch'}")
-    if _out_of_threads(error):
-        return (
-            "the system allows this user no more processes or threads; end some, or raise the "
-            "limit (ulimit -u)"
-        )
     if not isinstance(error, TyperException):
         return _line(str(error))
     context = getattr(error, "ctx", None)

@@ -9,6 +9,7 @@ import shutil
 import stat
 import sys
 import tempfile
+import weakref
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,6 +23,7 @@ class Kept:
 
     def __init__(self, name: str, file: BinaryIO) -> None:
         self._name, self._file = name, file
+        weakref.finalize(self, file.close)
 
     def __str__(self) -> str:
         return self._name
