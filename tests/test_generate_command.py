@@ -177,7 +177,7 @@ def run_failing(error, monkeypatch, arguments=()):
 
 def test_errors_of_the_system_are_one_line_too(monkeypatch, capsys):
     assert run_failing(OSError(28, "No space left on device", "a\nb"), monkeypatch) == 2
-    assert capsys.readouterr().err == "error: [Errno 28] No space left on device: 'a\\nb'\n"
+    assert capsys.readouterr().err == "error: a\\nb: No space left on device\n"
 
 
 def test_errors_of_several_lines_become_one(monkeypatch, capsys):

@@ -274,20 +274,6 @@ def test_settings_that_cannot_be() -> None:
 # What there is
 
 
-def test_a_container_has_what_its_limit_leaves(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    meminfo = tmp_path / "meminfo"
-    meminfo.write_text("MemTotal: 2000 kB\nMemAvailable: 1000 kB\n")
-    monkeypatch.setattr(machine, "MEMINFO", meminfo)
-    monkeypatch.setattr(machine, "CGROUP", tmp_path)
-    assert machine.available_memory() == 1_024_000
-    (tmp_path / "memory.current").write_text("300\n")
-    for limit, expected in (("max\n", 1_024_000), ("1000\n", 700), ("200\n", 0)):
-        (tmp_path / "memory.max").write_text(limit)
-        assert machine.available_memory() == expected
-
-
 def test_mlx_is_told_its_limit() -> None:
     before = mx.get_memory_limit()
     try:

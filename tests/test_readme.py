@@ -33,6 +33,8 @@ SMALLER = {
     "train_pretrain.py --from": ["--steps", "3"],
 }
 LEFT_OUT = {"pytest"}  # that is where we are
+BUILDING = {"train-tokenizer", "encode-corpus", "--out", "--resume"}
+"""Words of the commands that use what others made, or make what others use."""
 
 
 def blocks(language: str) -> list[str]:
@@ -79,6 +81,23 @@ def test_every_command_of_the_readme_works(folder):
         assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
     assert (folder / "runs" / "quick" / "loss.png").exists()
     assert (folder / "runs" / "more" / "last" / "model.safetensors").exists()
+
+
+def test_the_commands_in_another_order_break_nothing(folder, tmp_path):
+    """Backwards in a new folder some cannot work yet, and say so; forwards again, all are there."""
+    (tmp_path / "README.md").write_text(README * 3, encoding="utf-8")
+    building = [words for words in commands() if BUILDING & set(words)]
+    assert len(building) == 5
+    for words in (*reversed(building), *building):
+        program, *options = smaller(words)
+        done = run([sys.executable, str(ROOT / program), *options], tmp_path)
+        assert done.returncode in (0, 2), f"{words}\n{done.stdout}\n{done.stderr}"
+        errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+        assert len(errors) == (done.returncode == 2), done.stderr
+        assert "Traceback" not in done.stderr
+    for made in ("runs/mine", "runs/more", "trained-tokenizers/stories"):
+        assert list((tmp_path / made).rglob("tokenizer.json")), made
+    assert (tmp_path / "tokens" / "stories-train.npy").exists()
 
 
 def test_the_python_of_the_readme_runs(folder):

@@ -44,20 +44,20 @@ def test_a_tokenizer_is_what_the_library_learns_and_can_be_used_at_once(command,
     assert (code, err) == (0, "")
     text = load_corpus("stories", max_bytes=60_000).train
     expected = BPETokenizer.train(text, 300)
-    learned = load_tokenizer(tmp_path / "tokenizers" / "stories" / "tokenizer.json")
+    learned = load_tokenizer(tmp_path / "trained-tokenizers" / "stories" / "tokenizer.json")
     assert learned.merges == expected.merges
     assert learned.special_tokens == {END_OF_TEXT: 299}
     assert re.search(r"held-out text +\d\.\d+ bytes a token on 6,\d+ bytes", out)
     assert "300 tokens in" in out
-    assert command(tokenize, "Once", "--tokenizer=tokenizers/stories")[0] == 0
-    assert sorted(path.name for path in (tmp_path / "tokenizers").iterdir()) == ["stories"]
+    assert command(tokenize, "Once", "--tokenizer=trained-tokenizers/stories")[0] == 0
+    assert sorted(path.name for path in (tmp_path / "trained-tokenizers").iterdir()) == ["stories"]
 
 
 def test_options_reach_the_training(command, tmp_path):
     special = ["--special-token=<|a|>", "--special-token=<|b|>"]
     options = ["--pattern=gpt4", "--ties=lower-ids", "--min-frequency=3", "--name=mine"]
     assert command(train_tokenizer, *SMALL, *special, *options)[0] == 0
-    learned = load_tokenizer(tmp_path / "tokenizers" / "mine" / "tokenizer.json")
+    learned = load_tokenizer(tmp_path / "trained-tokenizers" / "mine" / "tokenizer.json")
     text = load_corpus("stories", max_bytes=60_000).train
     expected = BPETokenizer.train(
         text,
@@ -84,17 +84,17 @@ def test_files_and_folders_together(command, tmp_path):
     (tmp_path / "notes" / "one.md").write_text("one apple and one pear " * 20)
     (tmp_path / "two.txt").write_text("two plums and two figs " * 20)
     assert command(train_tokenizer, "notes", "two.txt", "--workers=1", "--vocab-size=290")[0] == 0
-    learned = load_tokenizer(tmp_path / "tokenizers" / "notes" / "tokenizer.json")
+    learned = load_tokenizer(tmp_path / "trained-tokenizers" / "notes" / "tokenizer.json")
     tokens = set(learned.vocab.values())
     assert {b" one", b" two"} <= tokens
 
 
 def test_an_existing_tokenizer_is_replaced_only_on_request(command, tmp_path):
     assert command(train_tokenizer, *SMALL)[0] == 0
-    file = tmp_path / "tokenizers" / "stories" / "tokenizer.json"
+    file = tmp_path / "trained-tokenizers" / "stories" / "tokenizer.json"
     before = file.read_bytes()
     other = [*STORIES, "--vocab-size=310", "--workers=1"]
-    assert_one_line(command(train_tokenizer, *other), "tokenizers/stories", "--overwrite")
+    assert_one_line(command(train_tokenizer, *other), "trained-tokenizers/stories", "--overwrite")
     assert file.read_bytes() == before
     assert_one_line(command(train_tokenizer, *other, "--overwrite", "--pattern=("), "'('")
     assert file.read_bytes() == before
@@ -143,7 +143,7 @@ def test_transformers_loads_the_folder(command, tmp_path):
     transformers = pytest.importorskip("transformers")
     (tmp_path / "text.txt").write_text(SAMPLE)
     assert command(train_tokenizer, "text.txt", "--vocab-size=320", "--workers=1")[0] == 0
-    folder = tmp_path / "tokenizers" / "text"
+    folder = tmp_path / "trained-tokenizers" / "text"
     theirs = transformers.AutoTokenizer.from_pretrained(folder)
     assert theirs.encode(SAMPLE) == load_tokenizer(folder / "tokenizer.json").encode(SAMPLE)
     assert theirs.eos_token == END_OF_TEXT

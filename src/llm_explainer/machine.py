@@ -6,14 +6,17 @@ import os
 import sys
 from pathlib import Path
 
+from llm_explainer import cgroups
+
 MEMINFO = Path("/proc/meminfo")
 CGROUP = Path("/sys/fs/cgroup")
+MEMBERSHIP = Path("/proc/self/cgroup")
 
 
 def available_cores() -> int:
-    """Return the number of processors that this process may use."""
+    """Return the number of processors that this process may use, by a container's limit too."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
+        return min(len(os.sched_getaffinity(0)), cgroups.processors(CGROUP, MEMBERSHIP))
     return os.cpu_count() or 1
 
 
@@ -23,7 +26,7 @@ def available_memory() -> int:
     Where the system does not say how much is free, three quarters of what the machine has.
     """
     if MEMINFO.exists():
-        return min(_meminfo("MemAvailable"), _left_in_container())
+        return min(_meminfo("MemAvailable"), cgroups.memory_left(CGROUP, MEMBERSHIP))
     if sys.platform == "win32":
         return _free_on_windows()
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 3 // 4
@@ -36,16 +39,6 @@ def _meminfo(name: str) -> int:
         if key == name:
             return int(value.split()[0]) * 1024
     return sys.maxsize
-
-
-def _left_in_container() -> int:
-    """Return the bytes that a container's limit leaves; without a limit, a very large number."""
-    try:
-        limit = (CGROUP / "memory.max").read_text().strip()
-        used = int((CGROUP / "memory.current").read_text())
-    except OSError:
-        return sys.maxsize
-    return sys.maxsize if limit == "max" else max(int(limit) - used, 0)
 
 
 if sys.platform == "win32":

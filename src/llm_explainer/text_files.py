@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import codecs
+import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO, Literal, Protocol
 
 BLOCK_BYTES = 1 << 20
 
@@ -26,13 +28,20 @@ class NotUtf8Error(Exception):
         )
 
 
+class Readable(Protocol):
+    """What can be opened for reading as a path can."""
+
+    def open(self, mode: Literal["rb"], /) -> BinaryIO | io.BufferedReader:
+        """Return a reader of bytes from the beginning."""
+
+
 def read_text_blocks(
-    path: str | os.PathLike[str], *, block_bytes: int | None = None
+    path: str | os.PathLike[str] | Readable, *, block_bytes: int | None = None
 ) -> Iterator[str]:
     """Yield a UTF-8 file in blocks, line ends as they are, no character cut in two.
 
     Args:
-        path: of the file.
+        path: of the file, or what opens as one.
         block_bytes: how much is read at a time; None is ``BLOCK_BYTES``, a mebibyte.
 
     Raises:
@@ -42,7 +51,8 @@ def read_text_blocks(
     """
     decoder, n_read = codecs.getincrementaldecoder("utf-8")(), 0
     try:
-        with Path(path).open("rb") as file:
+        source = Path(path) if isinstance(path, (str, os.PathLike)) else path
+        with source.open("rb") as file:
             while data := file.read(block_bytes or BLOCK_BYTES):
                 n_read += len(data)
                 yield decoder.decode(data)

@@ -2,56 +2,98 @@
 
 from __future__ import annotations
 
-import io
+import errno
+import functools
+import inspect
+import logging
+import os
 import sys
 import warnings
 from collections.abc import Callable
-from typing import NoReturn, TextIO
+from importlib import import_module
+from typing import Annotated, Any, NoReturn, TextIO, cast
 
 import typer
 from typer.exceptions import TyperException
 
+from llm_explainer.commands.limits import check_threads
+from llm_explainer.console.streams import prepare_streams, say
 from llm_explainer.errors import LLMExplainerError, LLMExplainerWarning
 
 FAILED = 2
 """Exit code of a command that could not do what was asked, as for a wrong option."""
 
+INTERRUPTED = 130
+"""Exit code of a program that Ctrl-C ended, as shells have it."""
+
 _DEBUG = "--debug"
 
 
-def run(program: typer.Typer | Callable[..., None]) -> NoReturn:
+def run(program: typer.Typer | Callable[..., None] | str) -> NoReturn:
     """Run an app of several commands, or a function as the only one, and exit.
+
+    A function may be named, as in ``llm_explainer.commands.pretrain:pretrain``, so that it is
+    imported when it is known that it can work here.
 
     0 for success, 2 for an error with one line on stderr, 130 for Ctrl-C, 1 for output that
     nobody reads any more. Every command takes ``--debug``, which shows an error's traceback. An app
     alone shows its help.
     """
-    app = program if isinstance(program, typer.Typer) else _single_command(program)
-    for stream in (sys.stdin, sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a narrow terminal is no reason to crash
+    prepare_streams()
     warnings.showwarning = _show_warning
+    # It has much to say about a home folder that it cannot write to, and does without all the same.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    # Not a matter for the commands, and to be known also where their options cannot be read.
     arguments = [argument for argument in sys.argv[1:] if argument != _DEBUG]
-    if not arguments and app is program:
+    if not arguments and isinstance(program, typer.Typer):
         arguments = ["--help"]
     try:
+        check_threads()
+        app = _app(program)
         # Typer turns Ctrl-C and a closed pipe into exit codes; None is a command that came through.
         exit_code = typer.main.get_command(app).main(arguments, standalone_mode=False)
-    except (LLMExplainerError, OSError, TyperException) as error:
-        if _DEBUG in sys.argv:
+    except (LLMExplainerError, OSError, TyperException, MemoryError, RuntimeError) as error:
+        _give_up_full_stream(error)
+        if _DEBUG in sys.argv or (isinstance(error, RuntimeError) and not _out_of_threads(error)):
             raise
-        typer.secho(f"error: {_in_one_line(error)}", err=True, fg="red")
+        say(f"error: {_in_one_line(error)}", color="red")
         sys.exit(FAILED)
+    except KeyboardInterrupt:  # before Typer was there to take it
+        sys.exit(INTERRUPTED)
     sys.exit(exit_code or 0)
 
 
 def _in_one_line(error: Exception) -> str:
     """Return what went wrong; for a wrong option also where to read about the right ones."""
+    if isinstance(error, MemoryError):
+        return _line(f"there is not enough memory; {str(error) or 'use a smaller model or batch'}")
+    if _out_of_threads(error):
+        return (
+            "the system allows this user no more processes or threads; end some, or raise the "
+            "limit (ulimit -u)"
+        )
+    if isinstance(error, OSError) and error.strerror:
+        names = [
+            str(name).replace("\n", "\\n")
+            for name in (error.filename, error.filename2)
+            if name is not None
+        ]
+        return _line(": ".join([" -> ".join(names), error.strerror] if names else [error.strerror]))
     if not isinstance(error, TyperException):
-        return " ".join(str(error).split())
+        return _line(str(error))
     context = getattr(error, "ctx", None)
-    message = " ".join(error.format_message().split())
+    message = _line(error.format_message())
     return f"{message} [see {context.command_path} --help]" if context else message
+
+
+def _line(text: str) -> str:
+    """Return text without line breaks; white space in it may be part of a name and stays."""
+    return " ".join(line.strip() for line in text.splitlines())
+
+
+def _out_of_threads(error: Exception) -> bool:
+    # threading raises a RuntimeError that says so; a fork that fails, a BlockingIOError.
+    return isinstance(error, BlockingIOError) or "start new thread" in str(error)
 
 
 def _show_warning(
@@ -64,7 +106,7 @@ def _show_warning(
 ) -> None:
     """Show what the library has to say in one line, without the place in its code."""
     if issubclass(category, LLMExplainerWarning):
-        typer.secho(f"note: {message}", err=True, dim=True)
+        say(f"note: {message}", dim=True)
     else:
         _python_shows_warning(message, category, filename, lineno, file, line)
 
@@ -72,7 +114,49 @@ def _show_warning(
 _python_shows_warning = warnings.showwarning
 
 
-def _single_command(function: Callable[..., None]) -> typer.Typer:
-    app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
-    app.command(epilog=f"{_DEBUG} shows the traceback of an error.")(function)
-    return app
+def _give_up_full_stream(error: Exception) -> None:
+    """Drop what a full disk or a reader that went away does not take: Python would try again."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EPIPE):
+        try:
+            sys.stdout.flush()
+        except OSError:
+            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
+
+
+def _app(program: typer.Typer | Callable[..., None] | str) -> typer.Typer:
+    """Return the app that a program is, each of its commands with ``--debug``."""
+    if isinstance(program, str):
+        module, _, name = program.partition(":")
+        program = cast(Callable[..., None], getattr(import_module(module), name))
+    if not isinstance(program, typer.Typer):
+        function, program = program, typer.Typer(add_completion=False, rich_markup_mode="markdown")
+        program.command()(function)
+    for command in program.registered_commands:
+        assert command.callback is not None  # every command is a function
+        command.callback = _with_debug(command.callback)
+    return program
+
+
+def _with_debug(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a command in whose list of options ``--debug`` stands; ``run`` acts on it."""
+    signature = inspect.signature(command, eval_str=True)
+    if "debug" in signature.parameters:
+        return command
+    option = typer.Option(_DEBUG, help="show the traceback of an error")
+    debug = inspect.Parameter(
+        "debug",
+        inspect.Parameter.KEYWORD_ONLY,
+        default=False,
+        annotation=Annotated[bool, option],
+    )
+
+    @functools.wraps(command)
+    def without_it(*arguments: Any, debug: bool, **options: Any) -> None:
+        command(*arguments, **options)
+
+    parameters = [*signature.parameters.values(), debug]
+    without_it.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
+    )
+    without_it.__annotations__ = {p.name: p.annotation for p in parameters}
+    return without_it

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from llm_explainer.data.pipes import STDIN
 from llm_explainer.errors import CorpusError
 
-CORPUS_HELP = "stories, shakespeare, tinystories, or text files and folders"
+CORPUS_HELP = "stories, shakespeare, tinystories, text files and folders, or - for a pipe"
 SPEC_HELP = (
     "a run's folder, a tokenizer.json, a folder with GPT-2's vocab.json and merges.txt, a tiktoken "
     "rank file (FILE:gpt2 for GPT-2's pattern), stories:SIZE, or bytes"
@@ -22,6 +23,8 @@ def name_of(corpora: Sequence[str], name: str | None) -> str:
         CorpusError: what cannot be the name of a file.
     """
     if name is None:
+        if corpora and corpora[0] == STDIN:
+            return "pipe"
         path = Path(corpora[0]) if corpora else Path("corpus")
         return path.stem or path.resolve().name or "corpus"
     if not name or name.startswith(".") or not name.isprintable() or Path(name).name != name:

@@ -15,12 +15,13 @@ from llm_explainer.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
     from llm_explainer.parity_verdict import Parity
 
 FAMILIES = ("gpt2", "llama")
 LENGTH = 64
-VERDICTS = {"ok": "[green]ok[/]", "wrong": "[bold red]wrong[/]", "affected": "[red]affected[/]"}
+VERDICTS = {"ok": "green", "wrong": "bold red", "affected": "red"}
 MODEL = Options("Model: changes to the size", ModelConfig, omit=("dropout",), optional=True)
 
 
@@ -58,11 +59,12 @@ def diff(
 
       uv run run_demo.py diff --checkpoint runs/quick --batch-size 8 --parameters
     """
-    from rich.console import Console
-
     from llm_explainer.backend import load_backend
     from llm_explainer.checkpoint import load_model
+    from llm_explainer.console.tables import show_table
+    from llm_explainer.console.terminal import make_console, show, working
     from llm_explainer.parity import check_parity, random_model
+    from llm_explainer.spelling import spelled_out
 
     if batch_size < 1:
         raise ConfigError(f"--batch-size is {batch_size}; it takes 1 or more")
@@ -77,18 +79,19 @@ def diff(
     lengths = {name: text_length(length, config) for name, config in configs.items()}
     for name, config in configs.items():
         check_memory(config, batch_size, lengths[name])
-    console, results = Console(), []
-    console.print(versions(), highlight=False)
+    console, results = make_console(), []
+    show(console, versions())
     for name, config in configs.items():
         model = random_model(config, seed) if saved is None else saved
         shape = {"batch_size": batch_size, "length": lengths[name], "seed": seed}
-        with Console(stderr=True).status(name) as status:
-            parity = check_parity(model, **shape, report=status.update)
-        console.print(layer_table(f"{name}: {batch_size} × {lengths[name]} tokens", parity))
+        with working(make_console(stderr=True), name) as report:
+            parity = check_parity(model, **shape, report=report)
+        title = f"{spelled_out(name)}: {batch_size} × {lengths[name]} tokens"
+        show_table(console, layer_table(title, parity))
         if parameters:
-            console.print(parameter_table(parity))
+            show_table(console, parameter_table(parity))
         results.append(parity)
-    console.print(summary(results), soft_wrap=True)
+    show(console, *summary(results))
     if not all(parity.is_equal for parity in results):
         raise typer.Exit(1)
 
@@ -155,6 +158,7 @@ def layer_table(title: str, parity: Parity) -> Table:
     """Return one row for every layer and stage, in the order of the model."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("layer", no_wrap=True)
@@ -169,7 +173,7 @@ def layer_table(title: str, parity: Parity) -> Table:
             error_cell(check.alone, forward),
             error_cell(check.backward, backward),
             error_cell(check.gradient, backward),
-            VERDICTS[check.verdict],
+            Text(check.verdict, VERDICTS[check.verdict]),
         )
     return table
 
@@ -189,32 +193,35 @@ def parameter_table(parity: Parity) -> Table:
     return table
 
 
-def error_cell(error: float | None, bar: float) -> str:
+def error_cell(error: float | None, bar: float) -> Text:
     """Return an error as a cell of a table, red where it is over the bar."""
+    from rich.text import Text
+
     if error is None:
-        return ""
-    text = f"{error:.1e}" if error else "0"
-    return text if error <= bar else f"[red]{text}[/]"
+        return Text()
+    return Text(f"{error:.1e}" if error else "0", "" if error <= bar else "red")
 
 
-def summary(results: list[Parity]) -> str:
-    """Return the verdict on all models in one line or two."""
+def summary(results: list[Parity]) -> tuple[Text, str]:
+    """Return the verdict on all models, in one line or two."""
+    from rich.text import Text
+
     from llm_explainer.parity_verdict import CURVE_BAR, FORWARD_BAR, GRADIENT_BAR
 
     checks = [check for parity in results for check in parity.checks]
     wrong = [check.name for check in checks if check.verdict == "wrong"]
     if wrong:
         n_affected = sum(check.verdict == "affected" for check in checks)
-        return (
-            f"[bold red]not the same model: wrong is {', '.join(dict.fromkeys(wrong))}[/]; "
-            f"{n_affected} more are affected"
-        )
+        names = ", ".join(dict.fromkeys(wrong))
+        verdict = Text(f"not the same model: wrong is {names}", "bold red")
+        return verdict, f"; {n_affected} more are affected"
     n_gradients = sum(len(parity.gradients) for parity in results)
     worst_logit = max(check.output for check in checks if check.name == "logits")
     worst_gradient = max(error for parity in results for error in parity.gradients.values())
+    agree = f"the same model: {len(checks)} checks and {n_gradients} gradients agree"
     return (
-        f"[bold green]the same model: {len(checks)} checks and {n_gradients} gradients agree[/]\n"
-        f"logits to {worst_logit:.0e} (bar {FORWARD_BAR:.0e} absolute), gradients to "
+        Text(agree, "bold green"),
+        f"\nlogits to {worst_logit:.0e} (bar {FORWARD_BAR:.0e} absolute), gradients to "
         f"{worst_gradient:.0e} (bar {GRADIENT_BAR:.0e} relative), training steps: bar "
-        f"{CURVE_BAR:.0e}"
+        f"{CURVE_BAR:.0e}",
     )

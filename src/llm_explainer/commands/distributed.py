@@ -13,7 +13,9 @@ import typer
 
 from llm_explainer.backend import load_backend
 from llm_explainer.commands.app import FAILED
+from llm_explainer.console.streams import say
 from llm_explainer.errors import ConfigError, LLMExplainerError, ProcessLost, TrainingError
+from llm_explainer.spelling import command_line
 from llm_explainer.training.distributed.processes import Processes
 from llm_explainer.training.distributed.same_settings import check_same_settings
 from llm_explainer.training.distributed.shared_step import end_work, work
@@ -89,7 +91,7 @@ def _dismiss(processes: Processes, exit_code: int) -> None:
 def _give_up(rank: int, seconds: float, folder: RunFolder) -> NoReturn:
     """End this process from another thread than the one that waits in vain."""
     reason = f"nothing heard from the others for {seconds:.0f} s"
-    typer.secho(f"error: {_lost(reason, rank, folder)}", err=True, fg="red")
+    say(f"error: {_lost(reason, rank, folder)}", color="red")
     os._exit(FAILED)
 
 
@@ -98,7 +100,8 @@ def _lost(reason: object, rank: int, folder: RunFolder) -> str:
     if rank > 0:  # which may be on a machine that lacks the run folder
         hint = "process 0 has the checkpoints to --resume from"
     elif folder.steps():
-        hint = f"the newest checkpoint is whole: go on from it with --resume {folder.path}"
+        again = command_line("--resume", folder.path)
+        hint = f"the newest checkpoint is whole: go on from it with {again}"
     else:
         hint = "there is no checkpoint yet: start again"
     return f"process {rank}: {reason}; {hint}"

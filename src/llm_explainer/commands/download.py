@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from typer import Argument
@@ -21,32 +22,18 @@ def download(
 
       uv run run_demo.py download tinystories
     """
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TaskID,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-
+    from llm_explainer.console.progress import StageProgress
+    from llm_explainer.console.terminal import make_console, show
     from llm_explainer.data.download import DOWNLOADS, is_cached
     from llm_explainer.data.download import download as fetch
     from llm_explainer.errors import CorpusError
 
     if name not in DOWNLOADS:
         raise CorpusError(f"nothing to download for {name!r}; choose one of {', '.join(DOWNLOADS)}")
-    console = Console()
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    with Progress(*columns, TransferSpeedColumn(), TimeRemainingColumn(), console=console) as bars:
+    console = make_console()
+    with StageProgress(console, of_bytes=True) as bars:
         for file in DOWNLOADS[name]:
             known = is_cached(file)
-            task = bars.add_task(file.name, total=file.size, completed=file.size if known else 0)
-
-            def progress(done: int, total: int, task: TaskID = task) -> None:
-                bars.update(task, completed=done, total=total)
-
-            path = fetch(file, progress=progress)
-            bars.console.print(f"{'already here' if known else 'checked'}: {path}", soft_wrap=True)
+            bars.report(file.name, file.size if known else 0, file.size)
+            path = fetch(file, progress=partial(bars.report, file.name))
+            show(console, f"{'already here' if known else 'checked'}: {path}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 import tempfile
 import time
@@ -63,13 +62,12 @@ def encode_corpus(
 
       uv run run_demo.py encode-corpus stories --tokenizer runs/quick
 
-      uv run run_demo.py encode-corpus notes/ README.md --tokenizer tokenizers/mine --name mine
+      uv run run_demo.py encode-corpus notes/ --tokenizer trained-tokenizers/mine --name mine
 
       uv run run_demo.py encode-corpus shakespeare --tokenizer bytes --val-fraction 0.05
     """
-    from rich.console import Console
-
     from llm_explainer.console.progress import StageProgress
+    from llm_explainer.console.terminal import make_console
     from llm_explainer.data.joined_corpora import load_corpora
     from llm_explainer.data.tokenizer_specs import open_tokenizer
 
@@ -85,7 +83,7 @@ def encode_corpus(
     if not overwrite:
         _refuse_existing(files)
     chosen = open_tokenizer(tokenizer).tokenizer
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = make_console()
     with _new_files(files) as temporary, StageProgress(console) as bars:
         texts = load_corpora(
             names, max_bytes=max_bytes, val_fraction=val_fraction, progress=bars.report
@@ -177,7 +175,10 @@ def _report(
     """Say what was written, and how to train on it."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
-    from rich.text import Text
+
+    from llm_explainer.console.tables import show_table
+    from llm_explainer.console.terminal import show
+    from llm_explainer.spelling import command_line, spelled_out
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("file", overflow="fold")
@@ -185,18 +186,17 @@ def _report(
         table.add_column(heading, justify="right", no_wrap=True)
     for file, split in zip(files, encoded, strict=False):
         table.add_row(
-            Text(str(file)),
+            spelled_out(file),
             f"{split.n_tokens:,}",
             f"{split.n_bytes:,}",
             f"{split.n_bytes / split.n_tokens:.3f}",
             f"{file.stat().st_size:,}",
         )
-    console.print(table)
+    show_table(console, table)
     n_bytes = sum(split.n_bytes for split in encoded)
-    console.print(f"encoded in {seconds:.2f} s, {n_bytes / seconds / 1e6:.1f} MB/s; train on it:")
-    train, val, tokenizer = (shlex.quote(str(file)) for file in files)
-    console.print(
-        f"  uv run train_pretrain.py --train-data {train} --val-data {val} --tokenizer {tokenizer}",
-        style="bold",
-        soft_wrap=True,
+    show(console, f"encoded in {seconds:.2f} s, {n_bytes / seconds / 1e6:.1f} MB/s; train on it:")
+    train, val, tokenizer = files
+    command = command_line(
+        "train_pretrain.py", "--train-data", train, "--val-data", val, "--tokenizer", tokenizer
     )
+    show(console, f"  uv run {command}", style="bold")

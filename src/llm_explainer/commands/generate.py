@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 import time
 from itertools import chain
@@ -14,6 +15,7 @@ from typer import Option
 
 from llm_explainer.commands.history import typed_lines
 from llm_explainer.commands.options import Options, with_options
+from llm_explainer.console.streams import say, wants_style
 from llm_explainer.errors import GenerationError
 from llm_explainer.generation import SamplingConfig
 from llm_explainer.training.runs.names import RUNS, newest_run
@@ -136,7 +138,8 @@ def _read_pipe() -> str:
 
 
 def _show_prompt(text: str) -> None:
-    _write(typer.style(text, bold=True) if sys.stdout.isatty() else text)
+    bold = sys.stdout.isatty() and wants_style(os.environ)
+    _write(typer.style(text, bold=True) if bold else text)
 
 
 def _write(piece: str) -> None:
@@ -145,4 +148,4 @@ def _write(piece: str) -> None:
 
 
 def _note(line: str) -> None:
-    typer.secho(line, err=True, dim=True)
+    say(line, dim=True)

@@ -32,7 +32,7 @@ PATIENCE = 2.0
 """Seconds without a sign of life before a progress bar appears."""
 
 FAMILIES = ("gpt2", "llama")
-VERDICTS = {"ok": "[green]ok[/]", "zero": "[green]ok, zero[/]", "wrong": "[bold red]wrong[/]"}
+VERDICTS = {"ok": ("ok", "green"), "zero": ("ok, zero", "green"), "wrong": ("wrong", "bold red")}
 MODEL = Options("Model: changes to the small one", ModelConfig, omit=("dropout",), optional=True)
 
 
@@ -57,8 +57,8 @@ def gradcheck(
 
       uv run run_demo.py gradcheck --family gpt2 --position sinusoidal --no-tie-embeddings
     """
-    from rich.console import Console
-
+    from llm_explainer.console.tables import show_table
+    from llm_explainer.console.terminal import make_console, show
     from llm_explainer.gradcheck import TOLERANCE
 
     if family not in (*FAMILIES, "both"):
@@ -67,17 +67,18 @@ def gradcheck(
     configs = {
         name: small_model(name, changes) for name in (FAMILIES if family == "both" else (family,))
     }
-    console = Console()
+    console = make_console()
     n_wrong = n_checked = 0
     for name, config in configs.items():
         checks = check_with_bar(name, config, seed)
-        console.print(make_table(name, config, checks))
+        show_table(console, make_table(name, config, checks))
         n_wrong += sum(check.verdict == "wrong" for check in checks)
         n_checked += len(checks)
     if n_wrong:
-        console.print(f"[bold red]{n_wrong} of {n_checked} gradients are wrong[/]")
+        show(console, f"{n_wrong} of {n_checked} gradients are wrong", style="bold red")
         raise typer.Exit(1)
-    console.print(f"[bold green]all {n_checked} gradients agree to {TOLERANCE:.0e} relative[/]")
+    verdict = f"all {n_checked} gradients agree to {TOLERANCE:.0e} relative"
+    show(console, verdict, style="bold green")
 
 
 def small_model(family: str, changes: dict[str, Any]) -> ModelConfig:
@@ -94,9 +95,8 @@ def small_model(family: str, changes: dict[str, Any]) -> ModelConfig:
 
 def check_with_bar(name: str, config: ModelConfig, seed: int) -> list[ParameterCheck]:
     """Check a model; if that takes a while, show how far it is (on stderr)."""
-    from rich.console import Console
-
     from llm_explainer.console.progress import StageProgress
+    from llm_explainer.console.terminal import make_console
     from llm_explainer.gradcheck import check_model
 
     start = time.monotonic()
@@ -105,7 +105,7 @@ def check_with_bar(name: str, config: ModelConfig, seed: int) -> list[ParameterC
 
         def report(done: int, total: int) -> None:
             if not bars and time.monotonic() - start > PATIENCE:
-                bars.append(stack.enter_context(StageProgress(Console(stderr=True))))
+                bars.append(stack.enter_context(StageProgress(make_console(stderr=True))))
             for bar in bars:
                 bar.report(f"{name}: nudging", done, total)
 
@@ -115,6 +115,7 @@ def check_with_bar(name: str, config: ModelConfig, seed: int) -> list[ParameterC
 def make_table(name: str, config: ModelConfig, checks: list[ParameterCheck]) -> Table:
     """Return one row for every parameter."""
     from rich.table import Table
+    from rich.text import Text
 
     switches = f"{config.norm}, {config.position} positions, {config.activation}"
     table = Table(
@@ -122,10 +123,10 @@ def make_table(name: str, config: ModelConfig, checks: list[ParameterCheck]) -> 
     )
     table.add_column("parameter", no_wrap=True)
     table.add_column("shape", justify="right", no_wrap=True)
-    table.add_column("relative error", justify="right")
-    table.add_column("verdict")
+    table.add_column("relative error", justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
     for check in checks:
         shape = " × ".join(str(size) for size in check.shape)
         error = f"{check.relative_error:.1e}"
-        table.add_row(check.name, shape, error, VERDICTS[check.verdict])
+        table.add_row(check.name, shape, error, Text(*VERDICTS[check.verdict]))
     return table

@@ -74,19 +74,20 @@ def mac_accel(
 
       uv run run_demo.py mac-accel --corpus my_book.txt --data-size 200k --backend numpy
     """
-    from rich.console import Console
+    from rich.text import Text
 
     from llm_explainer.backend import load_backend
     from llm_explainer.commands.mac_accel_report import report
     from llm_explainer.commands.training import train_and_report
     from llm_explainer.console.progress import StageProgress
+    from llm_explainer.console.terminal import make_console, show
     from llm_explainer.data.data_size import parse_data_size
     from llm_explainer.training.pretrain import DataConfig, PretrainSettings
     from llm_explainer.training.recipes import recipe
     from llm_explainer.training.runs.folder import RunFolder
     from llm_explainer.training.runs.run import start_run
 
-    console = Console()
+    console = make_console()
     chosen, notice = choose_backend(backend)
     # What cannot work is found before a download.
     ModelConfig.preset(model_size, family=family)
@@ -95,7 +96,7 @@ def mac_accel(
     nn = load_backend(chosen)
     nn.check_dtype(train.dtype)
     parse_data_size(data_size, EVERYTHING)
-    console.print(f"[bold]1.[/] {notice}", highlight=False)
+    show(console, Text("1.", "bold"), f" {notice}")
     found, n_bytes = choose_text(corpus, data_size, console)
     plan = PretrainSettings(
         data=DataConfig(corpus=found.name, max_bytes=story_bytes(found), train_bytes=n_bytes),
@@ -105,10 +106,10 @@ def mac_accel(
         backend=chosen,
     )
     folder = RunFolder(run_path(out, plan, overwrite=overwrite))
-    console.print(f"[bold]2.[/] {found.description}; {n_bytes:,} bytes to train on.")
+    show(console, Text("2.", "bold"), f" {found.description}; {n_bytes:,} bytes to train on.")
     with StageProgress(console) as progress:
         run = start_run(plan, folder, overwrite=overwrite, report=progress.report)
-    console.print(f"[bold]3.[/] {train.steps:,} steps. {run.preflight.summary()}.")
+    show(console, Text("3.", "bold"), f" {train.steps:,} steps. {run.preflight.summary()}.")
     train_and_report(run, console)
     report(run, nn, console, is_default=out == OUT)
 

@@ -28,11 +28,12 @@ def presets(
       uv run run_demo.py presets --family llama --batch-size 16
     """
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
     from rich.table import Table
 
     from llm_explainer.backend import load_backend
     from llm_explainer.config import SIZES, ModelConfig
+    from llm_explainer.console.tables import show_table
+    from llm_explainer.console.terminal import make_console, working
     from llm_explainer.errors import ConfigError
     from llm_explainer.model_spec import ModelSpec
     from llm_explainer.training.config import TrainConfig
@@ -40,16 +41,16 @@ def presets(
 
     if batch_size < 1:
         raise ConfigError(f"--batch-size is {batch_size}; it takes 1 or more")
-    console = Console()
+    console = make_console()
     nn = load_backend(backend)
     configs = {size: ModelConfig.preset(size, family=family) for size in SIZES}
-    with console.status(f"training {MEASURED_SIZE} for a moment to measure this machine"):
+    with working(console, f"training {MEASURED_SIZE} for a moment to measure this machine"):
         measured, train = configs[MEASURED_SIZE], TrainConfig(batch_size=MEASURED_WINDOWS)
         speed = measure_speed(nn, ModelSpec(measured), train, MEASURED_SECONDS)
     rate = speed * measured.training_flops_per_token()  # floating-point operations a second
     workers = nn.available_cores()
     title = f"{family} family, batches of {batch_size} windows, {workers} workers"
-    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
+    table = Table(title=title, box=SIMPLE_HEAD, show_edge=False, padding=0)
     table.add_column("size", no_wrap=True)
     for heading in ("width", "heads", "layers", "context", "vocab", "params"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -68,9 +69,8 @@ def presets(
             f"{memory / 1e9:.2f} GB",
             f"{rate / config.training_flops_per_token():,.0f}",
         )
-    console.print(table)
+    show_table(console, table)
     console.print(
-        "Memory and tokens/s are for training; the speed is an estimate from\n"
-        f"{rate / 1e9:,.0f} billion operations a second, just measured on {MEASURED_SIZE}.",
-        highlight=False,
+        "\nMemory and tokens/s are for training; the speed is an estimate from "
+        f"{rate / 1e9:,.0f} billion operations a second, just measured on {MEASURED_SIZE}."
     )

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.text import Text
 from typer import Option
 
 from llm_explainer.checkpoint import load_config
@@ -15,6 +16,8 @@ from llm_explainer.commands.options import Options, given, refuse, with_options
 from llm_explainer.commands.training import train_and_report
 from llm_explainer.config import ModelConfig
 from llm_explainer.console.progress import StageProgress
+from llm_explainer.console.terminal import make_console, show
+from llm_explainer.spelling import command_line
 from llm_explainer.training.config import TrainConfig
 from llm_explainer.training.pretrain import DataConfig, PretrainSettings
 from llm_explainer.training.recipes import DEFAULTS, nearest_size, recipe
@@ -72,7 +75,7 @@ def pretrain(
 
       uv run mlx.launch -n 2 --backend ring -- python train_pretrain.py --distributed
     """
-    console = Console()
+    console = make_console()
     typed = given(context)
     if resume is not None:
         allowed = {"resume", "backend", "distributed"}
@@ -88,7 +91,7 @@ def pretrain(
         if resume is not None:
             chosen = backend if "backend" in typed or distributed else None
             run = resume_run(folder, backend=chosen, processes=processes)
-            console.print(f"resuming {resume} after step {run.trainer.step:,}")
+            show(console, f"resuming {resume} after step {run.trainer.step:,}")
         else:
             trained_as = size if start_from is None else nearest_size(load_config(start_from))
             plan = PretrainSettings(
@@ -109,6 +112,7 @@ def pretrain(
 
 def finish(run: Run, console: Console) -> None:
     """Say what training will take, train, say how it went and what to do next."""
-    console.print(run.preflight.summary(), highlight=False, soft_wrap=True)
+    show(console, run.preflight.summary())
     train_and_report(run, console)
-    console.print(f"talk to it     [bold]uv run run_demo.py generate {run.folder.path}[/]")
+    command = command_line("run_demo.py", "generate", run.folder.path)
+    show(console, "talk to it     ", Text(f"uv run {command}", "bold"))

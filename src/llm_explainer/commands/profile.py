@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,17 +53,17 @@ def profile(
     if not 0 < seconds <= 3600:
         raise ConfigError(f"--seconds is {seconds:g}; it takes more than 0 and at most 3600")
 
-    from rich.console import Console
-
     from llm_explainer.backend import load_backend
     from llm_explainer.console.progress import StageProgress
+    from llm_explainer.console.tables import show_table
+    from llm_explainer.console.terminal import make_console, show
     from llm_explainer.files import write_atomically
     from llm_explainer.profiling import draw_profile, profile_step
 
-    out.mkdir(parents=True, exist_ok=True)
-    console = Console()
+    make_folder(out)
+    console = make_console()
     cores = load_backend("numpy").available_cores()
-    with StageProgress(Console(stderr=True)) as bar:
+    with StageProgress(make_console(stderr=True)) as bar:
         result = profile_step(
             config,
             batch_size,
@@ -74,10 +75,29 @@ def profile(
         f"{size}, {family} family: {batch_size} windows of {config.context_length} tokens, "
         f"{result.workers} cores"
     )
-    console.print(make_table(result, title), *summary(result), sep="\n", highlight=False)
+    show_table(console, make_table(result, title))
+    for line in summary(result):
+        show(console, line)
     draw_profile(result, out / "profile.png", title)
     write_atomically(out / "profile.json", json.dumps(result.to_dict(), indent=2).encode())
-    console.print(f"picture     {out / 'profile.png'}\nfigures     {out / 'profile.json'}")
+    show(console, f"picture     {out / 'profile.png'}")
+    show(console, f"figures     {out / 'profile.json'}")
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for files, unless it is there; find now whether any can be written.
+
+    Raises:
+        ConfigError: none can.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write folder {folder}: {error.strerror or error}; choose another with --out"
+        ) from error
 
 
 def make_table(profile: Profile, title: str) -> Table:

@@ -43,16 +43,17 @@ def quick(
 
       uv run run_demo.py quick --steps 100 --out runs/first
     """
-    from rich.console import Console
+    from rich.text import Text
 
     from llm_explainer.commands.training import train_and_report
     from llm_explainer.console.progress import StageProgress
+    from llm_explainer.console.terminal import make_console, show
     from llm_explainer.training.runs.folder import RunFolder
     from llm_explainer.training.runs.run import start_run
 
-    console = Console()
+    console = make_console()
     folder = RunFolder(out or free_path(RUNS, "quick"))
-    console.print("[bold]1.[/] Stories are invented, and a tokenizer learns their words.")
+    show(console, Text("1.", "bold"), " Stories are invented, and a tokenizer learns their words.")
     with StageProgress(console) as progress:
         run = start_run(
             quick_settings(steps, seed, backend),
@@ -60,10 +61,11 @@ def quick(
             overwrite=overwrite,
             report=progress.report,
         )
-    console.print(f"[bold]2.[/] A model learns to predict the next token, {steps:,} times over.")
-    console.print(run.preflight.summary(), highlight=False, soft_wrap=True)
+    step_2 = f" A model learns to predict the next token, {steps:,} times over."
+    show(console, Text("2.", "bold"), step_2)
+    show(console, run.preflight.summary())
     train_and_report(run, console)
-    console.print("[bold]3.[/] It tells stories of its own.")
+    show(console, Text("3.", "bold"), " It tells stories of its own.")
     _tell_stories(run, seed, console)
     _suggest(folder.path, console)
 
@@ -105,13 +107,15 @@ def quick_settings(steps: int, seed: int, backend: str) -> PretrainSettings:
 def _tell_stories(run: Run, seed: int, console: Console) -> None:
     """Let the model tell stories, show some, and say how many hold together."""
     from rich.panel import Panel
+    from rich.text import Text
 
+    from llm_explainer.console.terminal import show, working
     from llm_explainer.data.stories import check_story
     from llm_explainer.generation import generate_batch
 
     tokenizer = run.trainer.tokenizer
     assert tokenizer is not None  # quick always trains one
-    with console.status(f"telling {N_CHECKED} stories"):
+    with working(console, f"telling {N_CHECKED} stories"):
         stories = generate_batch(
             run.trainer.model,
             tokenizer,
@@ -124,19 +128,26 @@ def _tell_stories(run: Run, seed: int, console: Console) -> None:
     reports = [check_story(story) for story in stories]
     for story, report in list(zip(stories, reports, strict=True))[:N_SHOWN]:
         verdict = "holds together" if report.ok else f"does not hold together: {report.problems[0]}"
-        console.print(Panel(story.strip(), subtitle=verdict, width=min(console.width, 88)))
+        console.print(
+            Panel(Text(story.strip()), subtitle=Text(verdict), width=min(console.width, 88))
+        )
     n_ok = sum(report.ok for report in reports)
-    console.print(
-        f"[bold]{n_ok} of {N_CHECKED}[/] stories keep their characters, places and things straight."
+    show(
+        console,
+        Text(f"{n_ok} of {N_CHECKED}", "bold"),
+        " stories keep their characters, places and things straight.",
     )
 
 
 def _suggest(run: Path, console: Console) -> None:
-    console.print("\n[bold]Next[/]")
-    for command, purpose in (
-        (f'run_demo.py generate {run} --prompt "Once"', "continue a text of yours"),
-        (f"run_demo.py generate {run} --interactive", "try one text after the other"),
+    from llm_explainer.console.terminal import show_next
+    from llm_explainer.spelling import command_line
+
+    generate = command_line("run_demo.py", "generate", run)
+    suggestions = (
+        (f'{generate} --prompt "Once"', "continue a text of yours"),
+        (f"{generate} --interactive", "try one text after the other"),
         ("run_demo.py gradcheck", "see that every hand-written gradient is right"),
         ("train_pretrain.py --help", "train on your own text"),
-    ):
-        console.print(f"  uv run {command:<54} {purpose}", highlight=False, soft_wrap=True)
+    )
+    show_next(console, suggestions)

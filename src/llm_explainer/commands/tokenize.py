@@ -58,8 +58,7 @@ def tokenize(
 
       cat notes.txt | uv run run_demo.py tokenize --tokenizer path/to/tokenizer.json --info
     """
-    from rich.console import Console
-
+    from llm_explainer.console.terminal import make_console, show
     from llm_explainer.data.tokenizer_specs import open_tokenizer
 
     words = replay or []
@@ -67,12 +66,12 @@ def tokenize(
     shown = _read_text(text, file) if wanted or not (info or words) else None
     first = open_tokenizer(tokenizer)
     others = [] if compare is None else [open_tokenizer(compare)]
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = make_console()
     if info:
         for named in (first, *others):
             _show_info(console, named)
     elif tokenizer == STORIES:
-        console.print(f"tokenizer: {first.origin}; --tokenizer takes another", style="dim")
+        show(console, f"tokenizer: {first.origin}; --tokenizer takes another", style="dim")
     if shown is not None:
         cut, *other_cuts = (_cut(shown, named, special) for named in (first, *others))
         if other_cuts:
@@ -123,21 +122,23 @@ def _cut(text: str, named: NamedTokenizer, special: bool) -> Cut:
     """Return the tokens of a text; of a long one the first that are worked with, and the count."""
     from llm_explainer.console.comparison import Cut
     from llm_explainer.console.tokens import tokens_of
+    from llm_explainer.spelling import spelled_out
 
     tokenizer = named.tokenizer
     ids = tokenizer.encode_array(text, allowed_special="all" if special else "none")
     first = tokens_of(tokenizer, ids[:MOST_TOKENS].tolist())
-    return Cut(named.name, tokenizer.vocab_size, len(ids), first)
+    return Cut(spelled_out(named.name), tokenizer.vocab_size, len(ids), first)
 
 
 def _show_text(console: Console, text: str, cut: Cut, n_shown: int, n_rows: int) -> None:
     from llm_explainer.console.comparison import counts_line, show_tokens
+    from llm_explainer.console.tables import show_table
     from llm_explainer.console.tokens import TokenPainter, token_table
 
     show_tokens(console, cut, n_shown)
     console.print(counts_line(text, cut), style="bold")
     if n_rows:
-        console.print(token_table(TokenPainter(console), cut.tokens[:n_rows]))
+        show_table(console, token_table(TokenPainter(console), cut.tokens[:n_rows]))
         if cut.n_tokens > n_rows:
             console.print(f"{n_rows:,} rows of {cut.n_tokens:,}; --rows N shows more")
 
@@ -146,9 +147,10 @@ def _show_comparison(
     console: Console, text: str, cuts: tuple[Cut, Cut], n_shown: int, n_rows: int
 ) -> None:
     from llm_explainer.console.comparison import counts_table, show_differences, show_texts
+    from llm_explainer.console.tables import show_table
 
     show_texts(console, cuts, n_shown)
-    console.print(counts_table(text, cuts))
+    show_table(console, counts_table(text, cuts))
     if n_rows:
         show_differences(console, cuts, n_rows)
 
@@ -156,18 +158,23 @@ def _show_comparison(
 def _show_info(console: Console, named: NamedTokenizer) -> None:
     from rich.text import Text
 
+    from llm_explainer.console.terminal import show
     from llm_explainer.console.tokenizer_facts import facts_table, tokenizer_facts
     from llm_explainer.console.tokens import TokenPainter
+    from llm_explainer.spelling import spelled_out
 
-    console.print(Text(named.name, "bold"), soft_wrap=True)
-    facts = [("where from", Text(named.origin))]
-    facts += [("file", Text(f"{path}\nSHA-256 {digest}")) for path, digest in named.digests()]
+    show(console, named.name, style="bold")
+    facts = [("where from", Text(spelled_out(named.origin)))]
+    facts += [
+        ("file", Text(f"{spelled_out(path)}\nSHA-256 {digest}")) for path, digest in named.digests()
+    ]
     facts += tokenizer_facts(TokenPainter(console), named.tokenizer)
     console.print(facts_table(facts))
 
 
 def _replay(console: Console, words: list[str], named: NamedTokenizer, *, step: bool) -> None:
     from llm_explainer.console.merges import MOST_BYTES, MergeView
+    from llm_explainer.console.terminal import show
     from llm_explainer.tokenizer import BPETokenizer
 
     if not isinstance(named.tokenizer, BPETokenizer):
@@ -182,8 +189,9 @@ def _replay(console: Console, words: list[str], named: NamedTokenizer, *, step: 
             )
     stepwise = step and sys.stdin.isatty() and console.is_terminal
     view = MergeView(console, named.tokenizer, _wait_for_enter if stepwise else lambda: True)
-    console.print(
-        f"merges of {named.name}: of all that are possible, the one learned first goes first"
+    show(
+        console,
+        f"merges of {named.name}: of all that are possible, the one learned first goes first",
     )
     for word in words:
         if not view.show(word):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from llm_explainer.data import Corpus
     from llm_explainer.tokenizer import BPETokenizer
 
-FOLDER = Path("tokenizers")
+FOLDER = Path("trained-tokenizers")  # no name that Python could import
 HELD_OUT_BYTES = 5_000_000  # of the held-out text, enough to measure on
 SAMPLE_CHARS = 160
 
@@ -51,7 +50,9 @@ def train_tokenizer(
     max_bytes: Annotated[int | None, Option(help="take this much of each corpus")] = None,
     workers: Annotated[int | None, Option(help="processes that read; without it, up to 4")] = None,
     name: Annotated[str | None, Option(help="without it, that of the first corpus")] = None,
-    out: Annotated[Path | None, Option(help="the folder; without it, tokenizers/NAME")] = None,
+    out: Annotated[
+        Path | None, Option(help="the folder; without it, trained-tokenizers/NAME")
+    ] = None,
     overwrite: Annotated[bool, Option("--overwrite", help="replace the tokenizer there")] = False,
 ) -> None:
     """Learn a byte-level BPE tokenizer from text: which bytes so often stand together.
@@ -67,9 +68,8 @@ def train_tokenizer(
 
       uv run run_demo.py train-tokenizer shakespeare --pattern gpt4 --special-token "<|user|>"
     """
-    from rich.console import Console
-
     from llm_explainer.checkpoint.saving import write_tokenizer
+    from llm_explainer.console.terminal import make_console
     from llm_explainer.tokenizer import END_OF_TEXT
 
     if special_token and no_special_tokens:
@@ -80,7 +80,7 @@ def train_tokenizer(
         raise TokenizerError(
             f"{folder} exists already; replace it with --overwrite, or choose another --out"
         )
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = make_console()
     settings = {
         "vocab_size": vocab_size,
         "pattern": pattern,
@@ -152,8 +152,10 @@ def _report(
     """Say what came of it: how many tokens, how well they fit unseen text, and what to do next."""
     from rich.text import Text
 
+    from llm_explainer.console.terminal import show_next
     from llm_explainer.console.tokenizer_facts import facts_table, longest_tokens
     from llm_explainer.console.tokens import TokenPainter, tokens_of
+    from llm_explainer.spelling import command_line, spelled_out
 
     size = f"{tokenizer.vocab_size:,} tokens in {seconds:.2f} s"
     if tokenizer.vocab_size < settings["vocab_size"]:
@@ -163,8 +165,8 @@ def _report(
     n_bytes, n_tokens, sample = _measure(tokenizer, corpus)
     painter = TokenPainter(console)
     facts = [
-        ("saved", Text(str(folder))),
-        ("learned from", Text(corpus.description)),
+        ("saved", Text(spelled_out(folder))),
+        ("learned from", Text(spelled_out(corpus.description))),
         ("tokens", Text(size)),
         ("held-out text", Text(f"{n_bytes / n_tokens:.3f} bytes a token on {n_bytes:,} bytes")),
         ("longest", Text("  ").join(longest_tokens(painter, tokenizer))),
@@ -174,14 +176,14 @@ def _report(
         ),
     ]
     console.print(facts_table(facts))
-    path = shlex.quote(str(folder))
-    console.print("\nNext", style="bold")
-    for command in (
-        f'run_demo.py tokenize "Any text" --tokenizer {path}',
-        f"run_demo.py encode-corpus CORPUS --tokenizer {path}",
-        f"train_pretrain.py --corpus CORPUS --tokenizer {path}/tokenizer.json",
-    ):
-        console.print(f"  uv run {command}", soft_wrap=True)
+    in_folder = command_line("--tokenizer", folder)
+    file = command_line("--tokenizer", folder / "tokenizer.json")
+    commands = (
+        f'run_demo.py tokenize "Any text" {in_folder}',
+        f"run_demo.py encode-corpus CORPUS {in_folder}",
+        f"train_pretrain.py --corpus CORPUS {file}",
+    )
+    show_next(console, [(command, "") for command in commands])
 
 
 def _measure(tokenizer: BPETokenizer, corpus: Corpus) -> tuple[int, int, str]:

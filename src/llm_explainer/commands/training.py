@@ -9,13 +9,14 @@ from types import FrameType
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
+from llm_explainer.commands.app import INTERRUPTED
+from llm_explainer.console.terminal import show
 from llm_explainer.console.training_view import TrainingView
+from llm_explainer.spelling import command_line
 from llm_explainer.training.runs.run import Run
 from llm_explainer.training.trainer import Trainer, TrainResult
-
-INTERRUPTED = 130
-"""Exit code of a program that Ctrl-C ended, as shells have it."""
 
 
 def train_and_report(run: Run, console: Console) -> None:
@@ -28,8 +29,8 @@ def train_and_report(run: Run, console: Console) -> None:
     result = train_with_view(run, console)
     report_result(result, run, console)
     if not result.finished:
-        again = f"uv run train_pretrain.py --resume {run.folder.path}"
-        console.print(f"continue with  [bold]{again}[/]")
+        again = command_line("train_pretrain.py", "--resume", run.folder.path)
+        show(console, "continue with  ", Text(f"uv run {again}", "bold"))
         raise typer.Exit(INTERRUPTED)
 
 
@@ -73,14 +74,12 @@ def report_result(result: TrainResult, run: Run, console: Console) -> None:
         measured = result.evaluation
         per_byte = measured.bits_per_byte
         bits = "" if per_byte is None else f", {per_byte:.3f} bits a byte"
-        console.print(
-            f"[bold]Validation loss {measured.loss:.4f}[/] on all validation text "
-            f"(perplexity {measured.perplexity:.2f}{bits})",
-            soft_wrap=True,
+        show(
+            console,
+            Text(f"Validation loss {measured.loss:.4f}", "bold"),
+            f" on all validation text (perplexity {measured.perplexity:.2f}{bits})",
         )
-        console.print(f"checkpoint  {result.checkpoint}", soft_wrap=True)
-        console.print(f"loss curve  {run.folder.curve_file}", soft_wrap=True)
+        show(console, f"checkpoint  {result.checkpoint}")
+        show(console, f"loss curve  {run.folder.curve_file}")
     else:
-        console.print(
-            f"stopped after step {result.step:,}; checkpoint {result.checkpoint}", soft_wrap=True
-        )
+        show(console, f"stopped after step {result.step:,}; checkpoint {result.checkpoint}")

@@ -12,6 +12,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from llm_explainer.console.tables import show_table
 from llm_explainer.console.tokens import Token, TokenPainter
 
 SIDE_BY_SIDE = 100
@@ -115,7 +116,7 @@ def show_differences(console: Console, cuts: tuple[Cut, Cut], n_rows: int) -> No
         for tokens in pair:
             cells += painter.row(tokens), Text(" ".join(str(token.id) for token in tokens))
         table.add_row(*cells)
-    console.print(table)
+    show_table(console, table)
     if len(differing) > n_rows:
         console.print(f"and {len(differing) - n_rows:,} more; --rows N shows more")
 

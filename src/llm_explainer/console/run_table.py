@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
+from llm_explainer.spelling import spelled_out
 from llm_explainer.training.runs.comparison import FinishedRun
 
 
@@ -18,7 +20,7 @@ def run_table(runs: list[FinishedRun], this: FinishedRun) -> Table:
     for run in runs:
         own = run.path == this.path
         table.add_row(
-            f"{'→' if own else ' '} {run.name}",
+            Text(f"{'→' if own else ' '} {spelled_out(run.name)}"),
             f"{run.n_parameters / 1e6:,.2f} M",
             f"{run.steps:,}",
             f"{run.bits_per_byte:.3f}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from datetime import timedelta
 from types import TracebackType
@@ -15,6 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from llm_explainer.console.sparkline import sparkline
+from llm_explainer.console.terminal import is_live, show
+from llm_explainer.spelling import spelled_out
 from llm_explainer.training.events import Evaluated, Event, Sampled, Saved, StepDone
 from llm_explainer.training.runs.loss_curve import SMOOTHING
 
@@ -42,7 +45,8 @@ class TrainingView:
         total_steps: int,
         first_step: int = 0,
     ) -> None:
-        self._console, self._title, self._description = console, title, description
+        self._console = console
+        self._title, self._description = spelled_out(title), spelled_out(description)
         self._total_steps = total_steps
         self._first_step = self._step = first_step
         self._started = self._last_line = time.monotonic()
@@ -55,7 +59,7 @@ class TrainingView:
         self._checkpoint = ""
         self._live = (
             Live(get_renderable=self._panel, console=console, refresh_per_second=4)
-            if console.is_terminal
+            if is_live(console)
             else None
         )
 
@@ -73,7 +77,8 @@ class TrainingView:
         traceback: TracebackType | None,
     ) -> None:
         if self._live:
-            self._live.stop()
+            with contextlib.suppress(OSError):  # a terminal that was closed
+                self._live.stop()
 
     def __call__(self, event: Event) -> None:
         """Take in one event."""
@@ -91,10 +96,10 @@ class TrainingView:
                 )
                 self._line(f"  validation loss {self._evaluation}")
             case Sampled():
-                self._sample = event.text.strip()
+                self._sample = spelled_out(event.text.strip())
                 self._line(f"  sample: {_shorten(self._sample)}")
             case Saved():
-                self._checkpoint = str(event.path)
+                self._checkpoint = spelled_out(event.path)
 
     def _take_step(self, event: StepDone) -> None:
         self._last, self._step = event, event.step
@@ -114,7 +119,9 @@ class TrainingView:
 
     def _line(self, text: str) -> None:
         if not self._live:
-            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+            # Nobody reads any more, or the disk is full: that is no reason to lose the training.
+            with contextlib.suppress(OSError, SystemExit):  # rich ends programs of closed pipes
+                show(self._console, text)
 
     def _time_left(self) -> str:
         done = self._step - self._first_step
@@ -133,7 +140,7 @@ class TrainingView:
         rows = Table.grid(padding=(0, 2))
         rows.add_column(style="dim")
         rows.add_column()
-        rows.add_row("what", self._description)
+        rows.add_row("what", Text(self._description))
         if self._last:
             rows.add_row(
                 "training loss",
@@ -148,10 +155,10 @@ class TrainingView:
             if self._last.peak_memory:
                 rows.add_row("memory", f"{self._last.peak_memory / 1e9:.2f} GB at most")
         if self._checkpoint:
-            rows.add_row("checkpoint", self._checkpoint)
+            rows.add_row("checkpoint", Text(self._checkpoint, overflow="fold"))
         if self._sample:
             rows.add_row("sample", Text(_shorten(self._sample), style="italic"))
-        return Panel(Group(bar, rows), title=self._title, title_align="left")
+        return Panel(Group(bar, rows), title=Text(self._title), title_align="left")
 
 
 def _shorten(text: str) -> str:

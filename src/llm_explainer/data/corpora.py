@@ -1,19 +1,20 @@
 """Corpora by name or path: where training and validation text comes from.
 
 ``stories`` is made on the fly and needs nothing; ``shakespeare`` and ``tinystories`` come by
-verified download; anything else is the path of a text file or of a folder of them. Texts are
-streamed: a corpus is never held in memory.
+verified download; ``-`` is standard input; anything else is the path of a text file, of a folder
+of them, or of a pipe. Texts are streamed: a corpus is never held in memory.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from llm_explainer.data import download as downloads
 from llm_explainer.data.documents import TextBlock, find_text_files, read_documents
+from llm_explainer.data.pipes import Kept, is_pipe, keep
 from llm_explainer.data.stories import stories_text
 from llm_explainer.errors import CorpusError
 
@@ -78,8 +79,9 @@ def load_corpus(
     stories, stories from another seed; of TinyStories, its own validation file.
 
     Args:
-        name: one of ``NAMES``, or the path of a text file or folder. ``auto`` is Shakespeare when
-            cached or reachable, otherwise the stories; ``description`` says which and why.
+        name: one of ``NAMES``, or ``-``, or the path of a text file or folder. ``auto`` is
+            Shakespeare when cached or reachable, otherwise the stories; ``description`` says which
+            and why.
         seed: which stories; the other corpora do not depend on it.
         max_bytes: take about this much text, of both splits together; None is all of it.
         val_fraction: above 0 and below 1.
@@ -106,8 +108,8 @@ def load_corpus(
     if paths := _text_files(name):
         return _from_files(str(name), paths, max_bytes, val_fraction)
     raise CorpusError(
-        f"no corpus or file {str(name)!r}; choose one of {', '.join(NAMES)}, or the path of a "
-        f"text file or folder"
+        f"no corpus or file {str(name)!r}; choose one of {', '.join(NAMES)}, the path of a "
+        f"text file or folder, or - for a pipe"
     )
 
 
@@ -152,8 +154,10 @@ def _tinystories(
     return Corpus("tinystories", f"tinystories: {amount}", train, validation)
 
 
-def _text_files(name: str | Path) -> list[Path]:
+def _text_files(name: str | Path) -> list[Path] | list[Kept]:
     """Return the files that a path stands for; none if there is nothing of that name."""
+    if is_pipe(name):
+        return [keep(str(name))]
     path = Path(name)
     try:
         if path.is_dir() and str(name):  # an empty name would be the current folder
@@ -163,7 +167,9 @@ def _text_files(name: str | Path) -> list[Path]:
         raise CorpusError(f"cannot read {str(name)!r}: {error.strerror or error}") from error
 
 
-def _from_files(name: str, paths: list[Path], max_bytes: int | None, fraction: float) -> Corpus:
+def _from_files(
+    name: str, paths: Sequence[Path | Kept], max_bytes: int | None, fraction: float
+) -> Corpus:
     """Split the text of files; one pass over it counts, and finds what is not UTF-8."""
 
     def blocks() -> Iterator[TextBlock]:

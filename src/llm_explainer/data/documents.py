@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from llm_explainer.data.pipes import Kept
 from llm_explainer.errors import CorpusError
 from llm_explainer.text_files import BLOCK_BYTES, NotUtf8Error, read_text_blocks
 from llm_explainer.tokenizer.base import END_OF_TEXT
@@ -26,7 +27,7 @@ class TextBlock(NamedTuple):
     ends_document: bool
 
 
-def read_documents(path: Path, *, block_bytes: int = BLOCK_BYTES) -> Iterator[TextBlock]:
+def read_documents(path: Path | Kept, *, block_bytes: int = BLOCK_BYTES) -> Iterator[TextBlock]:
     """Yield the documents of a file in order, long ones in several blocks; empty ones are dropped.
 
     Separated documents lose the white space around them; a file without separators is given
@@ -80,7 +81,7 @@ def find_text_files(folder: Path) -> list[Path]:
     return files
 
 
-def _decode(path: Path, block_bytes: int) -> Iterator[str]:
+def _decode(path: Path | Kept, block_bytes: int) -> Iterator[str]:
     """Yield a file's text block by block, without a byte-order mark, which is no text."""
     at_start = True
     try:

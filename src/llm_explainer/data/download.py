@@ -72,7 +72,20 @@ DOWNLOADS: dict[str, tuple[RemoteFile, ...]] = {
 
 
 def cache_dir() -> Path:
-    """Return the folder for downloads: LLM_EXPLAINER_CACHE, or the system's place for caches."""
+    """Return the folder for downloads: LLM_EXPLAINER_CACHE, or the system's place for caches.
+
+    Raises:
+        CorpusError: there is neither, because the user has no home folder.
+    """
+    try:
+        return _cache_dir()
+    except RuntimeError:  # no HOME, and an account that the system does not know
+        raise CorpusError(
+            "no home folder is known to keep downloads in; set LLM_EXPLAINER_CACHE to a folder"
+        ) from None
+
+
+def _cache_dir() -> Path:
     if override := os.environ.get("LLM_EXPLAINER_CACHE"):
         return Path(override).expanduser()
     if sys.platform == "win32":

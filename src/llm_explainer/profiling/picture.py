@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from llm_explainer.picture import save_picture
 from llm_explainer.profiling.arrays import ELEMENTWISE, MOVING, PRODUCTS
 from llm_explainer.profiling.step import PYTHON, Profile
 
@@ -41,6 +42,4 @@ def draw_profile(profile: Profile, path: Path, title: str) -> None:
     axes.grid(axis="x", alpha=0.3)
     axes.set_axisbelow(True)
     axes.legend(frameon=False, loc="lower right")
-    temporary = path.with_name(f".{path.name}.tmp")
-    figure.savefig(temporary, format="png")
-    temporary.replace(path)
+    save_picture(figure, path)

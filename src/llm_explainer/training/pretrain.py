@@ -40,7 +40,8 @@ class DataConfig:
     """What to train on: a corpus and a tokenizer for it, or token files made elsewhere."""
 
     corpus: str = setting(
-        "auto", "stories, shakespeare, tinystories, auto, or the path of a text file or folder"
+        "auto",
+        "stories, shakespeare, tinystories, auto, a text file or folder, or - for a pipe",
     )
     max_bytes: int | None = setting(None, "take this much of the corpus; without it, all")
     train_bytes: int | None = setting(

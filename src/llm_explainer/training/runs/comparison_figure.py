@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llm_explainer.data.data_size import write_data_size
+from llm_explainer.picture import save_picture
 from llm_explainer.training.runs.comparison import FinishedRun
 
 if TYPE_CHECKING:
@@ -43,9 +44,7 @@ def draw_comparison(
     by_data.set_title("more data", fontsize=10)
     by_size.set_title("larger models", fontsize=10)
     figure.suptitle(_title(runs, this))
-    temporary = path.with_name(f".{path.name}.tmp")
-    figure.savefig(temporary, format="png")
-    temporary.replace(path)
+    save_picture(figure, path)
 
 
 def _title(runs: list[FinishedRun], this: FinishedRun) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from llm_explainer.picture import save_picture
+
 SMOOTHING = 0.95
 """Weight of the past in the smoothed loss: an average over about the last 20 steps."""
 
@@ -70,6 +72,4 @@ def draw_loss_curve(events: list[dict[str, Any]], path: Path, title: str) -> Non
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
-    temporary = path.with_name(f".{path.name}.tmp")
-    figure.savefig(temporary, format="png")
-    temporary.replace(path)
+    save_picture(figure, path)
