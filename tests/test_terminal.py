@@ -57,6 +57,13 @@ def test_a_name_is_shown_as_it_is(name, live):
     assert shown(console) == f"run {spelled_out(name)} is bold\n"
 
 
+def test_a_width_of_nothing_is_the_usual_one(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "0")
+    terminal.show(terminal.make_console(), "a line")
+    assert capsys.readouterr().out == "a line\n"
+    assert terminal.make_console().width == 80
+
+
 def test_what_a_terminal_would_obey_is_spelled_out():
     assert spelled_out(NOT_UTF8) == r"x\xff\xc3 y"
     assert spelled_out("a\x1b[31m\x07\x9b\u200f中") == "a\\x1b[31m\\x07\\x9b\u200f中"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from llm_explainer.data.pipes import STDIN
 from llm_explainer.errors import CorpusError
 
 CORPUS_HELP = "stories, shakespeare, tinystories, text files and folders, or - for a pipe"
@@ -22,6 +21,8 @@ def name_of(corpora: Sequence[str], name: str | None) -> str:
     Raises:
         CorpusError: what cannot be the name of a file.
     """
+    from llm_explainer.data.pipes import STDIN
+
     if name is None:
         if corpora and corpora[0] == STDIN:
             return "pipe"

@@ -14,10 +14,15 @@ from rich.text import Text
 
 from llm_explainer.spelling import spelled_out
 
+USUAL_WIDTH = 80
+
 
 def make_console(*, stderr: bool = False) -> Console:
     """Return a console on which a string is shown as it is."""
-    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    if console.width < 1:  # COLUMNS=0 says that nobody knows, and rich would show nothing
+        console.width = USUAL_WIDTH
+    return console
 
 
 def is_live(console: Console) -> bool:

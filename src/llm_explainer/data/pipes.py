@@ -55,7 +55,7 @@ def is_pipe(name: str | Path) -> bool:
         return True
     try:
         mode = Path(name).stat().st_mode
-    except OSError:
+    except (OSError, ValueError):  # no such file, or no name of one
         return False
     return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)
 
