@@ -38,7 +38,7 @@ TOLERANCE = 1e-4  # of a loss, and of a weight; measured: 4e-6 and 2e-6 after 40
 
 
 def test_only_a_lost_process_is_called_that() -> None:
-    group = mlx_backend.engine.distributed.Group(mx.distributed.init())
+    group = mlx_backend.engine.distributed.ProcessGroup(mx.distributed.init())
     with pytest.raises(ProcessLost, match="gone"), group.collective():
         raise RuntimeError("[ring] connection to a peer was lost")
     with pytest.raises(RuntimeError, match="memory"), group.collective():

@@ -7,6 +7,7 @@ it is held against ``plain`` first. What the errors mean is said in ``parity_ver
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from types import ModuleType
 from typing import Any
 
@@ -173,16 +174,14 @@ def _cached_error(model: Any, twin: Any, tokens: Array) -> float:
     """Return the largest error of the logits when tokens (B, T) come one by one, as they do in
     generation, after a prompt that is read at once."""
     n_prompt = max(1, tokens.shape[1] - N_CACHED)
-    reads = [tokens[:, :n_prompt], *np.split(tokens[:, n_prompt:], N_CACHED, axis=1)]
     caches = [each.make_cache(len(tokens)) for each in (model, twin)]
     errors = []
-    for read in reads:
-        if read.size:
-            logits, twin_logits = (
-                each.next_logits(read, cache)
-                for each, cache in zip((model, twin), caches, strict=True)
-            )
-            errors.append(_largest_error(twin_logits, logits))
+    for start, stop in pairwise([0, *range(n_prompt, tokens.shape[1] + 1)]):
+        logits, twin_logits = (
+            each.next_logits(tokens[:, start:stop], cache)
+            for each, cache in zip((model, twin), caches, strict=True)
+        )
+        errors.append(_largest_error(twin_logits, logits))
     return _worst(errors)
 
 
