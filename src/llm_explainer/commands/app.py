@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import signal
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NoReturn, TextIO
 
 import typer
 from typer.exceptions import TyperException
 
+from llm_explainer.commands.signals import Ended, end, exit_code_of, on_signals
 from llm_explainer.errors import LLMExplainerError, LLMExplainerWarning
 
 FAILED = 2
@@ -22,9 +25,9 @@ _DEBUG = "--debug"
 def run(program: typer.Typer | Callable[..., None]) -> NoReturn:
     """Run an app of several commands, or a function as the only one, and exit.
 
-    0 for success, 2 for an error with one line on stderr, 130 for Ctrl-C, 1 for output that
-    nobody reads any more. Every command takes ``--debug``, which shows an error's traceback. An app
-    alone shows its help.
+    0 for success, 2 for an error with one line on stderr, 130 for Ctrl-C, 143 and 129 for a polite
+    kill and a closed terminal, 1 for output that nobody reads any more. Every command takes
+    ``--debug``, which shows an error's traceback. An app alone shows its help.
     """
     app = program if isinstance(program, typer.Typer) else _single_command(program)
     for stream in (sys.stdin, sys.stdout, sys.stderr):
@@ -36,7 +39,12 @@ def run(program: typer.Typer | Callable[..., None]) -> NoReturn:
         arguments = ["--help"]
     try:
         # Typer turns Ctrl-C and a closed pipe into exit codes; None is a command that came through.
-        exit_code = typer.main.get_command(app).main(arguments, standalone_mode=False)
+        with on_signals(end, end):
+            exit_code = typer.main.get_command(app).main(arguments, standalone_mode=False)
+    except Ended as ended:
+        with suppress(OSError):  # of a terminal that is closed
+            typer.secho(f"ended by {signal.Signals(ended.number).name}", err=True)
+        sys.exit(exit_code_of(ended.number))
     except (LLMExplainerError, OSError, TyperException) as error:
         if _DEBUG in sys.argv:
             raise

@@ -51,6 +51,8 @@ def renew_entries(folder: Path, newest: Path, best: Path | None) -> dict[str, st
     targets |= {name: f"{LAST}/{name}" for name in LINKED_FILES if (newest / name).exists()}
     for name, target in targets.items():
         entry = folder / name
+        if name in LINKED_FILES and not (folder / LAST).is_symlink():
+            target = f"{newest.name}/{name}"
         if os.path.lexists(entry) and name not in ours:
             warnings.warn(
                 f"{entry} is no file that this run wrote, so it stays as it is; other programs "
