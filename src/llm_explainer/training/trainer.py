@@ -131,9 +131,7 @@ class Trainer:
             TrainingError: the loss is no longer finite. The newest checkpoint is from before.
             CheckpointError: a checkpoint cannot be written.
         """
-        if self.folder.steps():
-            self._tell(Saved(self.step, self.folder.checkpoint(self.step)))
-        else:
+        if not self.folder.steps():
             self._save()  # from here on there always is something to resume from
         try:
             evaluation = self._train()

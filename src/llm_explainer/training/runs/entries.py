@@ -27,7 +27,8 @@ _TARGET = re.compile(r"(last|step-\d{6,})(/[\w.]+)?", re.ASCII)
 def made_entries(folder: Path) -> list[str]:
     """Return the names of the entries that are there, and that a run put there.
 
-    A link is one that leads to a checkpoint; a file, that has the bytes of a checkpoint's.
+    A link is, that leads to a checkpoint; a file, that has the bytes of a checkpoint's, or as its
+    text where a link led.
 
     Raises:
         OSError: the folder cannot be read.
@@ -75,6 +76,9 @@ def _is_ours(path: Path, checkpoints: list[Path]) -> bool:
         return _digests(path) in [_digests(checkpoint) for checkpoint in checkpoints]
     if not path.is_file():
         return False
+    with path.open("rb") as file:  # git and zip may keep a link as a file that holds its target
+        if _TARGET.fullmatch(file.read(64).decode("ascii", errors="replace")):
+            return True
     known = {_digests(checkpoint).get(path.name) for checkpoint in checkpoints}
     written = read_own_files(path.parent).get("entries")
     known.add(written.get(path.name) if isinstance(written, dict) else None)

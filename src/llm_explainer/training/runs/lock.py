@@ -29,12 +29,13 @@ _FORMAT = "llm-explainer lock, 1"
 _PATIENCE_S = 5.0
 """How long to wait for the workers of a process that was killed: they end when they notice."""
 
-_held: set[int] = set()  # file descriptors of the locks of this process
+_held: dict[Path, list[int]] = {}
+"""Of the locks of this process: descriptor of the file, and how many hold it together."""
 
 
 def _forget() -> None:
-    """Let a forked process not hold the lock of the one that made it."""
-    for descriptor in _held:
+    """Let a forked process not hold the locks of the one that made it."""
+    for descriptor, _ in _held.values():
         with suppress(OSError):
             os.close(descriptor)
     _held.clear()
@@ -46,6 +47,8 @@ if hasattr(os, "register_at_fork"):
 
 class RunLock:
     """The lock of one run's folder, held from ``acquire`` to ``release`` or to the process's end.
+
+    It keeps other processes away. Several objects of one process may hold it.
 
     Args:
         folder: the run's, which must exist when the lock is taken.
@@ -64,23 +67,30 @@ class RunLock:
         """
         if self._release is not None and self._release.alive:
             return
-        deadline = time.monotonic() + _PATIENCE_S
-        while (descriptor := self._try()) is None:
-            holder = _read(self._path)
-            if holder is None and self._path.exists() and time.monotonic() >= deadline:
-                raise CheckpointError(f"{self._path} is in the way; rename it")
-            if holder is not None and (time.monotonic() >= deadline or not _is_gone(holder)):
-                raise CheckpointError(self._refusal(holder))
-            time.sleep(0.02)
-        _held.add(descriptor)
-        path = Path(os.path.abspath(self._path))  # noqa: PTH100 - as it is named, links and all
-        self._release = weakref.finalize(self, _let_go, descriptor, path, os.getpid())
+        path = self._path.resolve()
+        if path in _held and path.exists():
+            _held[path][1] += 1
+        else:
+            _held[path] = [self._wait(), 1]
+        self._release = weakref.finalize(self, _let_go, path, os.getpid())
 
     def release(self) -> None:
-        """Let go of the lock, and remove its file."""
+        """Let go of the lock; the last one that does removes its file."""
         if self._release is not None:
             self._release()
             self._release = None
+
+    def _wait(self) -> int:
+        """Return the descriptor of the file, locked; wait only for what a dead process left."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while (descriptor := self._try()) is None:
+            holder, is_late = _read(self._path), time.monotonic() >= deadline
+            if holder is not None and (is_late or not _is_gone(holder)):
+                raise CheckpointError(self._refusal(holder))
+            if is_late:
+                raise CheckpointError(f"{self._path} is in the way; rename it")
+            time.sleep(0.02)
+        return descriptor
 
     def _try(self) -> int | None:
         """Return the descriptor of the file, locked and ours; None if it is another's just now."""
@@ -170,11 +180,15 @@ def _read(path: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) and content.get("format") == _FORMAT else None
 
 
-def _let_go(descriptor: int, path: Path, pid: int) -> None:
-    if os.getpid() != pid:
+def _let_go(path: Path, pid: int) -> None:
+    if os.getpid() != pid or path not in _held:
         return
+    _held[path][1] -= 1
+    if _held[path][1]:
+        return
+    descriptor, _ = _held.pop(path)
     with suppress(OSError):
-        path.unlink(missing_ok=True)  # while it is still ours
-    _held.discard(descriptor)
+        if os.path.samestat(path.stat(), os.fstat(descriptor)):
+            path.unlink()  # while it is still ours
     with suppress(OSError):
         os.close(descriptor)

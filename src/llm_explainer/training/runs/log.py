@@ -21,14 +21,19 @@ class RunLog:
     resume from. What a resumed run does a second time is not written a second time.
     """
 
-    def __init__(self, path: Path, *, first_step: int = 0) -> None:
-        """Continue the log at ``first_step``: what a killed run logged beyond that is dropped."""
+    def __init__(self, path: Path, *, first_step: int = 0, saved: Path | None = None) -> None:
+        """Continue the log at ``first_step``: what a killed run logged beyond that is dropped.
+
+        ``saved`` is that step's checkpoint, if any: a run may be killed before it could say so.
+        """
         kept = [event for event in read_log(path) if event["step"] <= first_step]
         lines = [json.dumps(event) + "\n" for event in kept]
         write_atomically(path, "".join(lines).encode())
         self._known = {_identity(event) for event in kept if event["step"] == first_step}
         self._first_step = first_step
         self._file = path.open("a", encoding="utf-8")
+        if saved is not None:
+            self(Saved(first_step, saved))
 
     def __call__(self, event: Event) -> None:
         """Append one event; ``Saving`` is none, but a reason to bring the others to the disk."""

@@ -45,7 +45,9 @@ class Run:
             LLMExplainerError: as ``Trainer.train``; another process is at work on this run.
         """
         self.folder.hold()
-        log = RunLog(self.folder.log_file, first_step=self.trainer.step)
+        step = self.trainer.step
+        saved = self.folder.checkpoint(step) if step in self.folder.steps() else None
+        log = RunLog(self.folder.log_file, first_step=step, saved=saved)
         self.trainer.observers = [log, *observers]
         try:
             return self.trainer.train()
