@@ -119,7 +119,7 @@ class _Audience:
     def _watching(self) -> Iterator[None]:
         try:
             yield
-        except OSError:
+        except (OSError, SystemExit):  # with which rich ends a program whose pipe is closed
             self._is_there = False
             self._ending.exit_code = UNREAD
             self._trainer.request_stop()
