@@ -74,11 +74,15 @@ def members(session: int) -> list[int]:
 
 
 def serve() -> None:
-    from llm_explainer.commands import pretrain
+    from llm_explainer.commands import encode_corpus, pretrain, train_tokenizer
     from llm_explainer.training.runs import run
 
     run.draw_loss_curve = lambda *args: None  # half of the time of so short a run
-    commands = {"train_pretrain.py": pretrain.pretrain}
+    commands = {
+        "train_pretrain.py": pretrain.pretrain,
+        "encode-corpus": encode_corpus.encode_corpus,
+        "train-tokenizer": train_tokenizer.train_tokenizer,
+    }
     for line in sys.stdin:
         question = json.loads(line)
         if "wait" in question:
