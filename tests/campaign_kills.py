@@ -53,7 +53,8 @@ def next_command(kind: str, folder: Path) -> list[str]:
 
 
 def result(kind: str, folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.glob(RESULTS[kind])}
+    found = folder.glob(RESULTS[kind])
+    return {path.name: path.read_bytes() for path in found if not path.name.startswith(".")}
 
 
 def kill(pid: int, how: str) -> None:
@@ -121,7 +122,7 @@ class Campaign:
             self.counts["other bytes"] += 1
             self.tell("other bytes", kind, words, folder)
         left = [p for p in folder.rglob(".*") if p.name not in (".", "..")]
-        self.counts["leftovers"] += len(left)
+        self.counts[f"leftovers of {kind}"] += len(left)
         self.counts["orphans"] += bool(members(pid))
 
     def tell(self, what: str, kind: str, words: list[str], folder: Path) -> None:
@@ -142,8 +143,9 @@ def main(write: Callable[[str], object]) -> None:
             campaign.attempt(list(RESULTS)[number % len(RESULTS)], folder)
             shutil.rmtree(folder)
             number += 1
-        for what in ("attempts", "kills", "need a hand", "other bytes", "leftovers", "orphans"):
-            write(f"{what:12} {campaign.counts[what]}\n")
+        kinds = [f"leftovers of {kind}" for kind in RESULTS]
+        for what in ("attempts", "kills", "need a hand", "other bytes", "orphans", *kinds):
+            write(f"{what:22} {campaign.counts[what]}\n")
 
 
 if __name__ == "__main__":

@@ -59,7 +59,12 @@ def profile(
     from llm_explainer.files import write_atomically
     from llm_explainer.profiling import draw_profile, profile_step
 
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot make folder {out}: {error.strerror}; name one with --out that is writable"
+        ) from None
     console = Console()
     cores = load_backend("numpy").available_cores()
     with StageProgress(Console(stderr=True)) as bar:
