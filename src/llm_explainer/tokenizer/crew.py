@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
@@ -81,7 +82,7 @@ class Processes:
         for process, connection in self.workers:
             connection.close()  # a worker that still waits for pieces ends
             if kind is not None:
-                process.terminate()
+                process.kill()
             process.join()
 
 
@@ -219,7 +220,13 @@ def _run(
     work: Callable[..., Any],
     argument: object,
 ) -> None:
-    """Be a process: serve at one end of a pipe until whoever has the other goes away."""
+    """Be a process: serve at one end of a pipe until whoever has the other goes away.
+
+    What ends a command, and reaches all of its processes, is for the one that leads.
+    """
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     for other in inherited:
         other.close()
     with suppress(OSError, EOFError, KeyboardInterrupt):
