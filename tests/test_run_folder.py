@@ -104,7 +104,7 @@ def test_cleaning_removes_what_a_kill_left_and_nothing_else(tmp_path):
     (folder.path / ".last.tmp").symlink_to("step-000001")
     folder.clean()
     names = {entry.name for entry in folder.path.iterdir()}
-    assert names == {"run.json", "data", "step-000001", "last", "config.json"}
+    assert names == {"run.json", "run-files.json", "data", "step-000001", "last", "config.json"}
     assert (folder.checkpoint(1) / "config.json").exists()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from llm_explainer.training.evaluation import Evaluation
-from llm_explainer.training.events import Evaluated, Sampled, Saved, StepDone
+from llm_explainer.training.events import Evaluated, Sampled, Saved, Saving, StepDone
 from llm_explainer.training.runs.log import RunLog, read_log
 from llm_explainer.training.runs.loss_curve import draw_loss_curve, smooth
 
@@ -53,6 +53,33 @@ def test_a_checkpoint_takes_the_log_to_the_disk(tmp_path):
     log(Saved(1, Path("step-000001")))
     assert len(read_log(path)) == 2  # without closing
     log.close()
+
+
+def test_the_log_is_on_the_disk_before_a_checkpoint_is(tmp_path):
+    """So that a kill between the two leaves a checkpoint of which the log knows every step."""
+    path = tmp_path / "log.jsonl"
+    log = RunLog(path)
+    log(step(1))
+    log(Saving(1))
+    assert [event["event"] for event in read_log(path)] == ["step"]  # without closing
+    log.close()
+    log = RunLog(path, first_step=1, saved=Path("step-000001"))  # killed before it said so
+    log.close()
+    assert [event["event"] for event in read_log(path)] == ["step", "checkpoint"]
+
+
+def test_what_a_resumed_run_does_again_is_logged_once(tmp_path):
+    path = tmp_path / "log.jsonl"
+    evaluated = [
+        Evaluated(1, Evaluation(1.0, None), best=whole, whole=whole) for whole in (False, True)
+    ]
+    for _ in range(2):
+        log = RunLog(path, first_step=1 if path.exists() else 0)
+        for event in [*evaluated, Sampled(1, "Once")]:
+            log(event)
+        log.close()
+    lines = [event["event"] for event in read_log(path)]
+    assert sorted(lines) == ["evaluation", "evaluation", "sample"]
 
 
 def test_smoothing_does_not_start_cold():

@@ -23,7 +23,7 @@ from llm_explainer.training.pretrain import DataConfig, PretrainSettings
 from llm_explainer.training.runs import kinds
 from llm_explainer.training.runs.folder import RunFolder
 from llm_explainer.training.runs.kinds import Prepared
-from llm_explainer.training.runs.names import free_path
+from llm_explainer.training.runs.names import make_free_folder
 from llm_explainer.training.runs.record import RunRecord
 from llm_explainer.training.runs.run import resume_run, start_run
 
@@ -167,7 +167,9 @@ def test_a_record_comes_back_whole(tmp_path: Path) -> None:
     settings = pretraining(tmp_path)
     train = dataclasses.replace(settings.train, workers=0)  # one for each processor
     start_run(dataclasses.replace(settings, train=train), folder)
-    assert {entry.name for entry in folder.path.iterdir()} == {"data", "run.json"}
+    assert {entry.name for entry in folder.path.iterdir()} == {
+        *("data", "run.json", "run-files.json", "run.lock")
+    }
     values = folder.read_record()
     assert values["train"]["workers"] == numpy_backend.available_cores()
     assert values["train"]["micro_batch"] == 2
@@ -198,7 +200,7 @@ def test_a_share_of_the_text_is_kept_for_validation(tmp_path: Path, fraction: fl
 def test_a_new_run_takes_the_first_name_that_is_free(tmp_path: Path) -> None:
     names = []
     for _ in range(3):
-        path = free_path(tmp_path, "story")
-        path.mkdir()
+        path = make_free_folder(tmp_path, "story")
+        assert path.is_dir()
         names.append(path.name)
     assert names == ["story", "story-2", "story-3"]

@@ -15,7 +15,7 @@ import pytest
 from small_models import FAMILIES, random_model, random_tokens, small_config
 
 from llm_explainer.batch import Batch
-from llm_explainer.errors import TrainingError
+from llm_explainer.errors import TrainingError, WorkerLost
 from llm_explainer.numpy_backend import AdamW, TrainStep
 from llm_explainer.numpy_backend.engine import workers
 from llm_explainer.numpy_backend.engine.flat import shared_zeros
@@ -119,10 +119,29 @@ def test_a_process_that_was_killed_is_told() -> None:
 
 
 @linux
-def test_ctrl_c_is_for_the_first_process() -> None:
+@pytest.mark.parametrize("method", ["_shard_gradients", "_update_stretch"])
+def test_a_lost_worker_tells_whether_the_weights_are_whole(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(step: Any, worker: int, *arguments: Any) -> Any:
+        return os.kill(os.getpid(), signal.SIGKILL) if worker else original(step, 0, *arguments)
+
+    original = getattr(TrainStep, method)
+    die.__module__, die.__qualname__ = original.__module__, original.__qualname__  # found by name
+    monkeypatch.setattr(TrainStep, method, die)
+    model = random_model(small_config(), np.float32)
+    tokens = random_tokens(model.config, 4, 6)
+    with pytest.raises(WorkerLost) as lost:
+        TrainStep(model, AdamW(model), workers=2)([Batch(tokens, tokens)], 0.05)
+    assert lost.value.weights_are_whole == (method == "_shard_gradients")
+
+
+@linux
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_what_ends_a_run_is_for_the_first_process(number: int) -> None:
     team, owner = ForkWorkers(2), Owner()
     _, pid = team.run(owner, Owner.pid, [()] * 2)
-    os.kill(pid, signal.SIGINT)
+    os.kill(pid, number)
     assert team.run(owner, Owner.pid, [()] * 2)[1] == pid
 
 

@@ -33,6 +33,12 @@ class ProcessLost(TrainingError):  # noqa: N818 - says what happened
     """Another process of a distributed run that is gone."""
 
 
+class WorkerLost(TrainingError):  # noqa: N818 - says what happened
+    """A process that computes a share of each step and was stopped from outside."""
+
+    weights_are_whole = True  # False where it may have updated some of them, and others not
+
+
 class BackendUnavailable(LLMExplainerError):  # noqa: N818 - a name that others build on
     """A backend that this machine lacks."""
 

@@ -6,6 +6,7 @@ A job is whatever one of them gets at a time, such as a block of text.
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
@@ -83,7 +84,7 @@ class WorkerPool:
         for process, connection in self.workers:
             connection.close()  # a worker that still waits for jobs ends
             if kind is not None:
-                process.terminate()
+                process.kill()
             process.join()
 
 
@@ -220,7 +221,13 @@ def _run(
     work: Callable[..., Any],
     argument: object,
 ) -> None:
-    """Be a process: serve at one end of a pipe until whoever has the other goes away."""
+    """Be a process: serve at one end of a pipe until whoever has the other goes away.
+
+    What ends a command, and reaches all of its processes, is for the one that leads.
+    """
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     for other in inherited:
         other.close()
     with suppress(OSError, EOFError, KeyboardInterrupt):

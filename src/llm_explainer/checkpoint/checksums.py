@@ -27,7 +27,7 @@ def write_checksums(directory: Path) -> None:
         OSError: a file cannot be read or written.
     """
     files = sorted(path for path in directory.iterdir() if path.name != MANIFEST)
-    lines = [f"{_digest(path)}  {path.name}\n" for path in files]
+    lines = [f"{digest_of(path)}  {path.name}\n" for path in files]
     (directory / MANIFEST).write_text("".join(lines), encoding="ascii", newline="\n")
 
 
@@ -44,22 +44,22 @@ def verify_checksums(directory: Path, names: Iterable[str]) -> None:
     for name in names:
         path = directory / name
         require_file(path)
-        if _digest(path) != expected.get(name):
+        if digest_of(path) != expected.get(name):
             raise CheckpointError(
                 f"{path} is not what was saved (SHA-256 differs from {MANIFEST}); take another "
                 f"copy, or delete {MANIFEST} if the change was meant"
             )
 
 
-def listed_files(directory: Path) -> list[str]:
-    """Return the names of the files that have a digest, none where there is no list.
+def read_digests(directory: Path) -> dict[str, str]:
+    """Return the digest of every listed file, by name; none where there is no list.
 
     Raises:
         CheckpointError: a damaged list.
         OSError: it cannot be read.
     """
     manifest = directory / MANIFEST
-    return list(_read(manifest)) if manifest.exists() else []
+    return _read(manifest) if manifest.exists() else {}
 
 
 def _read(manifest: Path) -> dict[str, str]:
@@ -78,6 +78,11 @@ def _read(manifest: Path) -> dict[str, str]:
     return digests
 
 
-def _digest(path: Path) -> str:
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal.
+
+    Raises:
+        OSError: it cannot be read.
+    """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

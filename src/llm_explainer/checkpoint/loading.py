@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_explainer.backend import load_backend
-from llm_explainer.checkpoint.checksums import listed_files, verify_checksums
+from llm_explainer.checkpoint.checksums import read_digests, verify_checksums
 from llm_explainer.checkpoint.directories import find_directory
 from llm_explainer.checkpoint.hf_config import read_config
 from llm_explainer.checkpoint.json_objects import read_object, require_file
@@ -24,9 +24,11 @@ from llm_explainer.checkpoint.saving import (
     check_vocabulary,
 )
 from llm_explainer.checkpoint.tensors import Array, Shape, TensorFiles
+from llm_explainer.checkpoint.way_back import way_back
 from llm_explainer.checkpoint.weights import build_model, weight_files
 from llm_explainer.config import ModelConfig
 from llm_explainer.errors import CheckpointError, LLMExplainerWarning
+from llm_explainer.run_folders import RECORD, meant_checkpoint
 from llm_explainer.tokenizer import Tokenizer, load_tokenizer
 from llm_explainer.tree import flatten
 
@@ -79,7 +81,7 @@ def load_model(path: str | os.PathLike[str], backend: str = "auto") -> Any:
         BackendUnavailable: no such backend.
     """
     nn = load_backend(backend)
-    with _reading(path) as directory:
+    with _reading(path) as directory, _naming_the_way_back(directory):
         files = weight_files(directory)
         verify_checksums(directory, [CONFIG, *(file.name for file in files)])
         container, config = read_config(directory / CONFIG)
@@ -114,7 +116,7 @@ def load_trainer_state(
                 f"{directory} has no {TRAINER}, so its training cannot go on; start a new run from "
                 "its weights"
             )
-        has_arrays = (directory / OPTIMIZER).exists() or OPTIMIZER in listed_files(directory)
+        has_arrays = (directory / OPTIMIZER).exists() or OPTIMIZER in read_digests(directory)
         verify_checksums(directory, [TRAINER, OPTIMIZER] if has_arrays else [TRAINER])
         state = read_object(directory / TRAINER)
         if not has_arrays:
@@ -132,8 +134,11 @@ def _reading(path: str | os.PathLike[str]) -> Iterator[Path]:
         directory = Path(path)
         if not directory.exists():
             directory = find_directory(directory.resolve())
-        if (directory / "last").is_symlink() or (directory / "last").is_dir():  # a run folder
-            directory = find_directory((directory / "last").resolve())
+        meant = meant_checkpoint(directory)
+        if meant is not None:
+            directory = meant
+        elif (directory / "last").is_dir() and not (directory / RECORD).exists():
+            directory = (directory / "last").resolve()  # checkpoints that no run keeps
         if not directory.is_dir():
             reason = "is a file" if directory.exists() else "does not exist"
             raise CheckpointError(
@@ -148,6 +153,15 @@ def _reading(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise CheckpointError(f"{where} cannot be read: {error.strerror or error}") from None
     except MemoryError:
         raise CheckpointError(f"{directory} does not fit in this machine's memory") from None
+
+
+@contextmanager
+def _naming_the_way_back(directory: Path) -> Iterator[None]:
+    """Add to an error of a run's newest checkpoint which older one can be used."""
+    try:
+        yield
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}{way_back(directory)}") from None
 
 
 def _check_optimizer(found: dict[str, Shape], model: Model, source: Path) -> None:

@@ -40,7 +40,7 @@ class Model(Protocol):
 def save_checkpoint(
     directory: str | os.PathLike[str],
     model: Model,
-    tokenizer: Tokenizer | None,
+    tokenizer: Tokenizer | None = None,
     *,
     trainer_state: dict[str, Any] | None = None,
     optimizer_state: dict[str, Array] | None = None,

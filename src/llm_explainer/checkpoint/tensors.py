@@ -35,7 +35,10 @@ def write_tensors(path: Path, arrays: dict[str, Array]) -> None:
     # safetensors takes the memory as it lies, so it must lie in the order of the indices.
     contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     try:
+        path.touch()
+        mode = path.stat().st_mode & 0o777  # as the umask has it; safetensors would take 0600
         save_file(contiguous, path, metadata={"format": "pt"})  # transformers wants to be told
+        path.chmod(mode)
     except SafetensorError as error:
         raise OSError(0, str(error)) from None
 

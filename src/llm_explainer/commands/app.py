@@ -7,9 +7,11 @@ import functools
 import inspect
 import logging
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from typing import Annotated, Any, NoReturn, TextIO, cast
 
@@ -17,6 +19,7 @@ import typer
 from typer.exceptions import TyperException
 
 from llm_explainer.commands.limits import check_threads
+from llm_explainer.commands.signals import Ended, end, exit_code_of, on_signals
 from llm_explainer.console.streams import prepare_streams, say
 from llm_explainer.errors import LLMExplainerError, LLMExplainerWarning
 
@@ -35,9 +38,9 @@ def run(program: typer.Typer | Callable[..., None] | str) -> NoReturn:
     A function may be named, as in ``llm_explainer.commands.pretrain:pretrain``, so that it is
     imported when it is known that it can work here.
 
-    0 for success, 2 for an error with one line on stderr, 130 for Ctrl-C, 1 for output that
-    nobody reads any more. Every command takes ``--debug``, which shows an error's traceback. An app
-    alone shows its help.
+    0 for success, 2 for an error with one line on stderr, 130 for Ctrl-C, 143 and 129 for a polite
+    kill and a closed terminal, 1 for output that nobody reads any more. Every command takes
+    ``--debug``, which shows an error's traceback. An app alone shows its help.
     """
     prepare_streams()
     warnings.showwarning = _show_warning
@@ -51,7 +54,12 @@ def run(program: typer.Typer | Callable[..., None] | str) -> NoReturn:
         check_threads()
         app = _app(program)
         # Typer turns Ctrl-C and a closed pipe into exit codes; None is a command that came through.
-        exit_code = typer.main.get_command(app).main(arguments, standalone_mode=False)
+        with on_signals(end, end):
+            exit_code = typer.main.get_command(app).main(arguments, standalone_mode=False)
+    except Ended as ended:
+        with suppress(OSError):  # of a terminal that is closed
+            say(f"ended by {signal.Signals(ended.number).name}")
+        sys.exit(exit_code_of(ended.number))
     except (LLMExplainerError, OSError, TyperException, MemoryError, RuntimeError) as error:
         _give_up_full_stream(error)
         if _DEBUG in sys.argv or (isinstance(error, RuntimeError) and not _out_of_threads(error)):

@@ -13,7 +13,7 @@ from llm_explainer.commands.options import Options, with_options
 from llm_explainer.config import SIZES, ModelConfig
 from llm_explainer.errors import BackendUnavailable
 from llm_explainer.training.config import TrainConfig
-from llm_explainer.training.runs.names import RUNS, free_path
+from llm_explainer.training.runs.names import RUNS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -105,7 +105,8 @@ def mac_accel(
         family=family,
         backend=chosen,
     )
-    folder = RunFolder(run_path(out, plan, overwrite=overwrite))
+    name = run_name(plan)
+    folder = RunFolder(out / name) if overwrite else RunFolder.new(out, name)
     show(console, Text("2.", "bold"), f" {found.description}; {n_bytes:,} bytes to train on.")
     with StageProgress(console) as progress:
         run = start_run(plan, folder, overwrite=overwrite, report=progress.report)
@@ -166,8 +167,8 @@ def story_bytes(corpus: Corpus) -> int | None:
     return STORY_BYTES if corpus.name == "stories" else None
 
 
-def run_path(out: Path, plan: PretrainSettings, *, overwrite: bool) -> Path:
-    """Return the run's folder, named after its settings; with a number where that is taken."""
+def run_name(plan: PretrainSettings) -> str:
+    """Return what a run's folder is called, after its settings."""
     from llm_explainer.data.data_size import write_data_size
 
     assert plan.data.train_bytes is not None
@@ -175,5 +176,4 @@ def run_path(out: Path, plan: PretrainSettings, *, overwrite: bool) -> Path:
     parts = [corpus, plan.size, write_data_size(plan.data.train_bytes), plan.family]
     if plan.train.dtype != "float32":
         parts.append(plan.train.dtype)
-    name = "-".join(parts)
-    return out / name if overwrite else free_path(out, name)
+    return "-".join(parts)

@@ -22,8 +22,10 @@ from llm_explainer.training.config import TrainConfig
 from llm_explainer.training.pretrain import DataConfig, PretrainSettings
 from llm_explainer.training.recipes import DEFAULTS, nearest_size, recipe
 from llm_explainer.training.runs.folder import RunFolder
+from llm_explainer.training.runs.names import RUNS
 from llm_explainer.training.runs.run import Run, resume_run, start_run
 
+NAME = "pretrain"
 DATA = Options("Data", DataConfig)
 MODEL = Options("Model: changes to the size", ModelConfig, omit=("vocab_size",), optional=True)
 TRAINING = Options("Training", TrainConfig, elsewhere=DEFAULTS)
@@ -37,11 +39,17 @@ def pretrain(
         Option(help="named size; `run_demo.py presets` shows all. It decides the training, too"),
     ] = "small",
     family: Annotated[str, Option(help="gpt2 or llama")] = "gpt2",
-    out: Annotated[Path, Option(help="the run folder")] = Path("runs/pretrain"),
+    out: Annotated[
+        Path | None,
+        Option(help="the run folder; by default runs/pretrain, runs/pretrain-2, ..."),
+    ] = None,
     overwrite: Annotated[bool, Option("--overwrite", help="replace the run in --out")] = False,
     resume: Annotated[
         Path | None,
-        Option(help="continue this run exactly; beside it, --backend and --distributed"),
+        Option(
+            help="continue this run exactly; beside it, --backend, --distributed, and --steps for "
+            "more of them"
+        ),
     ] = None,
     start_from: Annotated[
         str | None,
@@ -78,19 +86,23 @@ def pretrain(
     console = make_console()
     typed = given(context)
     if resume is not None:
-        allowed = {"resume", "backend", "distributed"}
+        allowed = {"resume", "backend", "distributed", "steps"}
         refuse(typed - allowed, "--resume continues a run exactly as it was set up")
     if start_from is not None:
         fixed = {*MODEL.names, "size", "family", "init_scheme", "tokenizer", "vocab_size"}
         refuse(typed & fixed, "--from takes the model and its tokenizer from the checkpoint")
     if distributed and backend == "auto":
         backend = "mlx"
-    folder = RunFolder(out if resume is None else resume)
+    # A fixed name where it has to be known: to replace a run, and to all processes of one.
+    fixed_path = RUNS / NAME if overwrite or distributed else None
+    path = resume or out or fixed_path
+    folder = RunFolder(path or RUNS / NAME)
     processes = join(backend, context.params, folder) if distributed else None
     with leading(processes, folder):
         if resume is not None:
             chosen = backend if "backend" in typed or distributed else None
-            run = resume_run(folder, backend=chosen, processes=processes)
+            steps = TRAINING.take(settings)["steps"] if "steps" in typed else None
+            run = resume_run(folder, backend=chosen, steps=steps, processes=processes)
             show(console, f"resuming {resume} after step {run.trainer.step:,}")
         else:
             trained_as = size if start_from is None else nearest_size(load_config(start_from))
@@ -103,6 +115,8 @@ def pretrain(
                 backend=backend,
                 start_from=start_from,
             )
+            if path is None:
+                folder = RunFolder.new(RUNS, NAME)
             with StageProgress(console) as progress:
                 run = start_run(
                     plan, folder, overwrite=overwrite, report=progress.report, processes=processes

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-from llm_explainer.training.runs.names import RUNS, free_path
+from llm_explainer.training.runs.names import RUNS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,15 +52,13 @@ def quick(
     from llm_explainer.training.runs.run import start_run
 
     console = make_console()
-    folder = RunFolder(out or free_path(RUNS, "quick"))
+    settings = quick_settings(steps, seed, backend)
+    if out is None and overwrite:
+        out = RUNS / "quick"
+    folder = RunFolder.new(RUNS, "quick") if out is None else RunFolder(out)
     show(console, Text("1.", "bold"), " Stories are invented, and a tokenizer learns their words.")
     with StageProgress(console) as progress:
-        run = start_run(
-            quick_settings(steps, seed, backend),
-            folder,
-            overwrite=overwrite,
-            report=progress.report,
-        )
+        run = start_run(settings, folder, overwrite=overwrite, report=progress.report)
     step_2 = f" A model learns to predict the next token, {steps:,} times over."
     show(console, Text("2.", "bold"), step_2)
     show(console, run.preflight.summary())

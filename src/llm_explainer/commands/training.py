@@ -1,85 +1,160 @@
-"""Running a trainer in front of a person: live view, run log, Ctrl-C, and what to do next."""
+"""Running a trainer in front of a person: live view, run log, every end, and what to do next."""
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from llm_explainer.commands.app import INTERRUPTED
-from llm_explainer.console.terminal import show
+from llm_explainer.commands.signals import Ended, end, exit_code_of, on_signals
+from llm_explainer.console.terminal import make_console, show
 from llm_explainer.console.training_view import TrainingView
+from llm_explainer.errors import WorkerLost
 from llm_explainer.spelling import command_line
+from llm_explainer.training.events import Event
 from llm_explainer.training.runs.run import Run
 from llm_explainer.training.trainer import Trainer, TrainResult
+
+UNREAD = 1
+"""Exit code of a program whose output nobody reads any more."""
+
+
+@dataclass
+class Ending:
+    """Why training ended before its last step."""
+
+    exit_code: int = exit_code_of(signal.SIGINT)
 
 
 def train_and_report(run: Run, console: Console) -> None:
     """Train in front of a person, and say how it went.
 
     Raises:
-        Exit: Ctrl-C ended it; how to go on has been said.
+        Exit: a signal or a closed output ended it; how to go on has been said.
         LLMExplainerError: as ``Trainer.train``.
     """
-    result = train_with_view(run, console)
-    report_result(result, run, console)
-    if not result.finished:
-        again = command_line("train_pretrain.py", "--resume", run.folder.path)
-        show(console, "continue with  ", Text(f"uv run {again}", "bold"))
-        raise typer.Exit(INTERRUPTED)
+    again = "uv run " + command_line("train_pretrain.py", "--resume", run.folder.path)
+    try:
+        result, ending = train_with_view(run, console)
+    except (KeyboardInterrupt, Ended) as interrupt:
+        number = interrupt.number if isinstance(interrupt, Ended) else signal.SIGINT
+        steps = run.folder.steps()
+        kept = f"kept is {run.folder.checkpoint(steps[-1])}" if steps else "no checkpoint yet"
+        _say(console, f"interrupted; {kept}", again if steps else None)
+        raise typer.Exit(exit_code_of(number)) from None
+    except WorkerLost as lost:
+        kept = f"continue after step {run.folder.steps()[-1]:,} with  {again}"
+        raise WorkerLost(f"{lost}; {kept}") from None
+    if ending.exit_code == UNREAD:
+        console = make_console(stderr=True)
+    if result.finished:
+        report_result(result, run, console)
+        if ending.exit_code == UNREAD:
+            raise typer.Exit(UNREAD)
+    else:
+        line = f"stopped after step {result.step:,}; checkpoint {result.checkpoint}"
+        _say(console, line, again)
+        raise typer.Exit(ending.exit_code)
 
 
-def train_with_view(run: Run, console: Console) -> TrainResult:
-    """Train to the end or to Ctrl-C, showing progress; write the log and the loss curve.
+def train_with_view(run: Run, console: Console) -> tuple[TrainResult, Ending]:
+    """Train to the end, to a signal or to a closed output; write the log and the loss curve.
 
     Raises:
+        KeyboardInterrupt, Ended: a second signal, which does not wait for the step to end.
         LLMExplainerError: as ``Trainer.train``.
     """
     trainer, title = run.trainer, str(run.folder.path)
     view = TrainingView(console, title, run.description, trainer.config.steps, trainer.step)
-    with stop_on_interrupt(trainer), view:
-        return run.train([view])
+    with stop_on_interrupt(trainer) as ending, _Audience(view, trainer, ending) as audience:
+        result = run.train([audience])
+    return result, ending
 
 
 @contextmanager
-def stop_on_interrupt(trainer: Trainer) -> Iterator[None]:
+def stop_on_interrupt(trainer: Trainer) -> Iterator[Ending]:
     """Let Ctrl-C, a polite kill or a closed terminal end training after the step in progress.
 
-    A second Ctrl-C interrupts at once, as usual; the newest checkpoint stays whole.
+    A second one interrupts at once, as usual; the newest checkpoint stays whole.
+    """
+    ending = Ending()
+
+    def stop(number: int) -> None:
+        ending.exit_code = exit_code_of(number)
+        trainer.request_stop()
+
+    with on_signals(stop, end):
+        yield ending
+
+
+class _Audience:
+    """The view, for as long as there is somebody to see it.
+
+    Where its output is closed or full, training ends after the step in progress, with a checkpoint.
     """
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        trainer.request_stop()
-        signal.signal(number, signal.default_int_handler)
+    def __init__(self, view: TrainingView, trainer: Trainer, ending: Ending) -> None:
+        self._view, self._trainer, self._ending = view, trainer, ending
+        self._is_there = True
 
-    signals = [signal.SIGINT, signal.SIGTERM]
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-        signals.append(signal.SIGHUP)  # Windows lacks it; nohup has this process ignore it
-    before = [signal.signal(number, stop) for number in signals]
-    try:
-        yield
-    finally:
-        for number, handler in zip(signals, before, strict=True):
-            signal.signal(number, handler)
+    def __enter__(self) -> _Audience:
+        with self._watching():
+            self._view.__enter__()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        with self._watching():
+            self._view.__exit__(None, None, None)
+
+    def __call__(self, event: Event) -> None:
+        if self._is_there:
+            with self._watching():
+                self._view(event)
+
+    @contextmanager
+    def _watching(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, SystemExit):  # with which rich ends a program whose pipe is closed
+            self._is_there = False
+            self._ending.exit_code = UNREAD
+            self._trainer.request_stop()
+            _drop_output()
+
+
+def _drop_output() -> None:
+    """Let what is still to be written to a lost output go nowhere, instead of failing again."""
+    with suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+def _say(console: Console, line: str, again: str | None) -> None:
+    """Print how training ended and how to go on; nothing where nobody can read it."""
+    with suppress(OSError):
+        show(console, line)
+        if again:
+            show(console, "continue with  ", Text(again, "bold"))
 
 
 def report_result(result: TrainResult, run: Run, console: Console) -> None:
-    """Say how training ended and where everything is."""
-    if result.evaluation:
-        measured = result.evaluation
-        per_byte = measured.bits_per_byte
-        bits = "" if per_byte is None else f", {per_byte:.3f} bits a byte"
-        show(
-            console,
-            Text(f"Validation loss {measured.loss:.4f}", "bold"),
-            f" on all validation text (perplexity {measured.perplexity:.2f}{bits})",
-        )
-        show(console, f"checkpoint  {result.checkpoint}")
-        show(console, f"loss curve  {run.folder.curve_file}")
-    else:
-        show(console, f"stopped after step {result.step:,}; checkpoint {result.checkpoint}")
+    """Say how well a finished run did, and where everything is."""
+    measured = result.evaluation
+    assert measured is not None  # of a run that finished
+    per_byte = measured.bits_per_byte
+    bits = "" if per_byte is None else f", {per_byte:.3f} bits a byte"
+    show(
+        console,
+        Text(f"Validation loss {measured.loss:.4f}", "bold"),
+        f" on all validation text (perplexity {measured.perplexity:.2f}{bits})",
+    )
+    show(console, f"checkpoint  {result.checkpoint}")
+    show(console, f"loss curve  {run.folder.curve_file}")

@@ -41,6 +41,13 @@ class Sampled:
 
 
 @dataclass(frozen=True)
+class Saving:
+    """A checkpoint is about to be written."""
+
+    step: int
+
+
+@dataclass(frozen=True)
 class Saved:
     """A checkpoint is on disk."""
 
@@ -48,5 +55,5 @@ class Saved:
     path: Path
 
 
-Event = StepDone | Evaluated | Sampled | Saved
+Event = StepDone | Evaluated | Sampled | Saving | Saved
 Observer = Callable[[Event], None]

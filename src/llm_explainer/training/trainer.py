@@ -14,8 +14,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from llm_explainer.batch import Batch
 from llm_explainer.checkpoint import load_trainer_state, save_checkpoint
-from llm_explainer.errors import CheckpointError, TrainingError
+from llm_explainer.errors import CheckpointError, TrainingError, WorkerLost
 from llm_explainer.generation import generate
 from llm_explainer.tokenizer.base import Tokenizer
 from llm_explainer.training.batches import Batches
@@ -24,7 +25,15 @@ from llm_explainer.training.diagnosis import first_non_finite
 from llm_explainer.training.distributed.processes import Processes
 from llm_explainer.training.distributed.shared_step import SharedStep
 from llm_explainer.training.evaluation import Evaluation, evaluate, token_byte_lengths
-from llm_explainer.training.events import Evaluated, Event, Observer, Sampled, Saved, StepDone
+from llm_explainer.training.events import (
+    Evaluated,
+    Event,
+    Observer,
+    Sampled,
+    Saved,
+    Saving,
+    StepDone,
+)
 from llm_explainer.training.runs.folder import RunFolder
 from llm_explainer.training.schedule import learning_rate
 from llm_explainer.training.train_step import make_train_step
@@ -88,6 +97,7 @@ class Trainer:
         self._sample_start = self._find_sample_start()
         self._peak_memory = nn.peak_memory
         self._stop_requested = False
+        self._saved: tuple[int, int | None] = -1, None  # of the newest checkpoint: step and best
 
     def resume(self) -> None:
         """Continue from the folder's newest checkpoint, whose weights ``model`` already has.
@@ -95,6 +105,7 @@ class Trainer:
         Raises:
             CheckpointError: there is none, or it is damaged or not this model's.
         """
+        self.folder.clean()
         newest = self.folder.newest()
         state, arrays = load_trainer_state(newest, self.model)
         try:
@@ -102,9 +113,9 @@ class Trainer:
             self.best_step = state["best_step"]
             self.best_loss = float("inf") if self.best_step is None else float(state["best_loss"])
             self._optimizer.load_state(int(state["optimizer_steps"]), arrays)
+            self._saved = self.step, self.best_step
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{newest} cannot be resumed: {error}") from error
-        self.folder.clean()
         self.folder.link(self.best_step)
 
     def request_stop(self) -> None:
@@ -115,35 +126,52 @@ class Trainer:
         """Train from the current step to the last one.
 
         Raises:
+            WorkerLost: a process was stopped from outside. The last whole step has a checkpoint,
+                unless it went while parameters were updated.
             TrainingError: the loss is no longer finite. The newest checkpoint is from before.
             CheckpointError: a checkpoint cannot be written.
         """
-        config = self.config
-        if self.step == 0 and not self.folder.steps():
+        if not self.folder.steps():
             self._save()  # from here on there always is something to resume from
-        while self.step < config.steps and not self._stop_requested:
-            self._update()
-            last = self.step == config.steps
-            if _is_due(self.step, config.eval_every) and not last:
-                self._evaluate()
-            if _is_due(self.step, config.sample_every) and not last:
-                self._sample()
-            saved = self.folder.steps()[-1] == self.step
-            if _is_due(self.step, config.checkpoint_every) and not last and not saved:
-                self._save()
-        finished = self.step >= config.steps
-        evaluation = self._finish() if finished else None
-        if self.folder.steps()[-1] != self.step:
-            self._save()
+        try:
+            evaluation = self._train()
+        except WorkerLost as lost:
+            if lost.weights_are_whole:
+                self._save_if_new()
+            raise
+        self._save_if_new()
+        finished = evaluation is not None
         return TrainResult(
             self.step, finished, self.folder.checkpoint(self.step), evaluation, self.best_step
         )
 
+    def _train(self) -> Evaluation | None:
+        """Do the steps that are left; return the last evaluation, or None if stopped before it."""
+        config = self.config
+        while self.step < config.steps and not self._stop_requested:
+            self._update()
+            if self.step == config.steps:
+                break
+            is_best = _is_due(self.step, config.eval_every) and self._evaluate()
+            if _is_due(self.step, config.sample_every):
+                self._sample()
+            if is_best or _is_due(self.step, config.checkpoint_every):
+                self._save()  # the last thing of its step: one resumed from it misses nothing
+        try:
+            return self._finish()
+        except _Stopped:
+            return None
+
     def evaluate(self, max_windows: int | None = None) -> Evaluation:
         """Measure the model on the validation text, or on ``max_windows`` fixed windows of it."""
-        return evaluate(
-            self._train_step.evaluate, self.batches.validation(max_windows), self._token_bytes
-        )
+        batches = self.batches.validation(max_windows)
+        return evaluate(self._train_step.evaluate, batches, self._token_bytes)
+
+    def _until_stopped(self, batch: Batch) -> tuple[float, float]:
+        """Measure a batch of the last evaluation, which may be long, unless it is to end now."""
+        if self._stop_requested:
+            raise _Stopped
+        return self._train_step.evaluate(batch)  # type: ignore[no-any-return]
 
     def _update(self) -> None:
         config, started = self.config, time.perf_counter()
@@ -167,20 +195,26 @@ class Trainer:
             StepDone(self.step, result.loss, rate, result.grad_norm, n_tokens, seconds, memory)
         )
 
-    def _evaluate(self) -> None:
-        """Evaluate on the sample of windows; what is the best so far is kept as a checkpoint."""
+    def _evaluate(self) -> bool:
+        """Evaluate on the sample of windows; return whether this is the best so far."""
         evaluation = self.evaluate(self.config.eval_windows)
-        best = evaluation.loss < self.best_loss
+        best = evaluation.loss < self.best_loss or self.best_step == self.step
         if best:
             self.best_loss, self.best_step = evaluation.loss, self.step
         self._tell(Evaluated(self.step, evaluation, best=best, whole=False))
-        if best:
-            self._save()
+        return best
 
     def _finish(self) -> Evaluation:
-        """Measure and show what the finished model can do."""
+        """Measure and show what the finished model can do.
+
+        Raises:
+            _Stopped: it is to end now.
+        """
+        if self._stop_requested:
+            raise _Stopped
         self._evaluate()
-        evaluation = self.evaluate()
+        batches = self.batches.validation(None)
+        evaluation = evaluate(self._until_stopped, batches, self._token_bytes)
         self._tell(Evaluated(self.step, evaluation, best=False, whole=True))
         self._sample()
         return evaluation
@@ -208,8 +242,15 @@ class Trainer:
             return [self.tokenizer.end_of_text]
         return [int(self.batches.training(0).tokens[0, 0])]  # some token of the training text
 
+    def _save_if_new(self) -> None:
+        """Save, unless this step's checkpoint is there and says the same."""
+        step, best_step = self._saved
+        if (step, best_step) != (self.step, self.best_step):
+            self._save()
+
     def _save(self) -> None:
         """Write a checkpoint under its step's name, then drop those no longer kept."""
+        self._tell(Saving(self.step))
         state = {
             "step": self.step,
             "optimizer_steps": self._optimizer.steps,
@@ -223,7 +264,9 @@ class Trainer:
             self.tokenizer,
             trainer_state=state,
             optimizer_state=self._optimizer.state(),
+            overwrite=True,  # of this very step, before it was found to be the best
         )
+        self._saved = self.step, self.best_step
         self.folder.link(self.best_step)
         self.folder.prune(self.config.keep_checkpoints, self.best_step)
         self._tell(Saved(self.step, path))
@@ -231,6 +274,10 @@ class Trainer:
     def _tell(self, event: Event) -> None:
         for observer in self.observers:
             observer(event)
+
+
+class _Stopped(Exception):  # noqa: N818 - says what happened
+    """The end of training was asked for during the last evaluation."""
 
 
 def _is_due(step: int, period: int) -> bool:

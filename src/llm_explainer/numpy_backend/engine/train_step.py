@@ -17,6 +17,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from llm_explainer.batch import Batch, StepResult, in_micro_batches
+from llm_explainer.errors import WorkerLost
 from llm_explainer.machine import available_cores
 from llm_explainer.model_spec import check_trainable
 from llm_explainer.numpy_backend.engine.precision import check_dtype
@@ -132,7 +133,11 @@ class TrainStep:
         clipped = self.clip_norm and grad_norm > self.clip_norm
         scale = self.clip_norm / grad_norm if clipped else 1.0
         n_steps = self.optimizer.steps + 1
-        self._run(TrainStep._update_stretch, [(n_steps, learning_rate, scale)] * self.n_workers)
+        try:
+            self._run(TrainStep._update_stretch, [(n_steps, learning_rate, scale)] * self.n_workers)
+        except WorkerLost as lost:
+            lost.weights_are_whole = False
+            raise
 
     def _shards(self, batch: Batch) -> list[Batch]:
         """Cut a batch along B into as many shards as there are workers, or as it has rows."""

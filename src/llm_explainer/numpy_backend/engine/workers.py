@@ -18,9 +18,9 @@ import sys
 import time
 import warnings
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, Protocol
@@ -28,13 +28,15 @@ from typing import Any, Protocol
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from llm_explainer.errors import TrainingError
+from llm_explainer.errors import TrainingError, WorkerLost
 
 Method = Callable[..., Any]
 """A method of the owner's class, as the class has it: processes find it by its name."""
 
 Arguments = Sequence[tuple[Any, ...]]
 """What each worker's call gets, worker 0's first; there may be fewer than workers."""
+
+_ENDS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP] if os.name == "posix" else []
 
 AWAKE_S = 0.002
 """How long a worker looks for a message before it sleeps until there is one."""
@@ -82,7 +84,8 @@ class ForkWorkers:
         """Run a method in all workers; see ``Workers``.
 
         Raises:
-            TrainingError: a worker was stopped, or could not do its part.
+            WorkerLost: a worker was stopped from outside.
+            TrainingError: a worker could not do its part.
         """
         if not self._others:
             self._start(owner)
@@ -98,7 +101,7 @@ class ForkWorkers:
                 results.append(result)
         except (OSError, EOFError):
             _stop(self._others, os.getpid())
-            raise TrainingError(
+            raise WorkerLost(
                 "a training process was stopped, perhaps for lack of memory; use workers=1 or a "
                 "smaller batch"
             ) from None
@@ -113,13 +116,23 @@ class ForkWorkers:
         for index in range(1, self._n_workers):
             ours, theirs = fork.Pipe()
             process = fork.Process(target=_serve, args=(owner, index, theirs, ours), daemon=True)
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), _signals_wait():
                 # Python warns of forking beside other threads, whose locks the copy could wait for
                 # in vain. This copy computes with NumPy and touches nothing else.
                 warnings.simplefilter("ignore", DeprecationWarning)
                 process.start()
             theirs.close()  # so that the end of the worker is the end of the pipe
             self._others.append((process, ours))
+
+
+@contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Hold back what ends a run, so that a new worker does not get it before it can ignore it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _call(owner: object, method: Method, index: int, arguments: tuple[Any, ...]) -> Any:
@@ -130,8 +143,11 @@ def _call(owner: object, method: Method, index: int, arguments: tuple[Any, ...])
 
 def _serve(owner: object, index: int, connection: Connection, other_end: Connection) -> None:
     """Be a worker: run what the pipe says until it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that gives the orders
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # What ends a run is for the process that gives the orders, which finishes its step first; a
+    # terminal, ``timeout``, systemd and others send it to the whole group.
+    for number in _ENDS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDS)
     other_end.close()  # a copy of the other side; held open here, the pipe would never end
     with suppress(OSError, EOFError), threadpool_limits(1, user_api="blas"):
         while True:
@@ -167,6 +183,6 @@ def _stop(others: list[tuple[BaseProcess, Connection]], pid: int) -> None:
         return
     for process, connection in others:
         connection.close()
-        process.terminate()
+        process.kill()
         process.join()
     others.clear()

@@ -2,11 +2,13 @@
 
     runs/stories/
         run.json              the record: settings that decide what the run computes
+        run-files.json        what in this folder is the run's own (``own_files.py``)
+        run.lock              while a process works on it: which (``lock.py``)
         data/                 what it trains on; for pre-training train.npy, validation.npy
         log.jsonl, loss.png   history
         step-000400/          a checkpoint, which is a Hugging Face model directory
         last, best            links to checkpoints
-        config.json, ...      links into ``last``: the run folder is a model directory itself
+        config.json, ...      links to the newest's files: the folder is a model directory itself
 
 A checkpoint takes its name only when it is whole, so the highest step is always one to resume from.
 The links are for people and other programs; nothing here reads them.
@@ -14,19 +16,23 @@ The links are for people and other programs; nothing here reads them.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from llm_explainer.checkpoint.json_objects import read_object
 from llm_explainer.errors import CheckpointError
 from llm_explainer.files import write_atomically
-
-LINKED_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
-_STEP = re.compile(r"step-(\d{6,})")
+from llm_explainer.run_folders import RECORD, checkpoint_name, is_run, steps_of
+from llm_explainer.training.runs.data_files import DATA, changed_file
+from llm_explainer.training.runs.entries import renew_entries
+from llm_explainer.training.runs.leftovers import foreign_files
+from llm_explainer.training.runs.lock import RunLock
+from llm_explainer.training.runs.names import make_free_folder
+from llm_explainer.training.runs.own_files import CURVE, LOG, OwnFiles
 
 
 class RunFolder:
@@ -34,96 +40,142 @@ class RunFolder:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._lock = RunLock(self.path)
+        self._own = OwnFiles(self.path)
+        self._made: list[Path] = []  # folders that were not there before, the innermost first
+        self._is_preparing = self._made_data = False
+
+    @classmethod
+    def new(cls, parent: Path, name: str) -> RunFolder:
+        """Make parent/name, or the first of name-2, name-3, ... that nobody else has.
+
+        Raises:
+            CheckpointError: it cannot be made.
+        """
+        is_first = not parent.exists()
+        path = make_free_folder(parent, name)
+        folder = cls(path)
+        folder._made = [path.resolve()] + ([parent.resolve()] if is_first else [])
+        return folder
 
     @property
     def record_file(self) -> Path:
         """What the run computes; its presence makes a folder a run."""
-        return self.path / "run.json"
+        return self.path / RECORD
 
     @property
     def log_file(self) -> Path:
         """The history, one JSON object a line."""
-        return self.path / "log.jsonl"
+        return self.path / LOG
 
     @property
     def curve_file(self) -> Path:
         """The picture of the loss."""
-        return self.path / "loss.png"
+        return self.path / CURVE
 
     @property
     def data_folder(self) -> Path:
         """Where the token files are."""
-        return self.path / "data"
+        return self.path / DATA
+
+    def hold(self) -> None:
+        """Keep other processes away until ``let_go``, or until this one ends.
+
+        Raises:
+            CheckpointError: another process is at work there; the folder cannot be written.
+        """
+        with self._writing():
+            self._lock.acquire()
+
+    def let_go(self) -> None:
+        """Let other processes work here."""
+        self._lock.release()
+
+    def make(self) -> None:
+        """Make the folder, if it is not there, at the end of the links that lead to it.
+
+        Raises:
+            CheckpointError: it cannot be made.
+        """
+        with self._writing():
+            missing = self.path.resolve()
+            while not missing.exists():
+                self._made.append(missing)
+                missing = missing.parent
+            self.path.resolve().mkdir(parents=True, exist_ok=True)
 
     def create(self, *, overwrite: bool = False) -> None:
-        """Make the folder, which must be new or empty, or with ``overwrite`` hold a run.
+        """Begin a run in the folder, which must be new or empty, or with ``overwrite`` hold a run.
+
+        What of that run is its own is set aside. Files of others stay where they are.
 
         Raises:
             CheckpointError: it holds another run or other files, or cannot be made.
         """
-        try:
-            if self.path.exists() and any(self.path.iterdir()):
-                self._clear(overwrite)
-            self.path.mkdir(parents=True, exist_ok=True)
+        self.make()
+        with self._writing():
+            self._own.recover()
+            self._is_preparing = True
+            if self._own.others():
+                self._refuse(overwrite)
             # An unwritable folder is found now, too, not after the first hour of training.
-            self._unfinished.touch()
-            self.data_folder.mkdir()
-        except OSError as error:
+            self._own.begin()
+            self._made_data = not self.data_folder.exists()
+            self.data_folder.mkdir(exist_ok=True)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, RuntimeError) as error:  # no permission, no space, a loop of links
+            reason = getattr(error, "strerror", None) or error
             raise CheckpointError(
-                f"cannot write run folder {self.path}: {error.strerror or error}; "
+                f"cannot write run folder {self.path}: {reason}; "
                 "choose a folder that is writable and has room"
             ) from error
 
-    def _clear(self, overwrite: bool) -> None:
-        if self._is_unfinished():
-            shutil.rmtree(self.path)
-            return
-        if not self.record_file.is_file():
+    def _refuse(self, overwrite: bool) -> None:
+        """Refuse a folder that holds anything but a run that may be replaced.
+
+        A run that never came to train may be: what it has is made again.
+        """
+        if not is_run(self.path):
             raise CheckpointError(
                 f"{self.path} holds files that are not a run's; choose a new or empty folder"
             )
-        if not overwrite:
-            steps = self.steps()
+        steps = self.steps()
+        has_history = self.log_file.exists() and self.log_file.stat().st_size > 0
+        if (steps or has_history) and not overwrite:
             reached = f"step {steps[-1]}" if steps else "no checkpoint"
             raise CheckpointError(
                 f"{self.path} holds a run that reached {reached}; continue it with --resume, "
                 "replace it with --overwrite, or choose another folder"
             )
-        if self._replaced.exists():
-            shutil.rmtree(self._replaced)
-        self.path.rename(self._replaced)
-
-    @property
-    def _replaced(self) -> Path:
-        """Where an overwritten run waits until the new one is ready to train."""
-        path = self.path.resolve()  # so that "." has a name
-        return path.with_name(f".{path.name}.replaced")
 
     def give_back(self) -> None:
-        """Undo ``create`` after a preparation that failed: an overwritten run is back."""
-        shutil.rmtree(self.path, ignore_errors=True)
-        if self._replaced.exists():
-            self._replaced.rename(self.path)
-
-    @property
-    def _unfinished(self) -> Path:
-        """Marks a folder that is being prepared, or whose preparation was killed."""
-        return self.path / ".unfinished"
-
-    def _is_unfinished(self) -> bool:
-        """Whether this is what a killed preparation leaves: data, and no record of a run yet."""
-        if not self._unfinished.exists():
-            return False
-        half = f".{self.record_file.name}."
-        made_here = {"data", self._unfinished.name}
-        return all(e.name in made_here or e.name.startswith(half) for e in self.path.iterdir())
+        """Undo ``create`` after a preparation that failed: the folder is as it was before."""
+        if self._is_preparing:
+            self._is_preparing = False
+            with suppress(OSError):
+                if self._made_data and self.data_folder.is_dir():
+                    names = [entry.name for entry in self.data_folder.iterdir()]
+                    self._own.write(data=names)  # all of it was written since ``create``
+                self._own.undo()
+                self._own.clean()
+        self.let_go()
+        for folder in self._made:
+            with suppress(OSError):
+                folder.rmdir()  # which refuses where somebody has put something
 
     def write_record(self, record: dict[str, Any]) -> None:
         """Write run.json: from here on this is the run, and one that it replaces is gone."""
+        self.change_record(record)
+        self._own.finish()
+        self._is_preparing = False
+
+    def change_record(self, record: dict[str, Any]) -> None:
+        """Write another run.json, for a run that goes on."""
         write_atomically(self.record_file, (json.dumps(record, indent=2) + "\n").encode())
-        self._unfinished.unlink(missing_ok=True)
-        if self._replaced.exists():
-            shutil.rmtree(self._replaced)
 
     def read_record(self) -> dict[str, Any]:
         """Return what ``write_record`` wrote.
@@ -141,16 +193,29 @@ class RunFolder:
         except OSError as error:
             raise CheckpointError(f"{self.record_file} cannot be read: {error}") from error
 
+    def check_data(self) -> None:
+        """Refuse to go on with other data than the run began with.
+
+        Raises:
+            CheckpointError: naming the file that has changed.
+        """
+        try:
+            changed = changed_file(self.data_folder, self._own.read().get("data"))
+        except OSError as error:
+            raise CheckpointError(f"{self.data_folder} cannot be read: {error}") from error
+        if changed is not None:
+            raise CheckpointError(
+                f"{changed} is not what this run began with (its SHA-256 differs); put that file "
+                "back, or start a new run on this one"
+            )
+
     def steps(self) -> list[int]:
         """Return the steps that have a checkpoint, lowest first."""
-        if not self.path.is_dir():
-            return []
-        matches = (_STEP.fullmatch(entry.name) for entry in self.path.iterdir())
-        return sorted(int(match[1]) for match in matches if match)
+        return steps_of(self.path)
 
     def checkpoint(self, step: int) -> Path:
         """Return the folder of a step's checkpoint."""
-        return self.path / f"step-{step:06d}"
+        return self.path / checkpoint_name(step)
 
     def newest(self) -> Path:
         """Return the checkpoint to resume from.
@@ -160,44 +225,40 @@ class RunFolder:
         """
         steps = self.steps()
         if not steps:
-            raise CheckpointError(f"{self.path} has no checkpoint yet; start it again, --overwrite")
+            raise CheckpointError(f"{self.path} has no checkpoint yet; start it again with --out")
         return self.checkpoint(steps[-1])
 
     def link(self, best_step: int | None) -> None:
-        """Point ``last``, ``best`` and the model's files at their checkpoints.
-
-        Where the system has no symbolic links this does nothing.
-        """
-        with contextlib.suppress(OSError):
-            _point(self.path / "last", self.newest().name)
-            if best_step is not None:
-                _point(self.path / "best", self.checkpoint(best_step).name)
-            for name in LINKED_FILES:
-                if (self.newest() / name).exists():
-                    _point(self.path / name, f"last/{name}")
+        """Renew what other programs and people read: ``last``, ``best`` and the model's files."""
+        newest = self.newest()
+        best = None if best_step is None else self.checkpoint(best_step)
+        with suppress(OSError):  # the checkpoint is whole all the same
+            digests = renew_entries(self.path, newest, best)
+            self._own.write(
+                last=newest.name, best=None if best is None else best.name, entries=digests
+            )
 
     def prune(self, keep: int, best_step: int | None) -> None:
-        """Delete all checkpoints but the newest ``keep`` and the best."""
+        """Delete all checkpoints but the newest ``keep`` and the best.
+
+        One into which somebody put something stays.
+        """
         for step in self.steps()[:-keep]:
-            if step != best_step:
+            if step != best_step and not foreign_files(self.checkpoint(step)):
                 # Under another name first, so that a kill leaves no half of a checkpoint behind.
-                doomed = self.path / f".step-{step:06d}.deleted"
+                doomed = self.path / f".{checkpoint_name(step)}.deleted"
                 self.checkpoint(step).rename(doomed)
                 shutil.rmtree(doomed)
 
+    def recover(self) -> None:
+        """Put in order what a killed command left: an overwritten run is back.
+
+        Raises:
+            CheckpointError: the folder cannot be written.
+        """
+        with self._writing():
+            self._own.recover()
+
     def clean(self) -> None:
-        """Delete what a killed run left half-written or half-deleted."""
-        for entry in self.path.iterdir():
-            if entry.name.startswith("."):
-                if entry.is_dir() and not entry.is_symlink():
-                    shutil.rmtree(entry)
-                else:
-                    entry.unlink()
-
-
-def _point(link: Path, target: str) -> None:
-    """Make ``link`` a symbolic link to ``target``, replacing an older one in one move."""
-    temporary = link.with_name(f".{link.name}.tmp")
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(target)
-    temporary.replace(link)
+        """Delete what a killed run left half-written or half-deleted, and nothing else."""
+        self._own.clean()

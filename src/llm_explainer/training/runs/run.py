@@ -9,16 +9,20 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from llm_explainer.backend import load_backend
 from llm_explainer.checkpoint import load_model
+from llm_explainer.checkpoint.way_back import way_back
+from llm_explainer.errors import CheckpointError, ConfigError
 from llm_explainer.model_spec import freeze
 from llm_explainer.tokenizer import Tokenizer, load_tokenizer
 from llm_explainer.training.distributed.processes import Processes
 from llm_explainer.training.events import Observer
 from llm_explainer.training.preflight import Preflight, preflight
 from llm_explainer.training.runs.folder import RunFolder
-from llm_explainer.training.runs.kinds import Report, RunSettings, settings_of_kind
+from llm_explainer.training.runs.kinds import Prepared, Report, RunSettings, settings_of_kind
 from llm_explainer.training.runs.log import RunLog, read_log
 from llm_explainer.training.runs.loss_curve import draw_loss_curve
 from llm_explainer.training.runs.record import RunRecord
@@ -38,9 +42,12 @@ class Run:
         """Train to the end or to ``request_stop``; write the log and the picture of the loss.
 
         Raises:
-            LLMExplainerError: as ``Trainer.train``.
+            LLMExplainerError: as ``Trainer.train``; another process is at work on this run.
         """
-        log = RunLog(self.folder.log_file, first_step=self.trainer.step)
+        self.folder.hold()
+        step = self.trainer.step
+        saved = self.folder.checkpoint(step) if step in self.folder.steps() else None
+        log = RunLog(self.folder.log_file, first_step=step, saved=saved)
         self.trainer.observers = [log, *observers]
         try:
             return self.trainer.train()
@@ -48,6 +55,7 @@ class Run:
             log.close()
             events = read_log(self.folder.log_file)
             draw_loss_curve(events, self.folder.curve_file, self.folder.path.name)
+            self.folder.let_go()
 
 
 def start_run(
@@ -58,57 +66,87 @@ def start_run(
     report: Report = lambda stage, done, total: None,
     processes: Processes | None = None,
 ) -> Run:
-    """Prepare a new run in ``folder``.
+    """Prepare a new run in ``folder``, which is held for it until it has trained.
 
     Raises:
-        LLMExplainerError: settings, data or a folder that cannot work. A folder that holds another
-            run is left as it is unless ``overwrite``.
+        LLMExplainerError: settings, data or a folder that cannot work; another process is at work
+            there. A folder that holds another run is left as it is unless ``overwrite``.
     """
-    nn = load_backend(settings.backend)
-    nn.check_dtype(settings.train.dtype)
-    prepare = settings.load()
-    n_processes = 1 if processes is None else processes.size
-    folder.create(overwrite=overwrite)
     try:
-        prepared = prepare(folder, report)
-        workers = settings.train.workers or nn.available_cores()
-        train = dataclasses.replace(settings.train, workers=workers)
-        # Before the model is made: for a moment, the one that is measured takes the memory of it.
-        forecast = preflight(nn, prepared.spec, train, n_processes=n_processes)
-        train = dataclasses.replace(train, micro_batch=forecast.micro_batch)
-        model = prepared.model
-        if model is None:
-            model = prepared.spec.build(nn, train.seed, train.init_scheme)
-        record = RunRecord(
-            kind=settings.kind,
-            backend=nn.NAME,
-            corpus=prepared.corpus,
-            own=settings.own_record(),
-            model=prepared.spec,
-            train=train,
-        )
-        batches = settings.open_batches(folder, model.config, train, prepared.tokenizer)
-        trainer = Trainer(
-            nn, model, prepared.tokenizer, batches, train, folder, processes=processes
-        )
-        folder.write_record(record.to_dict())
+        nn = load_backend(settings.backend)
+        nn.check_dtype(settings.train.dtype)
+        prepare = settings.load()
+        folder.make()
+        folder.hold()
+        folder.create(overwrite=overwrite)
+        return _prepare(nn, settings, folder, prepare(folder, report), processes)
     except BaseException:  # Ctrl-C too
         folder.give_back()
         raise
+
+
+def _prepare(
+    nn: ModuleType,
+    settings: RunSettings,
+    folder: RunFolder,
+    prepared: Prepared,
+    processes: Processes | None,
+) -> Run:
+    """Make a trainer for the data that is in the folder, and the record that makes this a run."""
+    workers = settings.train.workers or nn.available_cores()
+    train = dataclasses.replace(settings.train, workers=workers)
+    n_processes = 1 if processes is None else processes.size
+    # Before the model is made: for a moment, the one that is measured takes the memory of it.
+    forecast = preflight(nn, prepared.spec, train, n_processes=n_processes)
+    train = dataclasses.replace(train, micro_batch=forecast.micro_batch)
+    model = prepared.model
+    if model is None:
+        model = prepared.spec.build(nn, train.seed, train.init_scheme)
+    record = RunRecord(
+        kind=settings.kind,
+        backend=nn.NAME,
+        corpus=prepared.corpus,
+        own=settings.own_record(),
+        model=prepared.spec,
+        train=train,
+    )
+    batches = settings.open_batches(folder, model.config, train, prepared.tokenizer)
+    trainer = Trainer(nn, model, prepared.tokenizer, batches, train, folder, processes=processes)
+    folder.write_record(record.to_dict())
     return Run(trainer, folder, record.describe(n_processes), forecast)
 
 
 def resume_run(
-    folder: RunFolder, *, backend: str | None = None, processes: Processes | None = None
+    folder: RunFolder,
+    *,
+    backend: str | None = None,
+    steps: int | None = None,
+    processes: Processes | None = None,
 ) -> Run:
     """Continue the run in ``folder`` exactly where its newest checkpoint stands.
 
     ``backend`` names another than the run began with; sums are then rounded otherwise, as they are
-    with another number of ``processes``.
+    with another number of ``processes``. ``steps`` is another number of steps for the whole run,
+    by which the learning rate goes from here on.
 
     Raises:
-        LLMExplainerError: no run, or one that is damaged; a backend that this machine lacks.
+        LLMExplainerError: no run, or one that is damaged; another process is at work on it; a
+            backend that this machine lacks; fewer steps than it has done.
     """
+    if not folder.path.is_dir():
+        folder.read_record()  # which says so
+    folder.hold()
+    try:
+        folder.recover()
+        return _resume(folder, backend, steps, processes)
+    except BaseException:
+        folder.let_go()
+        raise
+
+
+def _resume(
+    folder: RunFolder, backend: str | None, steps: int | None, processes: Processes | None
+) -> Run:
     values = folder.read_record()
     newest = folder.newest()
     settings = settings_of_kind(values.get("kind"), folder.record_file)
@@ -118,15 +156,30 @@ def resume_run(
     # Runs that were recorded without one had batches in one piece.
     micro_batch = record.train.micro_batch or record.train.batch_size
     train = dataclasses.replace(record.train, micro_batch=micro_batch)
+    if steps is not None:
+        train = dataclasses.replace(train, steps=steps)
     nn = load_backend(record.backend)
-    model, tokenizer = load_model(newest, record.backend), _tokenizer_of(newest)
-    freeze(model, record.model.frozen)
-    batches = settings.open_batches(folder, model.config, train, tokenizer)
-    trainer = Trainer(nn, model, tokenizer, batches, train, folder, processes=processes)
-    trainer.resume()
+    try:
+        model, tokenizer = load_model(newest, record.backend), _tokenizer_of(newest)
+        freeze(model, record.model.frozen)
+        batches = settings.open_batches(folder, model.config, train, tokenizer)
+        folder.check_data()
+        trainer = Trainer(nn, model, tokenizer, batches, train, folder, processes=processes)
+        trainer.resume()
+    except CheckpointError as error:
+        hint = way_back(newest)
+        raise CheckpointError(str(error).removesuffix(hint) + hint) from error
     n_processes = 1 if processes is None else processes.size
     forecast = preflight(nn, record.model, train, first_step=trainer.step, n_processes=n_processes)
+    if steps is not None:
+        _change_steps(folder, values, steps, trainer.step)
     return Run(trainer, folder, record.describe(n_processes), forecast)
+
+
+def _change_steps(folder: RunFolder, values: dict[str, Any], steps: int, done: int) -> None:
+    if steps < done:
+        raise ConfigError(f"steps is {steps}, but the run has done {done}; it takes that or more")
+    folder.change_record({**values, "train": {**values["train"], "steps": steps}})
 
 
 def _tokenizer_of(checkpoint: Path) -> Tokenizer | None:

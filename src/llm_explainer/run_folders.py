@@ -1,0 +1,82 @@
+"""Which checkpoint the folder of a run means, for all who read one.
+
+A run is its ``run.json``, its checkpoints ``step-000400/`` and its list of own files. Links beside
+them are for other programs and for people: a copy may have lost them, or may have a file in their
+place that is older than the newest checkpoint. So nothing here looks at them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+RECORD = "run.json"
+OWN_FILES = "run-files.json"
+FORMAT = "llm-explainer run, 1"
+_STEP = re.compile(r"step-(\d{6,})", re.ASCII)
+_MAX_BYTES = 1 << 20
+
+
+def checkpoint_name(step: int) -> str:
+    """Return what the checkpoint of a step is called."""
+    return f"step-{step:06d}"
+
+
+def steps_of(folder: Path) -> list[int]:
+    """Return the steps that have a checkpoint, lowest first.
+
+    A checkpoint takes its name only when it is whole.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    if not folder.is_dir():
+        return []
+    matches = (_STEP.fullmatch(entry.name) for entry in folder.iterdir())
+    steps = {int(match[1]) for match in matches if match}
+    return sorted(step for step in steps if (folder / checkpoint_name(step)).is_dir())
+
+
+def read_own_files(folder: Path) -> dict[str, Any]:
+    """Return what the run's list of own files says; empty where there is none, or none of ours.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    content = _read(folder / OWN_FILES)
+    return content if content.get("format") == FORMAT else {}
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder is one of a run, by the files that only runs have."""
+    return bool(read_own_files(folder)) or {"model", "train"} <= _read(folder / RECORD).keys()
+
+
+def meant_checkpoint(folder: Path) -> Path | None:
+    """Return the checkpoint that a run's folder stands for: the newest, or where it says so, the
+    best. None where it is no run's folder, or has no checkpoint.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    steps = steps_of(folder) if is_run(folder) else []
+    if not steps:
+        return None
+    own = read_own_files(folder)
+    if own.get("means") == "best":
+        best = str(own.get("best"))
+        if best in [checkpoint_name(step) for step in steps]:
+            return folder / best
+    return folder / checkpoint_name(steps[-1])
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file; empty where there is none."""
+    try:
+        with path.open("rb") as file:
+            content = json.loads(file.read(_MAX_BYTES))
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}

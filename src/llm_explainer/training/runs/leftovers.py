@@ -1,0 +1,58 @@
+"""What a killed run leaves half-written or half-deleted, known by names that only runs give."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+from llm_explainer.checkpoint.saving import FILES
+
+OF_SYSTEMS = frozenset({".DS_Store", ".localized", "Thumbs.db", "desktop.ini"})
+"""Files that systems leave in any folder that somebody looks at: they do not make it full."""
+
+_FILE = re.compile(r"\.(?P<name>[^/]+?)(\.[0-9a-f]{1,8})?\.tmp", re.ASCII)
+_CHECKPOINT = re.compile(r"\.(?P<name>step-\d{6,})(\.[0-9a-f]{8}\.(tmp|old)|\.deleted)", re.ASCII)
+
+
+def foreign_files(checkpoint: Path) -> list[str]:
+    """Return what is in a checkpoint, whole or half-written, and is no part of one.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    names = sorted(entry.name for entry in checkpoint.iterdir())
+    return [name for name in names if name not in FILES and name not in OF_SYSTEMS]
+
+
+def remove_temporary_files(folder: Path, names: set[str]) -> None:
+    """Remove what writing files of these names leaves when it is killed.
+
+    Raises:
+        OSError: no permission.
+    """
+    if not folder.is_dir():
+        return
+    for entry in folder.iterdir():
+        match = _FILE.fullmatch(entry.name)
+        if match and match["name"] in names and (entry.is_symlink() or entry.is_file()):
+            entry.unlink()
+
+
+def remove_temporary_checkpoints(folder: Path) -> None:
+    """Remove checkpoints that are half written or half deleted.
+
+    One that was set aside and not yet replaced gets its name back.
+
+    Raises:
+        OSError: no permission.
+    """
+    for entry in folder.iterdir():
+        match = _CHECKPOINT.fullmatch(entry.name)
+        if not match or entry.is_symlink() or not entry.is_dir():
+            continue
+        place = folder / match["name"]
+        if entry.name.endswith(".old") and not place.exists():
+            entry.rename(place)
+        elif not foreign_files(entry):
+            shutil.rmtree(entry)
