@@ -150,8 +150,8 @@ import os, signal
 from llm_explainer.numpy_backend.engine.workers import ForkWorkers
 class Owner:
     def pid(self, worker): return os.getpid()
-owner, crews = Owner(), [ForkWorkers(3), ForkWorkers(3)]
-print(*[pid for team in crews for pid in team.run(owner, Owner.pid, [()] * 3)[1:]], flush=True)
+owner, teams = Owner(), [ForkWorkers(3), ForkWorkers(3)]
+print(*[pid for team in teams for pid in team.run(owner, Owner.pid, [()] * 3)[1:]], flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
