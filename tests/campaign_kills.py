@@ -46,7 +46,7 @@ def next_command(kind: str, folder: Path) -> list[str]:
     if kind in ("train", "overwrite"):
         if any((folder / "run").glob("step-*")):
             return ["train_pretrain.py", "--resume=run"]
-        return TRAIN
+        return [*TRAIN, "--overwrite"] if kind == "overwrite" else TRAIN
     again = {"tokenizer": TOKENIZER, "encode": ENCODE}[kind]
     out = folder / again[-1].partition("=")[2]
     return [*again, "--overwrite"] if out.exists() and any(out.iterdir()) else again
