@@ -106,7 +106,9 @@ def test_going_on_with_a_run(name, command, tmp_path, trained):
 def test_stopping_a_run(name, monkeypatch):
     """A stop that comes while it trains, whose way on can be pasted."""
     stopped = TrainResult(1, False, Path(name) / "step-000001", None, None)
-    monkeypatch.setattr(training, "train_with_view", lambda run, console: stopped)
+    monkeypatch.setattr(
+        training, "train_with_view", lambda run, console: (stopped, training.Ending())
+    )
     console = console_of(20, live=False)
     with pytest.raises(typer.Exit) as ended:
         training.train_and_report(SimpleNamespace(folder=RunFolder(name)), console)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import time
 from datetime import timedelta
 from types import TracebackType
@@ -119,9 +120,12 @@ class TrainingView:
 
     def _line(self, text: str) -> None:
         if not self._live:
-            # Nobody reads any more, or the disk is full: that is no reason to lose the training.
-            with contextlib.suppress(OSError, SystemExit):  # rich ends programs of closed pipes
+            try:
                 show(self._console, text)
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+                # A full disk of the output's is no reason to end the training.
 
     def _time_left(self) -> str:
         done = self._step - self._first_step
