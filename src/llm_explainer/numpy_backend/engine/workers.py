@@ -31,7 +31,7 @@ from threadpoolctl import threadpool_limits
 from llm_explainer.errors import TrainingError, WorkerLost
 
 Method = Callable[..., Any]
-"""A method of the owner's class, as the class has it: processes find it by its name."""
+"""A method of the owner's class, as the class has it; processes are told its name."""
 
 Arguments = Sequence[tuple[Any, ...]]
 """What each worker's call gets, worker 0's first; there may be fewer than workers."""
@@ -92,7 +92,7 @@ class ForkWorkers:
         busy = self._others[: len(arguments) - 1]
         try:
             for (_, connection), argument in zip(busy, arguments[1:], strict=True):
-                connection.send((method, argument))
+                connection.send((method.__name__, argument))
             results = [_call(owner, method, 0, arguments[0])]
             for _, connection in busy:
                 result, error = _receive(connection)
@@ -151,7 +151,8 @@ def _serve(owner: object, index: int, connection: Connection, other_end: Connect
     other_end.close()  # a copy of the other side; held open here, the pipe would never end
     with suppress(OSError, EOFError), threadpool_limits(1, user_api="blas"):
         while True:
-            method, arguments = _receive(connection)
+            name, arguments = _receive(connection)
+            method = getattr(type(owner), name)
             result, error = None, ""
             try:
                 result = _call(owner, method, index, arguments)
