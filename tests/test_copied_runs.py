@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -199,3 +200,21 @@ def test_the_way_back_goes_by_checkpoints_that_are_whole(command: Call, tmp_path
     for step in (0, 2):
         (tmp_path / f"run/step-{step:06d}/optimizer.safetensors").write_bytes(b"")
     assert "whole" not in command(pretrain, "--resume=run")[2]
+
+
+@pytest.mark.parametrize("change", ["gone", "other ids"])
+def test_a_run_whose_tokenizer_is_not_its_own_is_refused(
+    change: str, command: Call, tmp_path: Path
+) -> None:
+    assert command(pretrain, *TRAIN, "--out=run")[0] == 0
+    path = tmp_path / "run" / "step-000002" / "tokenizer.json"
+    before = path.read_text()
+    if change == "gone":
+        path.unlink()
+    else:
+        document = json.loads(before)
+        vocab = document["model"]["vocab"]
+        vocab["a"], vocab["b"] = vocab["b"], vocab["a"]
+        path.write_text(json.dumps(document))
+    result = command(pretrain, "--resume=run", "--steps=4")
+    assert_one_line(result, "tokenizer.json")

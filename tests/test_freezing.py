@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from itertools import chain, combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from mlx_twins import copies, mlx_backend
-from small_models import FAMILIES, random_model, random_tokens, small_config
+from small_models import FAMILIES, LLAMA, random_model, random_tokens, small_config
 
-from llm_explainer import numpy_backend
+from llm_explainer import numpy_backend, save_checkpoint
 from llm_explainer.batch import Batch
-from llm_explainer.errors import ConfigError
+from llm_explainer.checkpoint import load_model
+from llm_explainer.errors import CheckpointError, ConfigError
 from llm_explainer.model_spec import ModelSpec
 from llm_explainer.profiling.arrays import PRODUCTS, timed_arrays
 from llm_explainer.profiling.clock import Clock
@@ -246,3 +249,31 @@ def test_what_is_called_but_is_no_module_is_refused() -> None:
     model.blocks[0].attention.out_proj = lambda x: x
     with pytest.raises(TypeError, match=r"CausalSelfAttention.out_proj is called like a layer but"):
         model.parameters()
+
+
+@each_backend
+@pytest.mark.parametrize("changes", [{}, LLAMA, {"norm": "rmsnorm"}], ids=["gpt2", "llama", "own"])
+def test_a_checkpoint_comes_back_frozen(nn: Any, changes: dict[str, Any], tmp_path: Path) -> None:
+    model = make_model(nn, **changes)
+    model.blocks[0].freeze()
+    model.blocks[1].attention.qkv_proj.freeze(keys=["weight"])
+    save_checkpoint(tmp_path / "model", model, None)
+    again = load_model(tmp_path / "model", nn.NAME)
+    assert ModelSpec.of(again) == ModelSpec.of(model)
+    model.unfreeze()
+    save_checkpoint(tmp_path / "whole", model, None)
+    assert '"frozen"' not in (tmp_path / "whole" / "config.json").read_text()
+
+
+@pytest.mark.parametrize("frozen", ['"blocks"', "[3]", '["blocks.9.x"]'])
+def test_a_damaged_list_of_what_is_frozen_is_one_line(frozen: str, tmp_path: Path) -> None:
+    model = make_model(numpy_backend)
+    model.final_norm.freeze()
+    save_checkpoint(tmp_path / "model", model, None)
+    (tmp_path / "model" / "SHA256SUMS").unlink()
+    config = tmp_path / "model" / "config.json"
+    document = json.loads(config.read_text())
+    document["llm_explainer"]["frozen"] = json.loads(frozen)
+    config.write_text(json.dumps(document))
+    with pytest.raises(CheckpointError, match=r"config\.json: .*(list of names|no parameter)"):
+        load_model(tmp_path / "model", "numpy")

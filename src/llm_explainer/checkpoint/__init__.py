@@ -1,6 +1,6 @@
 """Checkpoints: a model, its tokenizer and the state of its training in one directory.
 
-    config.json            the architecture; the model is rebuilt from it alone
+    config.json            the architecture, and what is frozen; the model is rebuilt from it alone
     model.safetensors      the parameters, float32
     tokenizer.json         the tokenizer, with tokenizer_config.json for other software
     trainer_state.json     where training stood (optional)
@@ -17,6 +17,7 @@ from llm_explainer.checkpoint.loading import (
     load_checkpoint,
     load_config,
     load_model,
+    load_tokenizer_of,
     load_trainer_state,
 )
 from llm_explainer.checkpoint.saving import save_checkpoint
@@ -25,6 +26,7 @@ __all__ = [
     "load_checkpoint",
     "load_config",
     "load_model",
+    "load_tokenizer_of",
     "load_trainer_state",
     "remove_leftovers",
     "save_checkpoint",

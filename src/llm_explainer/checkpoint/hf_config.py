@@ -1,12 +1,13 @@
 """``config.json``: our ``ModelConfig`` in the words of Hugging Face, and back.
 
-What a word of theirs cannot say (that a GPT-2 has no biases, say) is added under "llm_explainer",
-which other software ignores.
+What a word of theirs cannot say (that a GPT-2 has no biases, say, or that a part is frozen) is
+added under "llm_explainer", which other software ignores.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,8 +15,9 @@ from llm_explainer.checkpoint.json_objects import JsonObject, read_object
 from llm_explainer.checkpoint.layouts import Container
 from llm_explainer.config import Activation, ModelConfig, Norm, Position
 from llm_explainer.errors import CheckpointError, ConfigError
+from llm_explainer.model_spec import ModelSpec
 
-_EXTRA = "llm_explainer"
+_EXTRA, _FROZEN = "llm_explainer", "frozen"
 
 # GELU in its tanh form has three names there; "gelu" is the exact form, which we lack.
 _ACTIVATIONS: dict[str, Activation] = {
@@ -33,12 +35,15 @@ def container_of(config: ModelConfig) -> Container:
     return config.family or "llm_explainer"
 
 
-def to_document(config: ModelConfig, end_of_text: int | None) -> dict[str, Any]:
+def to_document(
+    config: ModelConfig, end_of_text: int | None, frozen: Sequence[str] = ()
+) -> dict[str, Any]:
     """Return the content of ``config.json``.
 
     Args:
         config: of any family or of none.
         end_of_text: the id that begins and ends a text, None where there is no such token.
+        frozen: dotted names of the parameters that do not learn.
     """
     container = container_of(config)
     shared = {
@@ -49,21 +54,28 @@ def to_document(config: ModelConfig, end_of_text: int | None) -> dict[str, Any]:
         "eos_token_id": end_of_text,
         "dtype": "float32",
     }
+    extra: dict[str, Any] = {_FROZEN: list(frozen)} if frozen else {}
     if container == "llm_explainer":
-        return {**shared, **config.to_dict()}
-    document = {**shared, **(_to_gpt2(config) if container == "gpt2" else _to_llama(config))}
-    understood = from_document(document, "config.json")[1].to_dict()
-    extra = {key: value for key, value in config.to_dict().items() if understood[key] != value}
+        document = {**shared, **config.to_dict()}
+    else:
+        document = {**shared, **(_to_gpt2(config) if container == "gpt2" else _to_llama(config))}
+        known = from_document(document, "config.json")[1].to_dict()
+        extra |= {key: value for key, value in config.to_dict().items() if known[key] != value}
     return {**document, _EXTRA: extra} if extra else document
 
 
-def read_config(path: Path) -> tuple[Container, ModelConfig]:
-    """Return the kind of a directory and the architecture that its ``config.json`` describes.
+def read_spec(path: Path) -> tuple[Container, ModelSpec]:
+    """Return the kind of a directory and the model that its ``config.json`` describes.
 
     Raises:
         CheckpointError: missing, damaged, or a model that we cannot build.
     """
-    return from_document(read_object(path), path)
+    document = read_object(path)
+    container, config = from_document(document, path)
+    frozen = JsonObject(document, path).section(_EXTRA).get(_FROZEN) or []
+    if not (isinstance(frozen, list) and all(isinstance(name, str) for name in frozen)):
+        raise CheckpointError(f"{path}: {_FROZEN} is {frozen!r}; a list of names is expected")
+    return container, ModelSpec(config, tuple(frozen))
 
 
 def from_document(document: dict[str, Any], source: object) -> tuple[Container, ModelConfig]:
@@ -82,7 +94,8 @@ def from_document(document: dict[str, Any], source: object) -> tuple[Container, 
             return container, ModelConfig(**_read_fields(values, _FIELDS))
         config = _from_gpt2(values) if container == "gpt2" else _from_llama(values)
         extra = values.section(_EXTRA)
-        return container, dataclasses.replace(config, **_read_fields(extra, extra.names()))
+        names = [name for name in extra.names() if name != _FROZEN]
+        return container, dataclasses.replace(config, **_read_fields(extra, names))
     except ConfigError as error:
         raise CheckpointError(f"{source}: {error}") from None
 

@@ -12,7 +12,7 @@ from typing import Any
 from llm_explainer.backend import load_backend
 from llm_explainer.checkpoint.checksums import read_digests, verify_checksums
 from llm_explainer.checkpoint.directories import find_directory
-from llm_explainer.checkpoint.hf_config import read_config
+from llm_explainer.checkpoint.hf_config import read_spec
 from llm_explainer.checkpoint.json_objects import read_object, require_file
 from llm_explainer.checkpoint.saving import (
     CONFIG,
@@ -47,16 +47,29 @@ def load_checkpoint(path: str | os.PathLike[str], backend: str = "auto") -> tupl
         BackendUnavailable: no such backend.
     """
     model = load_model(path, backend)
-    with _reading(path) as directory:
-        verify_checksums(directory, [TOKENIZER])
-        if not (directory / TOKENIZER).exists():
+    tokenizer = load_tokenizer_of(path, model.config)
+    if tokenizer is None:
+        with _reading(path) as directory:
             raise CheckpointError(
                 f"{directory} has no {TOKENIZER}; put the one there that the model was trained with"
             )
+    return model, tokenizer
+
+
+def load_tokenizer_of(path: str | os.PathLike[str], config: ModelConfig) -> Tokenizer | None:
+    """Return the tokenizer of a checkpoint whose model is ``config``'s; None if it never had one.
+
+    Raises:
+        CheckpointError, TokenizerError: as ``load_checkpoint``.
+    """
+    with _reading(path) as directory:
+        if not (directory / TOKENIZER).exists() and TOKENIZER not in read_digests(directory):
+            return None
+        verify_checksums(directory, [TOKENIZER])
         require_file(directory / TOKENIZER)
         tokenizer = load_tokenizer(directory / TOKENIZER)
-        check_vocabulary(tokenizer, model.config, directory)
-    return model, tokenizer
+        check_vocabulary(tokenizer, config, directory)
+        return tokenizer
 
 
 def load_config(path: str | os.PathLike[str]) -> ModelConfig:
@@ -67,14 +80,14 @@ def load_config(path: str | os.PathLike[str]) -> ModelConfig:
     """
     with _reading(path) as directory:
         verify_checksums(directory, [CONFIG])
-        return read_config(directory / CONFIG)[1]
+        return read_spec(directory / CONFIG)[1].config
 
 
 def load_model(path: str | os.PathLike[str], backend: str = "auto") -> Any:
     """Return the model of a checkpoint, as ``load_checkpoint`` does, without a tokenizer.
 
     Its parameters are float32. Where the file has them in float16 or bfloat16, that is what they
-    become, number for number, and a ``LLMExplainerWarning`` says so.
+    become, number for number, and a ``LLMExplainerWarning`` says so. What was frozen is frozen.
 
     Raises:
         CheckpointError: missing, damaged, or a model that we cannot build.
@@ -84,9 +97,9 @@ def load_model(path: str | os.PathLike[str], backend: str = "auto") -> Any:
     with _reading(path) as directory, _naming_the_way_back(directory):
         files = weight_files(directory)
         verify_checksums(directory, [CONFIG, *(file.name for file in files)])
-        container, config = read_config(directory / CONFIG)
+        container, spec = read_spec(directory / CONFIG)
         with TensorFiles(files) as tensors:
-            model = build_model(nn, container, config, tensors, directory)
+            model = build_model(nn, container, spec, tensors, directory)
             rounded = tensors.rounded()
     if rounded is not None:
         warnings.warn(

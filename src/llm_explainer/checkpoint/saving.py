@@ -16,6 +16,7 @@ from llm_explainer.checkpoint.layouts import layout
 from llm_explainer.checkpoint.tensors import Array, write_tensors
 from llm_explainer.config import ModelConfig
 from llm_explainer.errors import CheckpointError
+from llm_explainer.model_spec import ModelSpec
 from llm_explainer.tokenizer import END_OF_TEXT, Tokenizer
 from llm_explainer.tree import Tree, flatten
 
@@ -66,7 +67,8 @@ def save_checkpoint(
     config = model.config
     if tokenizer is not None:
         check_vocabulary(tokenizer, config, directory)
-    document = to_document(config, tokenizer.end_of_text if tokenizer else None)
+    end_of_text = tokenizer.end_of_text if tokenizer else None
+    document = to_document(config, end_of_text, ModelSpec.of(model).frozen)
     if from_document(document, CONFIG)[1] != config:
         raise CheckpointError(f"config.json cannot express {config}; use plain numbers in it")
     target = _absolute(directory)

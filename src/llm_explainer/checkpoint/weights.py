@@ -15,7 +15,7 @@ from llm_explainer.checkpoint.layouts import Container, Slot, canonical_names, l
 from llm_explainer.checkpoint.saving import CONFIG, MODEL
 from llm_explainer.checkpoint.tensors import Array, TensorFiles
 from llm_explainer.config import ModelConfig
-from llm_explainer.errors import CheckpointError
+from llm_explainer.errors import CheckpointError, ConfigError
 from llm_explainer.model_spec import ModelSpec
 from llm_explainer.tree import flatten, unflatten
 
@@ -48,23 +48,29 @@ def weight_files(directory: Path) -> list[Path]:
 def build_model(
     nn: ModuleType,
     container: Container,
-    config: ModelConfig,
+    spec: ModelSpec,
     tensors: TensorFiles,
     directory: Path,
 ) -> Any:
     """Return a model of the backend ``nn`` with the parameters that the files hold.
 
+    What was frozen when it was saved is frozen again.
+
     Raises:
         CheckpointError: a tensor that is missing, too many, or of the wrong shape; numbers that
             are not finite; a config that the files do not bear out.
     """
+    config = spec.config
     _check_cost(config, tensors.n_numbers, directory)
     stored = _StoredParameters(container, tensors, directory)
-    model = ModelSpec(config).build(nn)
-    slots = stored.check(model)
-    if not config.bias and stored.has_other_biases(slots, model):
-        # A GPT-2 that was saved without biases, and trained on by software that gave it some.
-        model = ModelSpec(replace(config, bias=True)).build(nn)
+    try:
+        model = spec.build(nn)
+        slots = stored.check(model)
+        if not config.bias and stored.has_other_biases(slots, model):
+            # A GPT-2 that was saved without biases, and trained on by software that gave it some.
+            model = replace(spec, config=replace(config, bias=True)).build(nn)
+    except ConfigError as error:
+        raise CheckpointError(f"{directory / CONFIG}: {error}") from None
     parameters = flatten(model.parameters())
     arrays = {s.parameter: stored.read(s) for s in slots if s.parameter in parameters}
     model.update(unflatten(arrays, like=model.parameters()))

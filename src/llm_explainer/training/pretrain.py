@@ -94,6 +94,7 @@ class PretrainSettings:
         model, known = None, None
         if self.start_from is not None:
             model, known = load_checkpoint(self.start_from, self.backend)
+            model.unfreeze()  # pre-training trains all of it
 
         def prepare(folder: RunFolder, report: Report) -> Prepared:
             tokenizer, corpus = _prepare_data(self.data, preset.vocab_size, known, folder, report)

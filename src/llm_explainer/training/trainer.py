@@ -256,7 +256,6 @@ class Trainer:
             "optimizer_steps": self._optimizer.steps,
             "best_step": self.best_step,
             "best_loss": None if self.best_step is None else self.best_loss,
-            "train_config": self.config.to_dict(),
         }
         path = save_checkpoint(
             self.folder.checkpoint(self.step),

@@ -8,16 +8,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from llm_explainer.backend import load_backend
-from llm_explainer.checkpoint import load_model
+from llm_explainer.checkpoint import load_model, load_tokenizer_of
 from llm_explainer.checkpoint.way_back import way_back
 from llm_explainer.errors import CheckpointError, ConfigError
-from llm_explainer.model_spec import freeze
-from llm_explainer.tokenizer import Tokenizer, load_tokenizer
 from llm_explainer.training.distributed.processes import Processes
 from llm_explainer.training.events import Observer
 from llm_explainer.training.preflight import Preflight, preflight
@@ -160,8 +157,8 @@ def _resume(
         train = dataclasses.replace(train, steps=steps)
     nn = load_backend(record.backend)
     try:
-        model, tokenizer = load_model(newest, record.backend), _tokenizer_of(newest)
-        freeze(model, record.model.frozen)
+        model = load_model(newest, record.backend)
+        tokenizer = load_tokenizer_of(newest, model.config)  # mere ids came without one
         batches = settings.open_batches(folder, model.config, train, tokenizer)
         folder.check_data()
         trainer = Trainer(nn, model, tokenizer, batches, train, folder, processes=processes)
@@ -180,9 +177,3 @@ def _change_steps(folder: RunFolder, values: dict[str, Any], steps: int, done: i
     if steps < done:
         raise ConfigError(f"steps is {steps}, but the run has done {done}; it takes that or more")
     folder.change_record({**values, "train": {**values["train"], "steps": steps}})
-
-
-def _tokenizer_of(checkpoint: Path) -> Tokenizer | None:
-    """Return the tokenizer that a checkpoint has; a model trained on mere ids has none."""
-    path = checkpoint / "tokenizer.json"
-    return load_tokenizer(path) if path.exists() else None
