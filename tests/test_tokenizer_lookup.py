@@ -29,7 +29,9 @@ def test_shakespeares_characters() -> None:
 
 @given(text=texts)
 def test_characters_round_trip(text: str) -> None:
-    tokenizer = CharTokenizer.train([text + "."])
+    tokenizer = CharTokenizer.train(
+        [*text, "."]
+    )  # one by one, so that none hides in a special token
     assert tokenizer.decode(tokenizer.encode(text)) == text
     assert tokenizer.decode(tokenizer.encode_ordinary(text)) == text
 
