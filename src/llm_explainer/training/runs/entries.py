@@ -1,8 +1,9 @@
 """The top level of a run's folder, which makes it a model directory for other programs.
 
 Links to the files of the checkpoint that the run means, and to the newest and the best checkpoint;
-where the system has no links, copies of the files. A folder that was copied by something that follows links has
-copies, too. They are renewed with every checkpoint, and nothing of ours reads them.
+where the system has no links, copies of the files. A folder that was copied by something that
+follows links has copies, too. They are renewed with every checkpoint, and nothing of ours reads
+them.
 """
 
 from __future__ import annotations

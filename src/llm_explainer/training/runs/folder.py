@@ -35,7 +35,6 @@ from llm_explainer.training.runs.lock import RunLock
 from llm_explainer.training.runs.names import make_free_folder
 from llm_explainer.training.runs.own_files import CURVE, LOG, OwnFiles
 
-
 Meaning = Literal["newest", "best"]
 """Which of its checkpoints a run stands for."""
 
