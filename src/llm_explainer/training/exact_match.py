@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from llm_explainer.data.stories.questions import StoryQuestion
 from llm_explainer.generation import complete_batch
 from llm_explainer.tokenizer.base import Tokenizer
 from llm_explainer.training.events import Answered
@@ -27,6 +28,16 @@ class Question:
     prompt: tuple[int, ...]
     answer: tuple[int, ...]  # without the end token
     kind: str = ""  # what sort of question, for a table; empty where there are no sorts
+
+
+def of_story(question: StoryQuestion, tokenizer: Tokenizer) -> Question:
+    """Return a question about a story as ids.
+
+    Raises:
+        TokenizerError: the tokenizer cannot encode it.
+    """
+    prompt, answer = tokenizer.encode(question.prompt), tokenizer.encode(question.completion)
+    return Question(tuple(prompt), tuple(answer), question.kind)
 
 
 @dataclass(frozen=True)
