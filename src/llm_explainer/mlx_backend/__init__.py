@@ -17,6 +17,7 @@ from llm_explainer.mlx_backend.engine.precision import check_dtype
 from llm_explainer.mlx_backend.engine.train_step import TrainStep
 from llm_explainer.mlx_backend.feed_forward import FeedForward
 from llm_explainer.mlx_backend.layers import Dropout, Embedding, Linear
+from llm_explainer.mlx_backend.lora import LoRALinear, TiedHead
 from llm_explainer.mlx_backend.loss import cross_entropy
 from llm_explainer.mlx_backend.model import GPT
 from llm_explainer.mlx_backend.module import Module, as_array
@@ -39,6 +40,7 @@ __all__ = [
     "KVCache",
     "LayerNorm",
     "Linear",
+    "LoRALinear",
     "Module",
     "Muon",
     "RMSNorm",
@@ -47,6 +49,7 @@ __all__ = [
     "SiLU",
     "SinusoidalPositions",
     "StepResult",
+    "TiedHead",
     "TrainStep",
     "as_array",
     "available_cores",

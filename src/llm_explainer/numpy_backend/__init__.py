@@ -14,6 +14,7 @@ from llm_explainer.numpy_backend.engine.precision import check_dtype
 from llm_explainer.numpy_backend.engine.train_step import TrainStep
 from llm_explainer.numpy_backend.feed_forward import FeedForward
 from llm_explainer.numpy_backend.layers import Dropout, Embedding, Linear
+from llm_explainer.numpy_backend.lora import LoRALinear, TiedHead
 from llm_explainer.numpy_backend.loss import cross_entropy
 from llm_explainer.numpy_backend.model import GPT
 from llm_explainer.numpy_backend.module import Module, as_array
@@ -36,6 +37,7 @@ __all__ = [
     "KVCache",
     "LayerNorm",
     "Linear",
+    "LoRALinear",
     "Module",
     "Muon",
     "RMSNorm",
@@ -44,6 +46,7 @@ __all__ = [
     "SiLU",
     "SinusoidalPositions",
     "StepResult",
+    "TiedHead",
     "TrainStep",
     "as_array",
     "available_cores",
