@@ -22,6 +22,7 @@ from llm_explainer.mlx_backend.engine.precision import check_dtype
 from llm_explainer.mlx_backend.engine.train_step import TrainStep
 from llm_explainer.mlx_backend.feed_forward import FeedForward
 from llm_explainer.mlx_backend.layers import Dropout, Embedding, Linear
+from llm_explainer.mlx_backend.lora import LoRALinear, TiedHead
 from llm_explainer.mlx_backend.loss import cross_entropy
 from llm_explainer.mlx_backend.model import GPT
 from llm_explainer.mlx_backend.module import Module, as_array
@@ -44,6 +45,7 @@ __all__ = [
     "KVCache",
     "LayerNorm",
     "Linear",
+    "LoRALinear",
     "Module",
     "Muon",
     "RMSNorm",
@@ -52,6 +54,7 @@ __all__ = [
     "SiLU",
     "SinusoidalPositions",
     "StepResult",
+    "TiedHead",
     "TrainStep",
     "as_array",
     "available_cores",

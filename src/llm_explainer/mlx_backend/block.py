@@ -40,4 +40,5 @@ class Block(Module):
         keys = split_key(rng, 3)
         attended = self.attention.run(self.attention_norm(x), cache, keys[0])
         h = x + self._dropout.drop(attended, keys[1])
-        return h + self._dropout.drop(self.feed_forward(self.feed_forward_norm(h)), keys[2])
+        widened = self.feed_forward.run(self.feed_forward_norm(h), keys[2])
+        return h + self._dropout.drop(widened, keys[2])

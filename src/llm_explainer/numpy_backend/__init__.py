@@ -19,6 +19,7 @@ from llm_explainer.numpy_backend.engine.precision import check_dtype
 from llm_explainer.numpy_backend.engine.train_step import TrainStep
 from llm_explainer.numpy_backend.feed_forward import FeedForward
 from llm_explainer.numpy_backend.layers import Dropout, Embedding, Linear
+from llm_explainer.numpy_backend.lora import LoRALinear, TiedHead
 from llm_explainer.numpy_backend.loss import cross_entropy
 from llm_explainer.numpy_backend.model import GPT
 from llm_explainer.numpy_backend.module import Module, as_array
@@ -41,6 +42,7 @@ __all__ = [
     "KVCache",
     "LayerNorm",
     "Linear",
+    "LoRALinear",
     "Module",
     "Muon",
     "RMSNorm",
@@ -49,6 +51,7 @@ __all__ = [
     "SiLU",
     "SinusoidalPositions",
     "StepResult",
+    "TiedHead",
     "TrainStep",
     "as_array",
     "available_cores",

@@ -50,7 +50,7 @@ class Block(Module):
         h, dropout1_backward = self._dropout.forward(attended, rng)
         h += x  # h is this call's own array, so the sum needs no new one
         normed, norm2_backward = self.feed_forward_norm.forward(h)
-        widened, feed_forward_backward = self.feed_forward.forward(normed)
+        widened, feed_forward_backward = self.feed_forward.forward(normed, rng)
         y, dropout2_backward = self._dropout.forward(widened, rng)
         y += h
 
