@@ -95,7 +95,7 @@ def share_right_by_kind(answers: Sequence[Answer]) -> dict[str, float]:
     }
 
 
-class Examination:
+class Examiner:
     """Asks a model the same questions now and then while it learns.
 
     Args:

@@ -210,5 +210,10 @@ def _first_bytes(text: Text, limit: int) -> Iterator[str]:
             return
 
 
+def validation_file(folder: RunFolder) -> Path:
+    """Return the token file of a pre-training run's validation text."""
+    return _token_files(folder)[1]
+
+
 def _token_files(folder: RunFolder) -> tuple[Path, Path]:
     return folder.data_folder / "train.npy", folder.data_folder / "validation.npy"

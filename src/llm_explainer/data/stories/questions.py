@@ -20,6 +20,7 @@ import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from random import Random
 from typing import NamedTuple
 
@@ -97,6 +98,29 @@ def split_questions(n_train: int, n_validation: int, n_test: int, seed: int = 0)
             split.append(_ask(story, KINDS[len(split) % len(KINDS)], rng))
             due -= 1
     return QuestionSplits(*splits)
+
+
+def stories_to_learn_from(n: int, seed: int = 0) -> Iterator[list[StoryQuestion]]:
+    """Yield ``n`` stories of the training split, each with all that can be asked about it.
+
+    The first questions are one of each kind, so that a part of them is balanced, too.
+
+    Raises:
+        CorpusError: ``n`` is below 0.
+    """
+    if n < 0:
+        raise CorpusError(f"{n} stories to learn from; it takes 0 or more")
+    found = (told for told in _stories(seed) if _split_of(told[0], seed) == TRAIN)
+    for story, rng in islice(found, n):
+        drawn = rng.sample(story.questions, len(story.questions))
+        seen: Counter[str] = Counter()
+        rounds = []
+        for question in drawn:
+            rounds.append(seen[question.kind])
+            seen[question.kind] += 1
+        order = sorted(range(len(drawn)), key=rounds.__getitem__)
+        asked = [drawn[place] for place in order]
+        yield [StoryQuestion(story.text, q.question, q.answer, q.kind) for q in asked]
 
 
 def one_story(seed: int = 0) -> list[StoryQuestion]:
