@@ -131,7 +131,7 @@ class LoRALinear(Module):
         if "magnitude" not in part:
             return mx.ones(1)
         lengths = mx.linalg.norm(self._direction(part), axis=1)
-        gain: Array = part["magnitude"] / mx.stop_gradient(lengths)  # type: ignore[no-untyped-call]
+        gain: Array = part["magnitude"] / mx.stop_gradient(lengths)
         return gain
 
 
@@ -143,9 +143,8 @@ class TiedHead(Module):
 
     def __init__(self, table: Embedding) -> None:
         super().__init__()
-        self._table: Callable[[], Embedding] = lambda: (
-            table
-        )  # a module in a module would be found, and counted twice
+        # A module in a module would be found, and counted twice.
+        self._table: Callable[[], Embedding] = lambda: table
 
     def __call__(self, x: Array) -> Array:
         """Map (..., D) to (..., V)."""
