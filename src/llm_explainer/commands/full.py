@@ -14,12 +14,15 @@ from llm_explainer.training.runs.names import RUNS, make_free_folder
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from llm_explainer.lora_config import LoRAConfig
     from llm_explainer.training.finetune import FinetuneSettings
     from llm_explainer.training.pretrain import PretrainSettings
     from llm_explainer.training.runs.kinds import RunSettings
 
 CONTEXT = 192  # tokens: a story, a question and its answer
 PRETRAIN_STEPS, FINETUNE_STEPS = 6000, 1200
+STORIES = 10_000  # that questions are asked about
+RANK, ALPHA = 2, 4.0
 BASE, TUNED, LORA = "pretrained", "finetuned", "lora"
 
 
@@ -51,6 +54,7 @@ def full(
 
     from llm_explainer.commands.full_report import report
     from llm_explainer.console.terminal import make_console, show
+    from llm_explainer.lora_config import LoRAConfig
 
     if out is not None and resume is not None:
         raise ConfigError("--resume goes on in its own folder; leave out --out")
@@ -68,12 +72,12 @@ def full(
         (
             TUNED,
             "It learns to answer questions about them: all parameters learn.",
-            lambda: finetune_settings(base, finetune_steps, seed, backend),
+            lambda: tuning_settings(base, finetune_steps, seed, backend),
         ),
         (
             LORA,
             "The same with LoRA: only small adapters beside the parameters learn.",
-            lambda: lora_settings(base, finetune_steps, seed, backend),
+            lambda: tuning_settings(base, finetune_steps, seed, backend, LoRAConfig(RANK, ALPHA)),
         ),
     )
     for number, (name, what, settings) in enumerate(stages, 1):
@@ -87,7 +91,6 @@ def train_stage(
     path: Path, settings: Callable[[], RunSettings], whole: Path, console: Console
 ) -> None:
     """Train one run of the folder ``whole``, from where it was stopped, unless it is done."""
-    from llm_explainer.backend import load_backend
     from llm_explainer.commands.training import train_and_report
     from llm_explainer.console.progress import StageProgress
     from llm_explainer.console.terminal import show
@@ -106,7 +109,7 @@ def train_stage(
     else:
         with StageProgress(console) as progress:
             run = start_run(settings(), folder, report=progress.report)
-    load_backend(run.backend).reset_peak_memory()
+    run.nn.reset_peak_memory()
     show(console, run.preflight.summary())
     train_and_report(run, console, command_line("run_demo.py", "full", "--resume", whole))
 
@@ -121,24 +124,12 @@ def pretrain_settings(steps: int, seed: int, backend: str) -> PretrainSettings:
     return dataclasses.replace(quick, model={**quick.model, "context_length": CONTEXT})
 
 
-def finetune_settings(base: Path, steps: int, seed: int, backend: str) -> FinetuneSettings:
-    """Return how all parameters are fine-tuned."""
-    from llm_explainer.training.finetune import FinetuneSettings, finetune_recipe
+def tuning_settings(
+    base: Path, steps: int, seed: int, backend: str, lora: LoRAConfig | None = None
+) -> FinetuneSettings:
+    """Return how the model is fine-tuned: all of its parameters, or adapters."""
+    from llm_explainer.training.finetune import finetune_settings, open_start
+    from llm_explainer.training.finetune_data import RecordsConfig
 
-    return FinetuneSettings(
-        base=base, train=finetune_recipe(base, None, steps=steps, seed=seed), backend=backend
-    )
-
-
-def lora_settings(base: Path, steps: int, seed: int, backend: str) -> FinetuneSettings:
-    """Return how adapters are trained."""
-    from llm_explainer.lora_config import LoRAConfig
-    from llm_explainer.training.finetune import LoRASettings, finetune_recipe
-
-    lora = LoRAConfig(rank=2, alpha=4)
-    return LoRASettings(
-        base=base,
-        train=finetune_recipe(base, lora, steps=steps, seed=seed),
-        backend=backend,
-        lora=lora,
-    )
+    start = open_start(base, RecordsConfig(stories=STORIES))
+    return finetune_settings(start, lora, backend=backend, steps=steps, seed=seed)

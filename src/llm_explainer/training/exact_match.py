@@ -6,10 +6,13 @@ al. 2016, section 6.1, without their forgiving of articles and punctuation).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from llm_explainer.data.records import EncodedRecord
 from llm_explainer.data.stories.questions import StoryQuestion
 from llm_explainer.generation import complete_batch
 from llm_explainer.tokenizer.base import Tokenizer
@@ -17,6 +20,9 @@ from llm_explainer.training.events import Answered
 
 MORE_TOKENS = 8
 """How many tokens an answer may be longer than the right one: then it is wrong in any case."""
+
+MOST_TOKENS = 64
+"""The longest answer that is asked for."""
 
 N_SHOWN = 3
 
@@ -38,6 +44,33 @@ def of_story(question: StoryQuestion, tokenizer: Tokenizer) -> Question:
     """
     prompt, answer = tokenizer.encode(question.prompt), tokenizer.encode(question.completion)
     return Question(tuple(prompt), tuple(answer), question.kind)
+
+
+def last_questions(records: Iterable[EncodedRecord], end: int, limit: int) -> list[Question]:
+    """Return the last answer of each of the first records as a question, ``limit`` at most.
+
+    Left out is a text that is learned from its first token on, and an answer that is too long to be
+    repeated to the letter.
+
+    Args:
+        records: as tokens
+        end: the id that ends an answer
+    """
+    found = []
+    for record in records:
+        trained = np.flatnonzero(record.trained)
+        if len(trained) == 0:
+            continue
+        stop = int(trained[-1]) + 1
+        before = np.flatnonzero(~record.trained[:stop])
+        start = int(before[-1]) + 1 if len(before) else 0
+        ids = record.ids.tolist()
+        answer = ids[start : stop - 1] if ids[stop - 1] == end else ids[start:stop]
+        if start > 1 and 0 < len(answer) <= MOST_TOKENS:
+            found.append(Question(tuple(ids[:start]), tuple(answer)))
+        if len(found) == limit:
+            break
+    return found
 
 
 @dataclass(frozen=True)

@@ -15,17 +15,23 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from llm_explainer.adapters import apply_lora
-from llm_explainer.checkpoint import load_checkpoint
+from llm_explainer.checkpoint import (
+    load_checkpoint,
+    load_config,
+    load_tokenizer_of,
+    save_checkpoint,
+)
 from llm_explainer.checkpoint.adapters import save_adapter
 from llm_explainer.config import ModelConfig
-from llm_explainer.data.records import open_records
+from llm_explainer.data.records import open_records, write_records
 from llm_explainer.errors import ConfigError
 from llm_explainer.lora_config import LoRAConfig
 from llm_explainer.model_spec import ModelSpec
 from llm_explainer.tokenizer import END_OF_TEXT, Tokenizer
 from llm_explainer.training.config import TrainConfig
 from llm_explainer.training.exact_match import Examiner, last_questions
-from llm_explainer.training.finetune_data import RecordsConfig, prepare_records
+from llm_explainer.training.finetune_data import RecordsConfig, RecordSplits, load_records
+from llm_explainer.training.recipes import finetuning_recipe
 from llm_explainer.training.record_batches import RecordBatches
 from llm_explainer.training.runs.folder import Meaning, RunFolder
 from llm_explainer.training.runs.kinds import Material, Prepared, Report
@@ -35,21 +41,79 @@ N_EXAMINED = 64
 """Questions that are asked each time a run shows what its model can do."""
 
 
+@dataclass(frozen=True)
+class Start:
+    """What fine-tuning starts from: a model, and records as its tokens."""
+
+    base: str  # a checkpoint or a run
+    config: ModelConfig
+    tokenizer: Tokenizer
+    records: RecordSplits
+
+
+def open_start(
+    base: str | Path, data: RecordsConfig, report: Report = lambda stage, done, total: None
+) -> Start:
+    """Read what the base's tokenizer makes of the records; of its weights nothing is read.
+
+    Raises:
+        LLMExplainerError: a base or records that cannot be used, or not together.
+    """
+    config = load_config(base)
+    tokenizer = load_tokenizer_of(base, config)
+    if tokenizer is None or tokenizer.end_of_text is None:
+        raise ConfigError(
+            f"{base} has no tokenizer with {END_OF_TEXT}, by which answers end; fine-tune a model "
+            "that was trained with one"
+        )
+    records = load_records(data, tokenizer, config.context_length, report)
+    return Start(str(base), config, tokenizer, records)
+
+
+def finetune_settings(
+    start: Start,
+    lora: LoRAConfig | None = None,
+    *,
+    epochs: float | None = None,
+    backend: str = "auto",
+    **typed: Any,
+) -> FinetuneSettings:
+    """Return the settings of a run: by the recipe, but for what is ``typed`` of ``TrainConfig``.
+
+    With ``lora`` only adapters learn.
+
+    Raises:
+        ConfigError: a setting that cannot work.
+    """
+    n_records = len(start.records.train)
+    is_lora = lora is not None
+    train = finetuning_recipe(start.config, n_records, lora=is_lora, epochs=epochs, **typed)
+    if lora is None:
+        return FinetuneSettings(
+            base=start.base, records=start.records, train=train, backend=backend
+        )
+    lora.rows(start.config)  # a target that the base lacks is found now
+    return LoRASettings(
+        base=start.base, records=start.records, train=train, backend=backend, lora=lora
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class FinetuneSettings:
     """Everything that decides a run in which all parameters learn."""
 
     kind: ClassVar[str] = "finetune-full"
     means: ClassVar[Meaning] = "best"
+    script: ClassVar[str] = "train_finetune_full.py"
 
     base: str  # a checkpoint or a run
+    records: RecordSplits  # made with its tokenizer, for its context
     train: TrainConfig
-    data: RecordsConfig = dataclasses.field(default_factory=RecordsConfig)
     backend: str = "auto"
 
     def own_record(self) -> dict[str, Any]:
         """Return what ``run.json`` is to hold of these settings beside model and training."""
-        return {"data": dataclasses.asdict(self.data), "base": self.base}
+        return {"base": self.base}
 
     def load(self) -> Callable[[RunFolder, Report], Prepared]:
         """Load the model to start from.
@@ -68,10 +132,9 @@ class FinetuneSettings:
         model = self._to_learn(base)
 
         def prepare(folder: RunFolder, report: Report) -> Prepared:
-            corpus = prepare_records(
-                self.data, tokenizer, model.config.context_length, folder.data_folder, report
-            )
-            return Prepared(corpus, tokenizer, ModelSpec.of(model), model)
+            write_records(folder.data_folder, "train", self.records.train)
+            write_records(folder.data_folder, "validation", self.records.validation)
+            return Prepared(self.records.description, tokenizer, ModelSpec.of(model), model)
 
         return prepare
 
@@ -89,11 +152,8 @@ class FinetuneSettings:
         Raises:
             LLMExplainerError: records that are missing, damaged, too few or not this model's.
         """
-        if tokenizer is None or tokenizer.end_of_text is None:
-            raise ConfigError(
-                f"{own['base']} has no tokenizer with {END_OF_TEXT}, by which answers end; "
-                "fine-tune a model that was trained with one"
-            )
+        assert tokenizer is not None  # as ``open_start`` has seen to
+        assert tokenizer.end_of_text is not None
         learned, held_out = (open_records(folder.data_folder, s) for s in ("train", "validation"))
         batches = RecordBatches(
             learned, held_out, config.context_length, train, pad=tokenizer.end_of_text
@@ -116,6 +176,7 @@ class LoRASettings(FinetuneSettings):
     """Everything that decides a run in which only adapters learn."""
 
     kind: ClassVar[str] = "finetune-lora"
+    script: ClassVar[str] = "train_finetune_lora.py"
 
     lora: LoRAConfig = dataclasses.field(default_factory=LoRAConfig)
 

@@ -71,6 +71,7 @@ class PretrainSettings:
 
     kind: ClassVar[str] = "pretrain"
     means: ClassVar[Meaning] = "newest"
+    script: ClassVar[str] = "train_pretrain.py"
 
     data: DataConfig
     train: TrainConfig

@@ -46,7 +46,7 @@ def _draw_answers(results: SideBySide, axes: Axes) -> None:
             group + WIDTH / 2,
             colors="black",
             linestyles="dotted",
-            label="guessed without the story" if group == 0 else None,
+            label="" if group else "guessed without the story",
         )
     axes.set(ylabel="answers right to the letter (%)", ylim=(0, 118), yticks=range(0, 101, 20))
     axes.set_xticks(range(len(kinds)), kinds)

@@ -251,7 +251,7 @@ class Trainer:
         path = self._write(
             self.folder.checkpoint(self.step),
             self.model,
-            self.tokenizer,
+            tokenizer=self.tokenizer,
             trainer_state=state,
             optimizer_state=self._optimizer.state(),
             overwrite=True,  # of this very step, before it was found to be the best

@@ -11,6 +11,7 @@ from llm_explainer.data.records.encoding import (
     EncodedRecord,
     LongRecords,
     RecordCounts,
+    count_records,
     encode_record,
     encode_records,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "Record",
     "RecordCounts",
     "Records",
+    "count_records",
     "encode_record",
     "encode_records",
     "open_records",

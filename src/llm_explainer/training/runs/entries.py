@@ -20,7 +20,16 @@ from llm_explainer.files import open_atomically
 from llm_explainer.run_folders import checkpoint_name, read_own_files, steps_of
 from llm_explainer.training.runs.leftovers import foreign_files
 
-LINKED_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+LINKED_FILES = (
+    "config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "adapter_config.json",
+    "lora.safetensors",
+    "adapter_model.safetensors",
+    "adapters.safetensors",
+)
 LAST, BEST = LINKED_FOLDERS = ("last", "best")
 _TARGET = re.compile(r"(last|best|step-\d{6,})(/[\w.]+)?", re.ASCII)
 

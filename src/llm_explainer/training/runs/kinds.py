@@ -50,6 +50,7 @@ class RunSettings(Protocol):
 
     kind: ClassVar[str]
     means: ClassVar[Meaning]
+    script: ClassVar[str]  # the command that starts such runs, and resumes them
 
     @property
     def backend(self) -> str:
@@ -99,4 +100,6 @@ def settings_of_kind(name: object, source: object) -> type[RunSettings]:
 
 _HOMES = {
     "pretrain": ("llm_explainer.training.pretrain", "PretrainSettings"),
+    "finetune-full": ("llm_explainer.training.finetune", "FinetuneSettings"),
+    "finetune-lora": ("llm_explainer.training.finetune", "LoRASettings"),
 }

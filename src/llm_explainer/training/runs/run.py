@@ -42,6 +42,8 @@ class Run:
     folder: RunFolder
     description: str
     preflight: Preflight
+    script: str  # the command that resumes it
+    nn: ModuleType  # the backend
 
     def train(self, observers: Sequence[Observer] = ()) -> TrainResult:
         """Train to the end or to ``request_stop``; write the log and the picture of the loss.
@@ -118,7 +120,7 @@ def _prepare(
     material = settings.open(folder, model.config, train, prepared.tokenizer, record.own)
     trainer = _trainer(nn, model, prepared.tokenizer, material, train, folder, processes)
     folder.write_record(record.to_dict(), settings.means)
-    return Run(trainer, folder, record.describe(n_processes), forecast)
+    return Run(trainer, folder, record.describe(n_processes), forecast, settings.script, nn)
 
 
 def _trainer(
@@ -200,7 +202,7 @@ def _resume(
     forecast = preflight(nn, record.model, train, first_step=trainer.step, n_processes=n_processes)
     if steps is not None:
         _change_steps(folder, values, steps, trainer.step)
-    return Run(trainer, folder, record.describe(n_processes), forecast)
+    return Run(trainer, folder, record.describe(n_processes), forecast, settings.script, nn)
 
 
 def _change_steps(folder: RunFolder, values: dict[str, Any], steps: int, done: int) -> None:
