@@ -66,13 +66,13 @@ def conversation_pieces(conversation: Conversation, template: ChatTemplate) -> t
     """
     messages = [{"role": m.role, "content": m.content} for m in conversation.messages]
     try:
-        text, spans = template.render_with_spans(messages)
-        spans = spans or _spans_by_prefixes(messages, text, template, conversation.source)
+        text, marked = template.render_with_spans(messages)
+        spans = marked or _spans_by_prefixes(messages, text, template, conversation.source)
     except TokenizerError as error:
         raise CorpusError(f"{conversation.source}: {error}") from None
     pieces, at = [], 0
-    for start, end in spans:
-        end = _end_of_turn(text, start, end, template)
+    for span in spans:
+        start, end = span[0], _end_of_turn(text, span, bool(marked), template)
         pieces += [Piece(text[at:start], False), Piece(text[start:end], True)]
         at = end
     return tuple(piece for piece in (*pieces, Piece(text[at:], False)) if piece.text)
@@ -98,15 +98,15 @@ def _spans_by_prefixes(
     return spans
 
 
-def _end_of_turn(text: str, start: int, end: int, template: ChatTemplate) -> int:
+def _end_of_turn(text: str, span: Span, marked: bool, template: ChatTemplate) -> int:
     """Return where what is trained ends: behind the special token that ends the turn, if any."""
-    names = sorted(_control_tokens(text, template), key=len, reverse=True)
-    for name in names:
-        if text.startswith(name, end):  # the marks stood before it
-            return end + len(name)
-    turn = text[start:end]
-    trimmed = turn.rstrip()
-    return start + len(trimmed) if trimmed.endswith(tuple(names)) else end
+    start, end = span
+    names = tuple(_control_tokens(text, template))
+    turn = text[start:end].rstrip()
+    if turn.endswith(names):
+        return start + len(turn)
+    follows = [name for name in names if marked and text.startswith(name, end)]
+    return end + len(max(follows, key=len, default=""))
 
 
 def _control_tokens(text: str, template: ChatTemplate) -> set[str]:
