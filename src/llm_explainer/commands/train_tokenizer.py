@@ -98,8 +98,9 @@ def train_tokenizer(
 @contextmanager
 def _new_folder(folder: Path, overwrite: bool) -> Iterator[Path]:
     """Give a folder that becomes ``folder`` when all is in it: found now if that cannot be."""
+    from llm_explainer.checkpoint.chat_templates import TOKENIZER_CONFIG
     from llm_explainer.checkpoint.directories import write_directory
-    from llm_explainer.checkpoint.saving import TOKENIZER, TOKENIZER_CONFIG
+    from llm_explainer.checkpoint.saving import TOKENIZER
 
     known = (TOKENIZER, TOKENIZER_CONFIG)
     try:

@@ -76,8 +76,6 @@ def load_records(
     """
     if config.data == STORIES:
         return _load_stories(config.stories, tokenizer, context_length, report)
-    from llm_explainer.data.records import read_records, template_of
-
     long = config.long_records
     records = read_records(config.data)
     if config.validation_data is None:

@@ -68,7 +68,9 @@ def check_kind(kind: str, folder: Path, steps: int, kills: int, seed: int, backe
     process = _start(module, [*options, "--out", str(killed)])
     reached: list[int] = []
     for _ in range(kills):
-        seen = _kill_after(process, killed, rng.randrange(max(1, steps * 3 // 4)), rng.random() * 0.1)
+        seen = _kill_after(
+            process, killed, rng.randrange(max(1, steps * 3 // 4)), rng.random() * 0.1
+        )
         reached.append(seen)
         process = _start(module, _resuming(killed, [*options, "--out", str(killed)]))
     _finish(process)

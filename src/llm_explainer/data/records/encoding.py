@@ -22,9 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llm_explainer.data.records.record import Conversation, Piece, Record
-from llm_explainer.data.records.templates import ChatTemplate
+from llm_explainer.data.records.templates import conversation_pieces
 from llm_explainer.errors import CorpusError, TokenizerError
 from llm_explainer.tokenizer.base import END_OF_TEXT, TokenArray, Tokenizer, token_dtype
+from llm_explainer.tokenizer.chat_template import ChatTemplate
 
 LongRecords = Literal["cut", "refuse"]
 """What becomes of a record longer than the context: its beginning is cut off, or it is an error."""
@@ -157,7 +158,7 @@ def _pieces(record: Record, template: ChatTemplate | None) -> tuple[Piece, ...]:
         return record.pieces
     if template is None:
         raise CorpusError(f"{record.source} is a conversation, which takes a chat template")
-    return template.pieces(record)
+    return conversation_pieces(record, template)
 
 
 def _without_beginning(
