@@ -13,22 +13,16 @@ from small_models import FAMILIES, random_model, random_tokens, small_config
 from llm_explainer import (
     LoRAConfig,
     apply_lora,
-    load_checkpoint,
-    merge_lora,
     numpy_backend,
     save_checkpoint,
 )
-from llm_explainer.batch import Batch
 from llm_explainer.checkpoint import (
     base_of,
     load_adapter,
     load_config,
     load_model,
-    load_trainer_state,
     save_adapter,
 )
-from llm_explainer.errors import CheckpointError
-from llm_explainer.tokenizer import BPETokenizer
 from llm_explainer.tree import flatten
 
 BACKENDS = {"numpy": numpy_backend, "mlx": mlx_backend}
@@ -55,9 +49,7 @@ def saved(folder: Path, backend: str = "numpy", **changes: Any) -> tuple[Any, An
 
 @each_backend
 @each_family
-def test_they_come_back_on_their_base(
-    tmp_path: Path, backend: str, family: dict[str, Any]
-) -> None:
+def test_they_come_back_on_their_base(tmp_path: Path, backend: str, family: dict[str, Any]) -> None:
     base, adapted, path = saved(tmp_path, backend, **family)
     tokens = random_tokens(base.config, 2, 5)
     expected = np.asarray(adapted(tokens))
@@ -68,4 +60,6 @@ def test_they_come_back_on_their_base(
         assert list(flatten(model.trainable())) == list(flatten(adapted.trainable()))
         np.testing.assert_array_equal(np.asarray(model(tokens)), expected)
     for name, array in copies(base.parameters()).items():
-        np.testing.assert_array_equal(array, copies(load_model(tmp_path / "base").parameters())[name])
+        np.testing.assert_array_equal(
+            array, copies(load_model(tmp_path / "base").parameters())[name]
+        )
