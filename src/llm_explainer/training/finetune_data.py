@@ -13,7 +13,9 @@ from llm_explainer.data.records import (
     count_records,
     encode_record,
     encode_records,
+    read_records,
     story_records,
+    template_of,
 )
 from llm_explainer.data.records.stories import encode_story
 from llm_explainer.data.stories.questions import split_questions, stories_to_learn_from

@@ -13,11 +13,11 @@ from llm_explainer.checkpoint.adapters.base import (
     places_of,
 )
 from llm_explainer.checkpoint.adapters.parts import arrays_of
+from llm_explainer.checkpoint.chat_templates import TOKENIZER_CONFIG
 from llm_explainer.checkpoint.checksums import MANIFEST
 from llm_explainer.checkpoint.saving import (
     OPTIMIZER,
     TOKENIZER,
-    TOKENIZER_CONFIG,
     TRAINER,
     absolute,
     check_vocabulary,
