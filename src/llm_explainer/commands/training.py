@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from llm_explainer.commands.signals import Ended, end, exit_code_of, on_signals
+from llm_explainer.console.notebook import NotebookView, is_notebook
 from llm_explainer.console.terminal import make_console, show
 from llm_explainer.console.training_view import TrainingView
 from llm_explainer.errors import WorkerLost
@@ -78,6 +79,21 @@ def train_with_view(run: Run, console: Console) -> tuple[TrainResult, Ending]:
     with stop_on_interrupt(trainer) as ending, _Audience(view, trainer, ending) as audience:
         result = run.train([audience])
     return result, ending
+
+
+def train_from_python(run: Run, *, progress: bool) -> TrainResult:
+    """Train for a caller in Python, who sees how it goes where they are: notebook or terminal.
+
+    Ctrl-C ends it after the step in progress, with a checkpoint.
+    """
+    if not progress:
+        with stop_on_interrupt(run.trainer):
+            return run.train()
+    if is_notebook():
+        with stop_on_interrupt(run.trainer), NotebookView(run.trainer.config.steps) as view:
+            return run.train([view])
+    result, _ = train_with_view(run, make_console())
+    return result
 
 
 @contextmanager
