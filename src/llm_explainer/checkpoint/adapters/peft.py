@@ -36,8 +36,16 @@ _MUST_BE_ABSENT = (
     "alora_invocation_tokens",
     "lora_bias",
     "megatron_config",
+    "arrow_config",
+    "kasa_config",
+    "monteclora_config",
+    "velora_config",
+    "use_bdlora",
+    "use_qalora",
 )
 """Settings under which a PEFT adapter holds or does more than A and B."""
+_LEAVE_THE_BASE = (None, True, False, "gaussian", "orthogonal", "eva")
+"""Ways to draw A and B that leave the base as it was, which ``pissa`` and others do not."""
 
 
 def to_peft(
@@ -86,6 +94,8 @@ def from_peft(
     for key in _MUST_BE_ABSENT:
         if values.get(key):
             values.refuse(key, "adapters without it are supported")
+    if values.get("init_lora_weights") not in _LEAVE_THE_BASE:
+        values.refuse("init_lora_weights", "what leaves the base as it was is supported")
     rslora = values.flag("use_rslora", False)
     alpha = values.number("lora_alpha", 8)
     found = Foreign(values.number("lora_dropout", 0.0), rslora)
