@@ -115,6 +115,11 @@ class LoRALinear(Module):
             adapted = self._adapt(self.base(x_rows), u)
         return self._backward(x, x_rows, None, u, adapted)
 
+    def lengths_of_base(self) -> Array:
+        """Return the length of each row of W, (O,)."""
+        lengths: Array = np.linalg.norm(weight_of(self.base), axis=1)
+        return lengths
+
     def merged(self) -> Linear:
         """Return a layer whose weight is W + s B A; of one that shared a table, the untied head."""
         layer = Linear.__new__(Linear)
