@@ -84,7 +84,7 @@ def encode_record(
         )
     ids: list[int] = []
     trained: list[bool] = []
-    for piece in _pieces(record, template):
+    for piece in _pieces(record, tokenizer, template):
         try:
             piece_ids = tokenizer.encode(piece.text)
         except TokenizerError as error:
@@ -146,12 +146,14 @@ def encode_records(
     return kept, counts
 
 
-def _pieces(record: Record, template: ChatTemplate | None) -> tuple[Piece, ...]:
+def _pieces(
+    record: Record, tokenizer: Tokenizer, template: ChatTemplate | None
+) -> tuple[Piece, ...]:
     if not isinstance(record, Conversation):
         return record.pieces
     if template is None:
         raise CorpusError(f"{record.source} is a conversation, which takes a chat template")
-    return conversation_pieces(record, template)
+    return conversation_pieces(record, template, tokenizer.special_tokens)
 
 
 def _without_beginning(
