@@ -78,6 +78,9 @@ def cases() -> dict[str, Callable[[], Case]]:
             tree = tree[int(key)] if key.isdigit() else tree[key]
         return tree
 
+    def tables() -> Tree:
+        return {name: whole(name) for name in ("token_embedding", "position_embedding")}
+
     llama, x = FAMILIES["llama"], (2, 5, 8)  # (B, T, D)
     segments = np.array([[0, 0, 1, 1, 1], [3, 0, 0, 0, 2]])  # (B, T)
     gpt2_cases = {
@@ -112,17 +115,11 @@ def cases() -> dict[str, Callable[[], Case]]:
             plain.norm, normal(*x), whole("final_norm", **llama), config_of(**llama)
         ),
         "embed": lambda: table(
-            plain.embed,
-            np.array([[4, 0, 4], [1, 4, 0]]),
-            {name: whole(name) for name in ("token_embedding", "position_embedding")},
-            config_of(),
+            plain.embed, np.array([[4, 0, 4], [1, 4, 0]]), tables(), config_of()
         ),
         "embed, segments": lambda: table(
             plain.embed,
-            np.array([[4, 0, 4, 1, 1], [1, 4, 0, 2, 2]]),
-            {name: whole(name) for name in ("token_embedding", "position_embedding")},
-            config_of(),
-            segments,
+            *(np.array([[4, 0, 4, 1, 1], [1, 4, 0, 2, 2]]), tables(), config_of(), segments),
         ),
         "gpt": lambda: table(plain.gpt, np.array([[4, 0, 4], [1, 4, 0]]), whole(""), config_of()),
         "gpt, llama": lambda: table(
