@@ -13,6 +13,7 @@ from llm_explainer.errors import CheckpointError, ConfigError, TrainingError
 from llm_explainer.tokenizer import CharTokenizer
 from llm_explainer.training.batches import WindowBatches
 from llm_explainer.training.config import TrainConfig
+from llm_explainer.training.demonstration import Continuation
 from llm_explainer.training.evaluation import token_byte_lengths
 from llm_explainer.training.events import Evaluated, Sampled, Saved, StepDone
 from llm_explainer.training.runs.folder import RunFolder
@@ -51,7 +52,10 @@ def make_trainer(path, config=CONFIG, resume=False, **model):
         gpt = nn.GPT(ModelConfig(vocab_size=tokenizer.vocab_size, **shape))
     batches = WindowBatches(tokens[:1500], tokens[1500:], 16, config)
     events = []
-    trainer = Trainer(nn, gpt, tokenizer, batches, config, folder, [events.append])
+    shown = Continuation(tokenizer, batches, config)
+    trainer = Trainer(
+        nn, gpt, tokenizer, batches, config, folder, [events.append], demonstration=shown
+    )
     if resume:
         trainer.resume()
     return trainer, events

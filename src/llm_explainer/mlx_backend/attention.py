@@ -15,7 +15,7 @@ from llm_explainer.config import ModelConfig
 from llm_explainer.init import Init
 from llm_explainer.mlx_backend.cache import LayerCache
 from llm_explainer.mlx_backend.layers import Dropout, Linear
-from llm_explainer.mlx_backend.module import Array, Backward, Key, Module, with_backward
+from llm_explainer.mlx_backend.module import Array, Backward, Key, Module, split_key, with_backward
 from llm_explainer.mlx_backend.packing import Packing
 from llm_explainer.mlx_backend.positions import make_rotary_embedding
 
@@ -61,7 +61,8 @@ class CausalSelfAttention(Module):
         """Map (B, T, D) to (B, T, D), for inference and training."""
         b, t, _ = x.shape
         n_heads, n_kv_heads = self._n_heads, self._n_kv_heads
-        heads = self.qkv_proj(x).reshape(b, t, n_heads + 2 * n_kv_heads, -1)
+        keys = split_key(rng, 2)  # for adapters; the attention weights have ``rng`` itself
+        heads = self.qkv_proj.run(x, keys[0]).reshape(b, t, n_heads + 2 * n_kv_heads, -1)
         q, k, v = mx.split(heads.transpose(0, 2, 1, 3), [n_heads, n_heads + n_kv_heads], axis=1)
         if self._rotary is not None and packing:
             q = self._rotary.rotate_each(q, packing.positions)
@@ -73,13 +74,13 @@ class CausalSelfAttention(Module):
         if cache is not None:
             mask = cache.mask(t)
             k, v = cache.append(k, v)  # (B, K, S, H)
-        if rng is None:
+        if rng is None or not self._dropout.drops(rng):
             attended = mx.fast.scaled_dot_product_attention(
                 q, k, v, scale=1 / math.sqrt(q.shape[-1]), mask=mask
             )  # (B, N, T, H)
         else:
             attended = self._attend_with_dropout(q, k, v, rng, packing)
-        return self.out_proj(attended.transpose(0, 2, 1, 3).reshape(b, t, -1))
+        return self.out_proj.run(attended.transpose(0, 2, 1, 3).reshape(b, t, -1), keys[1])
 
     def _attend_with_dropout(
         self, q: Array, k: Array, v: Array, rng: Key, packing: Packing | None

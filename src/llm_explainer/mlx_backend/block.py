@@ -54,7 +54,9 @@ class Block(Module):
         if self._is_post:
             attended = self.attention.run(x, cache, keys[0], packing)
             h = self.attention_norm(x + self._dropout.drop(attended, keys[1]))
-            return self.feed_forward_norm(h + self._dropout.drop(self.feed_forward(h), keys[2]))
+            widened = self.feed_forward.run(h, keys[2])
+            return self.feed_forward_norm(h + self._dropout.drop(widened, keys[2]))
         attended = self.attention.run(self.attention_norm(x), cache, keys[0], packing)
         h = x + self._dropout.drop(attended, keys[1])
-        return h + self._dropout.drop(self.feed_forward(self.feed_forward_norm(h)), keys[2])
+        widened = self.feed_forward.run(self.feed_forward_norm(h), keys[2])
+        return h + self._dropout.drop(widened, keys[2])

@@ -70,7 +70,7 @@ class CausalSelfAttention(Module):
     ) -> tuple[Array, Backward]:
         """Map (B, T, D) to (B, T, D); ``rng`` draws the dropout of the attention weights."""
         positions = packing.positions if packing else np.arange(x.shape[1])
-        qkv, qkv_backward = self.qkv_proj.forward(x)
+        qkv, qkv_backward = self.qkv_proj.forward(x, rng)
         qkv_shape = qkv.shape  # the closure keeps this alone, not the array
         q, k, v = self._split(self._rotate(qkv, positions))
         mask_shape = (*q.shape[:4], x.shape[1])  # (B, K, G, T, T)
@@ -78,7 +78,7 @@ class CausalSelfAttention(Module):
         attended, attention_backward = causal_attention(
             q, k, v, dropout_mask, packing and packing.unseen
         )
-        y, out_backward = self.out_proj.forward(attended)
+        y, out_backward = self.out_proj.forward(attended, rng)
 
         def backward(dy: Array, out: Tree | None = None) -> tuple[Array, Tree]:
             grads = gradients_like(self, out)

@@ -66,7 +66,7 @@ class Block(Module):
         h, dropout1_backward = self._dropout.forward(attended, rng)
         h += x  # h is this call's own array, so the sum needs no new one
         normed, norm2_backward = self.feed_forward_norm.forward(h)
-        widened, feed_forward_backward = self.feed_forward.forward(normed)
+        widened, feed_forward_backward = self.feed_forward.forward(normed, rng)
         y, dropout2_backward = self._dropout.forward(widened, rng)
         y += h
 
@@ -91,7 +91,7 @@ class Block(Module):
         summed, dropout1_backward = self._dropout.forward(attended, rng)
         summed += x
         h, norm1_backward = self.attention_norm.forward(summed)
-        widened, feed_forward_backward = self.feed_forward.forward(h)
+        widened, feed_forward_backward = self.feed_forward.forward(h, rng)
         summed, dropout2_backward = self._dropout.forward(widened, rng)
         summed += h
         y, norm2_backward = self.feed_forward_norm.forward(summed)

@@ -10,6 +10,7 @@ import numpy as np
 from llm_explainer.config import InitScheme, ModelConfig
 from llm_explainer.errors import ConfigError
 from llm_explainer.init import initializer
+from llm_explainer.lora_config import LoRAConfig
 from llm_explainer.numpy_backend.block import Block
 from llm_explainer.numpy_backend.cache import KVCache
 from llm_explainer.numpy_backend.engine.recompute import recomputed
@@ -37,9 +38,11 @@ class GPT(Module):
     Attributes:
         config: what it is built from.
         is_lazy: whether a call may return before its numbers are computed.
+        lora: the adapters that it has, if any.
     """
 
     is_lazy = False
+    lora: LoRAConfig | None = None
 
     def __init__(
         self, config: ModelConfig, seed: int = 0, init_scheme: InitScheme = "normal"

@@ -1,0 +1,48 @@
+"""Records: what fine-tuning learns from, from a file of text to tokens on disk.
+
+In reading order:
+
+1. ``record``: the three kinds of a record, and which of their text is trained.
+2. ``encoding``: a record as tokens, and which of them are targets.
+3. ``files``: encoded records as flat arrays on disk.
+"""
+
+from llm_explainer.data.records.encoding import (
+    EncodedRecord,
+    LongRecords,
+    RecordCounts,
+    count_records,
+    encode_record,
+    encode_records,
+)
+from llm_explainer.data.records.files import Records, open_records, write_records
+from llm_explainer.data.records.record import (
+    Conversation,
+    Message,
+    Pair,
+    Passage,
+    Piece,
+    Record,
+    story_records,
+)
+from llm_explainer.data.records.templates import ChatTemplate
+
+__all__ = [
+    "ChatTemplate",
+    "Conversation",
+    "EncodedRecord",
+    "LongRecords",
+    "Message",
+    "Pair",
+    "Passage",
+    "Piece",
+    "Record",
+    "RecordCounts",
+    "Records",
+    "count_records",
+    "encode_record",
+    "encode_records",
+    "open_records",
+    "story_records",
+    "write_records",
+]
