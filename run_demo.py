@@ -3,9 +3,12 @@
 import typer
 
 from llm_explainer.commands.app import run
+from llm_explainer.commands.ask import ask
 from llm_explainer.commands.diff import diff
 from llm_explainer.commands.download import download
 from llm_explainer.commands.encode_corpus import encode_corpus
+from llm_explainer.commands.evaluate import evaluate
+from llm_explainer.commands.full import full
 from llm_explainer.commands.generate import generate
 from llm_explainer.commands.gradcheck import gradcheck
 from llm_explainer.commands.mac_accel import mac_accel
@@ -24,7 +27,9 @@ app = typer.Typer(
 )
 for command in (
     quick,
+    full,
     generate,
+    ask,
     presets,
     gradcheck,
     profile,
@@ -36,6 +41,7 @@ for command in (
     encode_corpus,
 ):
     app.command()(command)
+app.command("eval")(evaluate)
 
 if __name__ == "__main__":
     run(app)

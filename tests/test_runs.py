@@ -22,7 +22,7 @@ from llm_explainer.training.events import StepDone
 from llm_explainer.training.pretrain import DataConfig, PretrainSettings
 from llm_explainer.training.runs import kinds
 from llm_explainer.training.runs.folder import RunFolder
-from llm_explainer.training.runs.kinds import Prepared
+from llm_explainer.training.runs.kinds import Material, Prepared
 from llm_explainer.training.runs.names import make_free_folder
 from llm_explainer.training.runs.record import RunRecord
 from llm_explainer.training.runs.run import resume_run, start_run
@@ -53,6 +53,7 @@ class Echo:
     """A kind of run that is not the library's: say again what stands in a file of ids."""
 
     kind: ClassVar[str] = "echo"
+    means: ClassVar[str] = "newest"
     train: TrainConfig
     words: int
     frozen: tuple[str, ...] = ()
@@ -76,8 +77,11 @@ class Echo:
         return prepare
 
     @staticmethod
-    def open_batches(folder: RunFolder, config: Any, train: TrainConfig, tokenizer: Any) -> Any:
-        return EchoBatches(np.load(folder.data_folder / "ids.npy"), train.batch_size)
+    def open(
+        folder: RunFolder, config: Any, train: TrainConfig, tokenizer: Any, own: Any
+    ) -> Material:
+        ids = np.load(folder.data_folder / "ids.npy")[: own["words"]]
+        return Material(EchoBatches(ids, train.batch_size))
 
 
 class EchoBatches:

@@ -41,7 +41,7 @@ TRAINING = {
     "the first save": ("llm_explainer.checkpoint.saving:write_checksums", 1),
     "a step": ("llm_explainer.training.trainer:Trainer._update", 8),
     "evaluating": ("llm_explainer.training.trainer:Trainer.evaluate", 1),
-    "sampling": ("llm_explainer.training.trainer:Trainer._sample", 1),
+    "sampling": ("llm_explainer.training.trainer:Trainer._demonstrate", 1),
     "saving": ("llm_explainer.checkpoint.saving:write_checksums", 2),
     "pruning": ("llm_explainer.training.runs.folder:RunFolder.prune", 3),
     "the last evaluation": ("llm_explainer.training.trainer:Trainer._finish", 1),

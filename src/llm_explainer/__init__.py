@@ -7,29 +7,39 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from llm_explainer import plain
+    from llm_explainer.adapters import apply_lora, merge_lora, unmerge_lora
     from llm_explainer.backend import load_backend
     from llm_explainer.checkpoint import load_checkpoint, save_checkpoint
     from llm_explainer.config import ModelConfig
     from llm_explainer.generation import generate
+    from llm_explainer.lora_config import LoRAConfig
     from llm_explainer.tokenizer import BPETokenizer
 
 __all__ = [
     "BPETokenizer",
+    "LoRAConfig",
     "ModelConfig",
+    "apply_lora",
     "generate",
     "load_backend",
     "load_checkpoint",
+    "merge_lora",
     "plain",
     "save_checkpoint",
+    "unmerge_lora",
 ]
 
 _HOMES = {
     "BPETokenizer": "llm_explainer.tokenizer",
+    "LoRAConfig": "llm_explainer.lora_config",
     "ModelConfig": "llm_explainer.config",
+    "apply_lora": "llm_explainer.adapters",
     "generate": "llm_explainer.generation",
     "load_backend": "llm_explainer.backend",
     "load_checkpoint": "llm_explainer.checkpoint",
+    "merge_lora": "llm_explainer.adapters",
     "save_checkpoint": "llm_explainer.checkpoint",
+    "unmerge_lora": "llm_explainer.adapters",
 }
 
 

@@ -33,6 +33,15 @@ def load_backend(name: str = "auto") -> ModuleType:
     return importlib.import_module("llm_explainer.numpy_backend")
 
 
+def backend_of(model: object) -> ModuleType:
+    """Return the backend module of a model or layer."""
+    for kind in type(model).__mro__:
+        for name in ("llm_explainer.numpy_backend", "llm_explainer.mlx_backend"):
+            if kind.__module__.startswith(f"{name}."):
+                return importlib.import_module(name)
+    raise TypeError(f"{type(model).__name__} is no layer of a backend")
+
+
 def _mlx_has_gpu() -> bool:
     """Whether MLX is installed and finds a GPU: Metal or CUDA. On a CPU, NumPy is the faster."""
     try:

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Self
 
+from llm_explainer.adapters import apply_lora
 from llm_explainer.config import InitScheme, ModelConfig
 from llm_explainer.errors import ConfigError
+from llm_explainer.lora_config import LoRAConfig
 from llm_explainer.tree import flatten
 
 
@@ -23,13 +25,15 @@ class ModelSpec:
     config: ModelConfig
     frozen: tuple[str, ...] = ()  # dotted names of the parameters that do not learn, sorted
     n_frozen: int = 0  # numbers in them
+    lora: LoRAConfig | None = None  # its adapters
 
     @classmethod
     def of(cls, model: Any) -> Self:
         """Return what ``model``, of either backend, is built from."""
         parameters = flatten(model.parameters())
         frozen = tuple(sorted(parameters.keys() - flatten(model.trainable()).keys()))
-        return cls(model.config, frozen, sum(int(parameters[name].size) for name in frozen))
+        n_frozen = sum(int(parameters[name].size) for name in frozen)
+        return cls(model.config, frozen, n_frozen, model.lora)
 
     def build(self, nn: ModuleType, seed: int = 0, init_scheme: InitScheme = "zeros") -> Any:
         """Return a new model of the backend ``nn``; of zeros, unless another scheme draws weights.
@@ -38,12 +42,15 @@ class ModelSpec:
             ConfigError: the architecture has no parameter of a name that is to be frozen.
         """
         model = nn.GPT(self.config, seed, init_scheme)
+        if self.lora is not None:
+            model = apply_lora(model, self.lora, seed).unfreeze()
         freeze(model, self.frozen)
         return model
 
     def count_parameters(self) -> int:
         """Return the number of all numbers in the parameters."""
-        return self.config.count_parameters()
+        n_added = 0 if self.lora is None else self.lora.count_parameters(self.config)
+        return self.config.count_parameters() + n_added
 
     def count_trainable(self) -> int:
         """Return the number of those that learn."""
@@ -51,11 +58,12 @@ class ModelSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
-        return {
+        values = {
             "config": self.config.to_dict(),
             "frozen": list(self.frozen),
             "n_frozen": self.n_frozen,
         }
+        return values if self.lora is None else {**values, "lora": self.lora.to_dict()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
@@ -68,7 +76,8 @@ class ModelSpec:
         if "config" not in values:  # as runs were recorded before anything could be frozen
             return cls(ModelConfig(**values))
         config = ModelConfig(**values["config"])
-        return cls(config, tuple(values["frozen"]), int(values["n_frozen"]))
+        lora = LoRAConfig.from_dict(values["lora"]) if "lora" in values else None
+        return cls(config, tuple(values["frozen"]), int(values["n_frozen"]), lora)
 
 
 def check_trainable(model: Any, names: Collection[str]) -> None:

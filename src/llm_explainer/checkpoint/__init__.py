@@ -9,9 +9,11 @@
 
 It is a Hugging Face model directory: models of the GPT-2 and Llama families load in transformers
 and mlx-lm as they are, and theirs load here. A model that neither family can express is stored the
-same way under a ``model_type`` of its own, "llm_explainer". Nothing in it can run code.
+same way under a ``model_type`` of its own, "llm_explainer". Nothing in it can run code. Adapters
+have directories of their own: ``checkpoint/adapters/``.
 """
 
+from llm_explainer.checkpoint.adapters import base_of, load_adapter, save_adapter
 from llm_explainer.checkpoint.directories import remove_leftovers
 from llm_explainer.checkpoint.loading import (
     load_checkpoint,
@@ -23,11 +25,14 @@ from llm_explainer.checkpoint.loading import (
 from llm_explainer.checkpoint.saving import save_checkpoint
 
 __all__ = [
+    "base_of",
+    "load_adapter",
     "load_checkpoint",
     "load_config",
     "load_model",
     "load_tokenizer_of",
     "load_trainer_state",
     "remove_leftovers",
+    "save_adapter",
     "save_checkpoint",
 ]

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from llm_explainer.backend import load_backend
+from llm_explainer.checkpoint.adapters import base_of, is_adapter, load_adapter
 from llm_explainer.checkpoint.chat_templates import read_chat_template
 from llm_explainer.checkpoint.checksums import read_digests, verify_checksums
-from llm_explainer.checkpoint.directories import find_directory
 from llm_explainer.checkpoint.hf_config import read_spec
 from llm_explainer.checkpoint.json_objects import read_object, require_file
+from llm_explainer.checkpoint.reading import reading
 from llm_explainer.checkpoint.saving import (
     CONFIG,
-    MODEL,
     OPTIMIZER,
     TOKENIZER,
     TRAINER,
@@ -29,7 +29,6 @@ from llm_explainer.checkpoint.way_back import way_back
 from llm_explainer.checkpoint.weights import build_model, weight_files
 from llm_explainer.config import ModelConfig
 from llm_explainer.errors import CheckpointError, LLMExplainerWarning
-from llm_explainer.run_folders import RECORD, meant_checkpoint
 from llm_explainer.tokenizer import Tokenizer, load_tokenizer
 from llm_explainer.tree import flatten
 
@@ -38,8 +37,8 @@ def load_checkpoint(path: str | os.PathLike[str], backend: str = "auto") -> tupl
     """Return the model and the tokenizer of a checkpoint.
 
     Args:
-        path: a checkpoint, ours or a GPT-2 or Llama directory in Hugging Face's format, or a run
-            folder, which stands for its last checkpoint.
+        path: a checkpoint, ours or a GPT-2 or Llama directory in Hugging Face's format; adapters,
+            which are put on their base; or a run folder, which stands for its last checkpoint.
         backend: as for ``load_backend``; the model is a ``GPT`` of this backend.
 
     Raises:
@@ -50,7 +49,7 @@ def load_checkpoint(path: str | os.PathLike[str], backend: str = "auto") -> tupl
     model = load_model(path, backend)
     tokenizer = load_tokenizer_of(path, model.config)
     if tokenizer is None:
-        with _reading(path) as directory:
+        with reading(path) as directory:
             raise CheckpointError(
                 f"{directory} has no {TOKENIZER}; put the one there that the model was trained with"
             )
@@ -63,9 +62,9 @@ def load_tokenizer_of(path: str | os.PathLike[str], config: ModelConfig) -> Toke
     Raises:
         CheckpointError, TokenizerError: as ``load_checkpoint``.
     """
-    with _reading(path) as directory:
+    with reading(path) as directory:
         if not (directory / TOKENIZER).exists() and TOKENIZER not in read_digests(directory):
-            return None
+            return load_tokenizer_of(base_of(directory), config) if is_adapter(directory) else None
         verify_checksums(directory, [TOKENIZER])
         require_file(directory / TOKENIZER)
         tokenizer = load_tokenizer(directory / TOKENIZER)
@@ -75,12 +74,14 @@ def load_tokenizer_of(path: str | os.PathLike[str], config: ModelConfig) -> Toke
 
 
 def load_config(path: str | os.PathLike[str]) -> ModelConfig:
-    """Return the architecture of a checkpoint; of its weights nothing is read.
+    """Return the architecture of a checkpoint, or of an adapter's base; no weights are read.
 
     Raises:
         CheckpointError: missing, damaged, or a model that we cannot build.
     """
-    with _reading(path) as directory:
+    with reading(path) as directory:
+        if is_adapter(directory):
+            return load_config(base_of(directory))
         verify_checksums(directory, [CONFIG])
         return read_spec(directory / CONFIG)[1].config
 
@@ -96,7 +97,9 @@ def load_model(path: str | os.PathLike[str], backend: str = "auto") -> Any:
         BackendUnavailable: no such backend.
     """
     nn = load_backend(backend)
-    with _reading(path) as directory, _naming_the_way_back(directory):
+    with reading(path) as directory, _naming_the_way_back(directory):
+        if is_adapter(directory):
+            return load_adapter(directory, load_model(base_of(directory), backend))
         files = weight_files(directory)
         verify_checksums(directory, [CONFIG, *(file.name for file in files)])
         container, spec = read_spec(directory / CONFIG)
@@ -125,7 +128,7 @@ def load_trainer_state(
     Raises:
         CheckpointError: no state, damage, or arrays that do not fit the model.
     """
-    with _reading(path) as directory:
+    with reading(path) as directory:
         if not (directory / TRAINER).exists():
             raise CheckpointError(
                 f"{directory} has no {TRAINER}, so its training cannot go on; start a new run from "
@@ -140,34 +143,6 @@ def load_trainer_state(
             if model is not None:
                 _check_optimizer(tensors.shapes, model, directory / OPTIMIZER)
             return state, {name: tensors.read(name) for name in tensors.shapes}
-
-
-@contextmanager
-def _reading(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield the directory that ``path`` means; what the system refuses becomes one line."""
-    try:
-        directory = Path(path)
-        if not directory.exists():
-            directory = find_directory(directory.resolve())
-        meant = meant_checkpoint(directory)
-        if meant is not None:
-            directory = meant
-        elif (directory / "last").is_dir() and not (directory / RECORD).exists():
-            directory = (directory / "last").resolve()  # checkpoints that no run keeps
-        if not directory.is_dir():
-            reason = "is a file" if directory.exists() else "does not exist"
-            raise CheckpointError(
-                f"{directory} {reason}; a checkpoint is a directory with {CONFIG} and {MODEL}"
-            )
-    except (OSError, ValueError, RuntimeError) as error:  # no permission, a null, a loop of links
-        raise CheckpointError(f"{str(path)!r} cannot be read: {error}") from None
-    try:
-        yield directory
-    except OSError as error:
-        where = error.filename or directory
-        raise CheckpointError(f"{where} cannot be read: {error.strerror or error}") from None
-    except MemoryError:
-        raise CheckpointError(f"{directory} does not fit in this machine's memory") from None
 
 
 @contextmanager

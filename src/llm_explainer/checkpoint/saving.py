@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -66,30 +68,58 @@ def save_checkpoint(
             together; a state that JSON cannot express; arrays that are not float32.
     """
     config = model.config
+    if getattr(model, "lora", None) is not None:
+        raise CheckpointError(
+            f"{directory}: the model has adapters; use save_adapter, or merge_lora before this"
+        )
     if tokenizer is not None:
         check_vocabulary(tokenizer, config, directory)
     end_of_text = tokenizer.end_of_text if tokenizer else None
     document = to_document(config, end_of_text, ModelSpec.of(model).frozen)
     if from_document(document, CONFIG)[1] != config:
         raise CheckpointError(f"config.json cannot express {config}; use plain numbers in it")
-    target = _absolute(directory)
+    with writing(directory, FILES, overwrite=overwrite) as folder:
+        write_json(folder / CONFIG, document)
+        write_tensors(folder / MODEL, _stored_tensors(model))
+        write_company(folder, config, tokenizer, trainer_state, optimizer_state)
+    return Path(directory)
+
+
+@contextmanager
+def writing(
+    directory: str | os.PathLike[str], known_files: Collection[str], *, overwrite: bool
+) -> Iterator[Path]:
+    """Yield a folder that takes the place of ``directory``, with its checksums, at the end.
+
+    Raises:
+        CheckpointError: something is in the way; no space or permission.
+    """
+    target = absolute(directory)
     try:
         target_now = find_directory(target)
         if target_now != target:
             target_now.rename(target)  # an earlier save was killed between its two renames
-        with write_directory(target, FILES, overwrite=overwrite) as folder:
-            _write_json(folder / CONFIG, document)
-            write_tensors(folder / MODEL, _stored_tensors(model))
-            if tokenizer is not None:
-                write_tokenizer(folder, tokenizer, config.context_length)
-            if trainer_state is not None:
-                _write_json(folder / TRAINER, trainer_state)
-            if optimizer_state is not None:
-                write_tensors(folder / OPTIMIZER, optimizer_state)
+        with write_directory(target, known_files, overwrite=overwrite) as folder:
+            yield folder
             write_checksums(folder)
     except OSError as error:
         raise CheckpointError(f"cannot write {directory}: {error.strerror}") from None
-    return Path(directory)
+
+
+def write_company(
+    folder: Path,
+    config: ModelConfig,
+    tokenizer: Tokenizer | None,
+    trainer_state: dict[str, Any] | None,
+    optimizer_state: dict[str, Array] | None,
+) -> None:
+    """Write what goes with a model's weights, where it is given."""
+    if tokenizer is not None:
+        write_tokenizer(folder, tokenizer, config.context_length)
+    if trainer_state is not None:
+        write_json(folder / TRAINER, trainer_state)
+    if optimizer_state is not None:
+        write_tensors(folder / OPTIMIZER, optimizer_state)
 
 
 def check_vocabulary(
@@ -129,7 +159,7 @@ def write_tokenizer(folder: Path, tokenizer: Tokenizer, context_length: int | No
     if tokenizer.chat_template is not None:
         document |= template_settings(tokenizer.chat_template)
     tokenizer.save(folder / TOKENIZER)
-    _write_json(folder / TOKENIZER_CONFIG, document)
+    write_json(folder / TOKENIZER_CONFIG, document)
 
 
 def _stored_tensors(model: Model) -> dict[str, Array]:
@@ -151,7 +181,13 @@ def _stored_tensors(model: Model) -> dict[str, Array]:
     return tensors
 
 
-def _write_json(path: Path, document: dict[str, Any]) -> None:
+def write_json(path: Path, document: dict[str, Any]) -> None:
+    """Write a JSON object.
+
+    Raises:
+        CheckpointError: what JSON cannot express.
+        OSError: the file cannot be written.
+    """
     try:
         text = json.dumps(document, indent=2, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
@@ -159,7 +195,12 @@ def _write_json(path: Path, document: dict[str, Any]) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def _absolute(directory: str | os.PathLike[str]) -> Path:
+def absolute(directory: str | os.PathLike[str]) -> Path:
+    """Return where a checkpoint of this name is to be.
+
+    Raises:
+        CheckpointError: it is no path.
+    """
     try:
         # Through links, so that overwriting ``last`` replaces the checkpoint that it points to.
         return Path(directory).resolve()

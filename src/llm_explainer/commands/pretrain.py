@@ -6,24 +6,21 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.text import Text
 from typer import Option
 
 from llm_explainer.checkpoint import load_config
 from llm_explainer.commands.distributed import join, leading
 from llm_explainer.commands.options import Options, given, refuse, with_options
-from llm_explainer.commands.training import train_and_report
+from llm_explainer.commands.training import finish
 from llm_explainer.config import ModelConfig
 from llm_explainer.console.progress import StageProgress
 from llm_explainer.console.terminal import make_console, show
-from llm_explainer.spelling import command_line
 from llm_explainer.training.config import TrainConfig
 from llm_explainer.training.pretrain import DataConfig, PretrainSettings
 from llm_explainer.training.recipes import DEFAULTS, nearest_size, recipe
 from llm_explainer.training.runs.folder import RunFolder
 from llm_explainer.training.runs.names import RUNS
-from llm_explainer.training.runs.run import Run, resume_run, start_run
+from llm_explainer.training.runs.run import resume_run, start_run
 
 NAME = "pretrain"
 DATA = Options("Data", DataConfig)
@@ -122,11 +119,3 @@ def pretrain(
                     plan, folder, overwrite=overwrite, report=progress.report, processes=processes
                 )
         finish(run, console)
-
-
-def finish(run: Run, console: Console) -> None:
-    """Say what training will take, train, say how it went and what to do next."""
-    show(console, run.preflight.summary())
-    train_and_report(run, console)
-    command = command_line("run_demo.py", "generate", run.folder.path)
-    show(console, "talk to it     ", Text(f"uv run {command}", "bold"))

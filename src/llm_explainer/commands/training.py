@@ -33,14 +33,16 @@ class Ending:
     exit_code: int = exit_code_of(signal.SIGINT)
 
 
-def train_and_report(run: Run, console: Console) -> None:
+def train_and_report(run: Run, console: Console, again: str = "") -> None:
     """Train in front of a person, and say how it went.
+
+    ``again`` is the command that goes on with it, where that is not the script of its kind.
 
     Raises:
         Exit: a signal or a closed output ended it; how to go on has been said.
         LLMExplainerError: as ``Trainer.train``.
     """
-    again = "uv run " + command_line("train_pretrain.py", "--resume", run.folder.path)
+    again = "uv run " + (again or command_line(run.script, "--resume", run.folder.path))
     try:
         result, ending = train_with_view(run, console)
     except (KeyboardInterrupt, Ended) as interrupt:
@@ -158,3 +160,11 @@ def report_result(result: TrainResult, run: Run, console: Console) -> None:
     )
     show(console, f"checkpoint  {result.checkpoint}")
     show(console, f"loss curve  {run.folder.curve_file}")
+
+
+def finish(run: Run, console: Console) -> None:
+    """Say what training will take, train, say how it went and what to do next."""
+    show(console, run.preflight.summary())
+    train_and_report(run, console)
+    command = command_line("run_demo.py", "generate", run.folder.path)
+    show(console, "talk to it     ", Text(f"uv run {command}", "bold"))

@@ -10,13 +10,19 @@ from llm_explainer.mlx_backend.activations import GELU, ReLU, SiLU
 from llm_explainer.mlx_backend.attention import CausalSelfAttention
 from llm_explainer.mlx_backend.block import Block
 from llm_explainer.mlx_backend.cache import KVCache
-from llm_explainer.mlx_backend.engine.device import device_kind, device_name, peak_memory
+from llm_explainer.mlx_backend.engine.device import (
+    device_kind,
+    device_name,
+    peak_memory,
+    reset_peak_memory,
+)
 from llm_explainer.mlx_backend.engine.distributed import connect
 from llm_explainer.mlx_backend.engine.memory import claim_memory, training_bytes
 from llm_explainer.mlx_backend.engine.precision import check_dtype
 from llm_explainer.mlx_backend.engine.train_step import TrainStep
 from llm_explainer.mlx_backend.feed_forward import FeedForward
 from llm_explainer.mlx_backend.layers import Dropout, Embedding, Linear
+from llm_explainer.mlx_backend.lora import LoRALinear, TiedHead
 from llm_explainer.mlx_backend.loss import cross_entropy
 from llm_explainer.mlx_backend.model import GPT
 from llm_explainer.mlx_backend.module import Module, as_array
@@ -39,6 +45,7 @@ __all__ = [
     "KVCache",
     "LayerNorm",
     "Linear",
+    "LoRALinear",
     "Module",
     "Muon",
     "RMSNorm",
@@ -47,6 +54,7 @@ __all__ = [
     "SiLU",
     "SinusoidalPositions",
     "StepResult",
+    "TiedHead",
     "TrainStep",
     "as_array",
     "available_cores",
@@ -57,6 +65,7 @@ __all__ = [
     "device_kind",
     "device_name",
     "peak_memory",
+    "reset_peak_memory",
     "training_bytes",
 ]
 

@@ -8,7 +8,14 @@ from llm_explainer.config import ModelConfig
 from llm_explainer.init import Init
 from llm_explainer.mlx_backend.activations import GELU, ReLU, SiLU
 from llm_explainer.mlx_backend.layers import Linear
-from llm_explainer.mlx_backend.module import Array, Module
+from llm_explainer.mlx_backend.module import (
+    Array,
+    Backward,
+    Key,
+    Module,
+    split_key,
+    with_backward,
+)
 
 ACTIVATIONS: dict[str, type[ReLU | GELU | SiLU]] = {
     "relu": ReLU,
@@ -36,8 +43,17 @@ class FeedForward(Module):
 
     def __call__(self, x: Array) -> Array:
         """Map (..., D) to (..., D)."""
+        return self.run(x)
+
+    def forward(self, x: Array, rng: Key | None = None) -> tuple[Array, Backward]:
+        """Map (..., D) to (..., D); ``rng`` is for adapters in the place of its layers."""
+        return with_backward(self, lambda x: self.run(x, rng), x)
+
+    def run(self, x: Array, rng: Key | None = None) -> Array:
+        """Map (..., D) to (..., D), for inference and training."""
+        keys = split_key(rng, 3)
         if self.gate_proj is None:
-            hidden = self._activation(self.up_proj(x))  # (..., F)
+            hidden = self._activation(self.up_proj.run(x, keys[0]))  # (..., F)
         else:
-            hidden = self._activation(self.gate_proj(x)) * self.up_proj(x)
-        return self.down_proj(hidden)
+            hidden = self._activation(self.gate_proj.run(x, keys[1])) * self.up_proj.run(x, keys[0])
+        return self.down_proj.run(hidden, keys[2])

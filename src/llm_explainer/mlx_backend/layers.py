@@ -46,6 +46,14 @@ class Linear(Module):
             return mx.addmm(self["bias"], x, weight.T)
         return x @ weight.T
 
+    def forward(self, x: Array, rng: Key | None = None) -> tuple[Array, Backward]:
+        """Map (..., I) to (..., O). Only an adapter drops with ``rng``."""
+        return with_backward(self, lambda x: self.run(x, rng), x)
+
+    def run(self, x: Array, rng: Key | None = None) -> Array:
+        """Map (..., I) to (..., O), for inference and training."""
+        return self(x)
+
 
 class Embedding(Module):
     """A table of vectors, one row for each id; its transpose serves as a tied output head.
@@ -106,9 +114,13 @@ class Dropout(Module):
         mask = self.mask(x.shape, x.dtype, rng)
         return x if mask is None else x * mask
 
+    def drops(self, rng: Key | None) -> bool:
+        """Whether anything is dropped at all."""
+        return rng is not None and self._rate > 0
+
     def mask(self, shape: tuple[int, ...], dtype: mx.Dtype, rng: Key | None) -> Array | None:
         """Return an array of 0 and 1 / (1 - rate), or None where nothing is dropped."""
-        if rng is None or self._rate == 0:
+        if rng is None or not self.drops(rng):
             return None
         keep = mx.random.bernoulli(1 - self._rate, shape, rng)
         return keep.astype(dtype) * (1 / (1 - self._rate))

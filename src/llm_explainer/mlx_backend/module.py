@@ -15,6 +15,7 @@ Arrays here are lazy: they are computed when something asks for their numbers.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar, Protocol, Self
@@ -110,6 +111,20 @@ class Module(MLXModule):
     def forward(self, x: Array) -> tuple[Array, Backward]:
         """Return what the layer makes of x, and the backward pass."""
         return with_backward(self, self, x)
+
+    def sharing(self) -> Self:
+        """Return a copy of the module and of those inside it, with the same arrays in them.
+
+        So layers of the copy can be replaced or frozen, and nothing happens to this one.
+        """
+        new = copy.copy(self)
+        new._no_grad = set(self._no_grad)  # what is frozen
+        for name, value in self.items():
+            if isinstance(value, Module):
+                new[name] = value.sharing()
+            elif isinstance(value, list):
+                new[name] = [module.sharing() for module in value]
+        return new
 
     def replace(self, tree: Tree) -> None:
         """Make the arrays of ``tree``, which is nested like ``parameters()`` but need not have all

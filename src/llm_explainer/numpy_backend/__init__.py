@@ -7,13 +7,19 @@ from llm_explainer.numpy_backend.attention import CausalSelfAttention
 from llm_explainer.numpy_backend.block import Block
 from llm_explainer.numpy_backend.cache import KVCache
 from llm_explainer.numpy_backend.engine.allocator import keep_freed_memory
-from llm_explainer.numpy_backend.engine.device import device_kind, device_name, peak_memory
+from llm_explainer.numpy_backend.engine.device import (
+    device_kind,
+    device_name,
+    peak_memory,
+    reset_peak_memory,
+)
 from llm_explainer.numpy_backend.engine.distributed import connect
 from llm_explainer.numpy_backend.engine.memory import claim_memory, training_bytes
 from llm_explainer.numpy_backend.engine.precision import check_dtype
 from llm_explainer.numpy_backend.engine.train_step import TrainStep
 from llm_explainer.numpy_backend.feed_forward import FeedForward
 from llm_explainer.numpy_backend.layers import Dropout, Embedding, Linear
+from llm_explainer.numpy_backend.lora import LoRALinear, TiedHead
 from llm_explainer.numpy_backend.loss import cross_entropy
 from llm_explainer.numpy_backend.model import GPT
 from llm_explainer.numpy_backend.module import Module, as_array
@@ -36,6 +42,7 @@ __all__ = [
     "KVCache",
     "LayerNorm",
     "Linear",
+    "LoRALinear",
     "Module",
     "Muon",
     "RMSNorm",
@@ -44,6 +51,7 @@ __all__ = [
     "SiLU",
     "SinusoidalPositions",
     "StepResult",
+    "TiedHead",
     "TrainStep",
     "as_array",
     "available_cores",
@@ -54,6 +62,7 @@ __all__ = [
     "device_kind",
     "device_name",
     "peak_memory",
+    "reset_peak_memory",
     "training_bytes",
 ]
 

@@ -29,6 +29,7 @@ ACTIVATIONS: dict[str, type[Activation]] = {
 }
 
 
+Rng = np.random.Generator | None
 RowsBackward = Callable[[Array, Tree], tuple[Array, Tree]]
 
 
@@ -56,10 +57,10 @@ class FeedForward(Module):
             hidden *= self.up_proj(x)
         return self.down_proj(hidden)
 
-    def forward(self, x: Array) -> tuple[Array, Backward]:
-        """Map (..., D) to (..., D)."""
+    def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Backward]:
+        """Map (..., D) to (..., D); ``rng`` is for adapters in the place of its layers."""
         forward = self._forward_plain if self.gate_proj is None else self._forward_gated
-        y, rows_backward = forward(x.reshape(-1, x.shape[-1]))  # (N, D)
+        y, rows_backward = forward(x.reshape(-1, x.shape[-1]), rng)  # (N, D)
 
         def backward(dy: Array, out: Tree | None = None) -> tuple[Array, Tree]:
             dx, grads = rows_backward(dy.reshape(y.shape), gradients_like(self, out))
@@ -67,11 +68,11 @@ class FeedForward(Module):
 
         return y.reshape(x.shape), backward
 
-    def _forward_plain(self, x: Array) -> tuple[Array, RowsBackward]:
-        up, up_backward = self.up_proj.forward(x)  # (N, F)
+    def _forward_plain(self, x: Array, rng: Rng) -> tuple[Array, RowsBackward]:
+        up, up_backward = self.up_proj.forward(x, rng)  # (N, F)
         # Nothing else needs ``up``, so its slope takes its place.
         hidden, slope = self._activation.value_and_slope(up, slope=up)
-        y, down_backward = self.down_proj.forward(hidden)
+        y, down_backward = self.down_proj.forward(hidden, rng)
 
         def backward(dy: Array, grads: Tree) -> tuple[Array, Tree]:
             dup, _ = down_backward(dy, place_for("down_proj", grads))  # dhidden, (N, F)
@@ -81,15 +82,15 @@ class FeedForward(Module):
 
         return y, backward
 
-    def _forward_gated(self, x: Array) -> tuple[Array, RowsBackward]:
+    def _forward_gated(self, x: Array, rng: Rng) -> tuple[Array, RowsBackward]:
         assert self.gate_proj is not None
-        gate, gate_backward = self.gate_proj.forward(x)  # (N, F)
-        up, up_backward = self.up_proj.forward(x)  # (N, F)
+        gate, gate_backward = self.gate_proj.forward(x, rng)  # (N, F)
+        up, up_backward = self.up_proj.forward(x, rng)  # (N, F)
         value, hidden, slope = np.empty_like(up), np.empty_like(up), gate
         for rows in row_blocks(up):
             self._activation.write_value_and_slope(gate[rows], value[rows], slope[rows])
             np.multiply(value[rows], up[rows], out=hidden[rows])
-        y, down_backward = self.down_proj.forward(hidden)
+        y, down_backward = self.down_proj.forward(hidden, rng)
 
         def backward(dy: Array, grads: Tree) -> tuple[Array, Tree]:
             dhidden, _ = down_backward(dy, place_for("down_proj", grads))  # (N, F)

@@ -64,8 +64,8 @@ class Linear(Module):
         if self.bias is not None:
             y += self.bias
 
-    def forward(self, x: Array) -> tuple[Array, Backward]:
-        """Map (..., I) to (..., O); the closure keeps x."""
+    def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Backward]:
+        """Map (..., I) to (..., O); the closure keeps x. Only an adapter drops with ``rng``."""
         return self(x), self.backward_of(x)
 
     def backward_of(self, x: Array) -> Backward:

@@ -17,6 +17,7 @@ replaced by another that keeps this contract.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Protocol, Self
 
@@ -93,6 +94,19 @@ class Module:
             module._frozen -= own
         Module.n_freezes += 1
         return self
+
+    def sharing(self) -> Self:
+        """Return a copy of the module and of those inside it, with the same arrays in them.
+
+        So layers of the copy can be replaced or frozen, and nothing happens to this one.
+        """
+        new = copy.copy(self)
+        for name, value in self._children():
+            if isinstance(value, Module):
+                setattr(new, name, value.sharing())
+            elif isinstance(value, list):
+                setattr(new, name, [module.sharing() for module in value])
+        return new
 
     def replace(self, tree: Tree) -> None:
         """Make the arrays of ``tree``, which is nested like ``parameters()`` but need not have all

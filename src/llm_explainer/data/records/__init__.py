@@ -13,6 +13,7 @@ from llm_explainer.data.records.encoding import (
     EncodedRecord,
     LongRecords,
     RecordCounts,
+    count_records,
     encode_record,
     encode_records,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "RecordCounts",
     "Records",
     "check_template",
+    "count_records",
     "encode_record",
     "encode_records",
     "open_records",

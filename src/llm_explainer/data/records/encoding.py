@@ -58,6 +58,13 @@ class RecordCounts:
         return self.trained / self.tokens if self.tokens else 0.0
 
 
+def count_records(records: Iterable[EncodedRecord]) -> RecordCounts:
+    """Return the numbers of records that were kept as they are."""
+    lengths = [(len(record.ids), int(record.trained.sum())) for record in records]
+    n_tokens, n_trained = (sum(numbers) for numbers in zip(*lengths, strict=True))
+    return RecordCounts(len(lengths), n_tokens, n_trained)
+
+
 def encode_record(
     record: Record, tokenizer: Tokenizer, template: ChatTemplate | None = None
 ) -> EncodedRecord:

@@ -6,7 +6,7 @@ each token whether it is a target, ``train-starts.npy`` where each record begins
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,9 @@ class Records:
             raise IndexError(f"record {place} of {len(self)}")
         here = slice(self.starts[place], self.starts[place + 1])
         return EncodedRecord(self.ids[here], self.trained[here])
+
+    def __iter__(self) -> Iterator[EncodedRecord]:
+        return (self[place] for place in range(len(self)))
 
     @property
     def lengths(self) -> NDArray[np.int64]:

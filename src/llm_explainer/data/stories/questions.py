@@ -20,6 +20,7 @@ import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from random import Random
 from typing import NamedTuple
 
@@ -27,6 +28,7 @@ from llm_explainer.data.stories.tell import Story, iter_stories
 from llm_explainer.errors import CorpusError
 
 KINDS = ("who", "where", "what", "why")
+TRAIN, VALIDATION, TEST = range(3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,40 @@ def split_questions(n_train: int, n_validation: int, n_test: int, seed: int = 0)
     return QuestionSplits(*splits)
 
 
+def stories_to_learn_from(n: int, seed: int = 0) -> Iterator[list[StoryQuestion]]:
+    """Yield ``n`` stories of the training split, each with all that can be asked about it.
+
+    The first questions are one of each kind, so that a part of them is balanced, too.
+
+    Raises:
+        CorpusError: ``n`` is below 0.
+    """
+    if n < 0:
+        raise CorpusError(f"{n} stories to learn from; it takes 0 or more")
+    found = (told for told in _stories(seed) if _split_of(told[0], seed) == TRAIN)
+    for story, rng in islice(found, n):
+        drawn = rng.sample(story.questions, len(story.questions))
+        seen: Counter[str] = Counter()
+        rounds = []
+        for question in drawn:
+            rounds.append(seen[question.kind])
+            seen[question.kind] += 1
+        order = sorted(range(len(drawn)), key=rounds.__getitem__)
+        asked = [drawn[place] for place in order]
+        yield [StoryQuestion(story.text, q.question, q.answer, q.kind) for q in asked]
+
+
+def one_story(seed: int = 0) -> list[StoryQuestion]:
+    """Return all questions about one story, in all their wordings, in an order that ``seed`` draws.
+
+    What the story is about is none of what ``split_questions`` trains on with its own default seed.
+    """
+    rng = Random(f"one story {seed}")
+    story = next(s for s in iter_stories(rng.getrandbits(64)) if _split_of(s, 0) == TEST)
+    questions = [StoryQuestion(story.text, q.question, q.answer, q.kind) for q in story.questions]
+    return rng.sample(questions, len(questions))
+
+
 def question_only_baseline(
     train: Iterable[StoryQuestion], held_out: Iterable[StoryQuestion]
 ) -> dict[str, float]:
@@ -138,4 +174,4 @@ def _ask(story: Story, kind: str, rng: Random) -> StoryQuestion:
 def _split_of(story: Story, seed: int) -> int:
     """Return 0, 1 or 2 for train, validation or test, by what the story is about."""
     facts = f"{seed} {story.plot} {story.hero} {story.thing}"
-    return {0: 1, 1: 2}.get(zlib.crc32(facts.encode()) % 10, 0)
+    return {0: VALIDATION, 1: TEST}.get(zlib.crc32(facts.encode()) % 10, TRAIN)

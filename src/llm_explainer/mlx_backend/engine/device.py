@@ -20,3 +20,8 @@ def device_name() -> str:
 def peak_memory() -> int:
     """Return the most bytes that MLX's arrays have held so far."""
     return int(mx.get_peak_memory())
+
+
+def reset_peak_memory() -> None:
+    """Count the most bytes anew from here on."""
+    mx.reset_peak_memory()

@@ -8,7 +8,8 @@
         log.jsonl, loss.png   history
         step-000400/          a checkpoint, which is a Hugging Face model directory
         last, best            links to checkpoints
-        config.json, ...      links to the newest's files: the folder is a model directory itself
+        config.json, ...      links to the files of the one that the run means, the newest or the
+                              best: the folder is a model directory itself
 
 A checkpoint takes its name only when it is whole, so the highest step is always one to resume from.
 The links are for people and other programs; nothing here reads them.
@@ -21,7 +22,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from llm_explainer.checkpoint.json_objects import read_object
 from llm_explainer.errors import CheckpointError
@@ -33,6 +34,9 @@ from llm_explainer.training.runs.leftovers import foreign_files
 from llm_explainer.training.runs.lock import RunLock
 from llm_explainer.training.runs.names import make_free_folder
 from llm_explainer.training.runs.own_files import CURVE, LOG, OwnFiles
+
+Meaning = Literal["newest", "best"]
+"""Which of its checkpoints a run stands for."""
 
 
 class RunFolder:
@@ -167,10 +171,13 @@ class RunFolder:
             with suppress(OSError):
                 folder.rmdir()  # which refuses where somebody has put something
 
-    def write_record(self, record: dict[str, Any]) -> None:
-        """Write run.json: from here on this is the run, and one that it replaces is gone."""
+    def write_record(self, record: dict[str, Any], means: Meaning = "newest") -> None:
+        """Write run.json: from here on this is the run, and one that it replaces is gone.
+
+        ``means`` says which checkpoint the folder stands for, for all who read it.
+        """
         self.change_record(record)
-        self._own.finish()
+        self._own.finish(means)
         self._is_preparing = False
 
     def change_record(self, record: dict[str, Any]) -> None:
@@ -233,7 +240,8 @@ class RunFolder:
         newest = self.newest()
         best = None if best_step is None else self.checkpoint(best_step)
         with suppress(OSError):  # the checkpoint is whole all the same
-            digests = renew_entries(self.path, newest, best)
+            means_best = self._own.read().get("means") == "best"
+            digests = renew_entries(self.path, newest, best, means_best=means_best)
             self._own.write(
                 last=newest.name, best=None if best is None else best.name, entries=digests
             )

@@ -6,6 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
+from llm_explainer.checkpoint.adapters.saving import ADAPTER_FILES
 from llm_explainer.checkpoint.saving import FILES
 
 OF_SYSTEMS = frozenset({".DS_Store", ".localized", "Thumbs.db", "desktop.ini"})
@@ -22,7 +23,7 @@ def foreign_files(checkpoint: Path) -> list[str]:
         OSError: it cannot be read.
     """
     names = sorted(entry.name for entry in checkpoint.iterdir())
-    return [name for name in names if name not in FILES and name not in OF_SYSTEMS]
+    return [name for name in names if name not in {*FILES, *ADAPTER_FILES, *OF_SYSTEMS}]
 
 
 def remove_temporary_files(folder: Path, names: set[str]) -> None:

@@ -106,15 +106,15 @@ class OwnFiles:
         for name in old:
             (self._folder / name).rename(aside / name)
 
-    def finish(self) -> None:
-        """Say that the run is ready; what it replaced is gone.
+    def finish(self, means: str = "newest") -> None:
+        """Say that the run is ready, and which checkpoint it means; what it replaced is gone.
 
         Raises:
             OSError: no space, no permission.
         """
         folder = self._folder / DATA
         data = {entry.name: describe(entry) for entry in sorted(folder.iterdir())}
-        self.write(state="ready", data=data)
+        self.write(state="ready", data=data, means=means)
         self._drop_replaced()
 
     def undo(self) -> None:
