@@ -12,11 +12,13 @@ from llm_explainer.commands.full import full
 from llm_explainer.commands.generate import generate
 from llm_explainer.commands.gradcheck import gradcheck
 from llm_explainer.commands.mac_accel import mac_accel
+from llm_explainer.commands.merge import merge
 from llm_explainer.commands.presets import presets
 from llm_explainer.commands.profile import profile
 from llm_explainer.commands.quick import quick
 from llm_explainer.commands.tokenize import tokenize
 from llm_explainer.commands.train_tokenizer import train_tokenizer
+from llm_explainer.commands.verify_resume import verify_resume
 
 app = typer.Typer(
     add_completion=False,
@@ -30,8 +32,10 @@ for command in (
     full,
     generate,
     ask,
+    merge,
     presets,
     gradcheck,
+    verify_resume,
     profile,
     diff,
     mac_accel,

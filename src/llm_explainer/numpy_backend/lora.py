@@ -40,6 +40,7 @@ class LoRASlice(Module):
         self._rows = slice(rows.start, rows.stop)  # of the layer's O
         self._ranks = slice(first, first + rows.rank)  # of the layer's R
         self._scale = rows.scale
+        self._held: Array | None = None  # lengths of the rows of W + s B A, where they are held
 
     def group_of(self, name: str) -> Group:
         """B is a matrix of a product; the lengths are a vector."""
@@ -124,6 +125,14 @@ class LoRALinear(Module):
             layer.weight[part._rows] = self._direction(part) * self._gain(part)[:, None]
         return layer
 
+    def hold_lengths(self) -> None:
+        """Go by the lengths that the rows have now, whatever becomes of A and B.
+
+        The gradient takes them for constant, so a check of it against differences needs them so.
+        """
+        for part in self.slices:
+            part._held = self._lengths(part)
+
     def _adapt(self, y: Array, u: Array) -> list[Array | None]:
         """Add the slices to y = W x + b (N, O), from u = A x (N, R).
 
@@ -183,6 +192,8 @@ class LoRALinear(Module):
 
     def _lengths(self, part: LoRASlice) -> Array:
         """Return the length of each row of W + s B A, (rows,)."""
+        if part._held is not None:
+            return part._held
         direction = self._direction(part)
         lengths: Array = np.sqrt(np.vecdot(direction, direction))
         return lengths

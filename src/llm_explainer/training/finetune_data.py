@@ -13,7 +13,9 @@ from llm_explainer.data.records import (
     count_records,
     encode_record,
     encode_records,
+    read_records,
     story_records,
+    template_of,
 )
 from llm_explainer.data.records.stories import encode_story
 from llm_explainer.data.stories.questions import split_questions, stories_to_learn_from
@@ -76,8 +78,6 @@ def load_records(
     """
     if config.data == STORIES:
         return _load_stories(config.stories, tokenizer, context_length, report)
-    from llm_explainer.data.records import read_records, template_of
-
     long = config.long_records
     records = read_records(config.data)
     if config.validation_data is None:
