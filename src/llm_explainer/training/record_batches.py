@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from llm_explainer.batch import Batch
-from llm_explainer.data.records import Records
+from llm_explainer.data.records import EncodedRecord, Records
 from llm_explainer.errors import CorpusError
 from llm_explainer.training.config import TrainConfig
 from llm_explainer.training.packing import Places, dealt, pack
@@ -99,6 +99,18 @@ class RecordBatches:
             batches = _deal(fills, self.steps_per_epoch, rng)
             self._dealt = epoch, [[rows[place] for place in batch] for batch in batches]
         return self._dealt[1]
+
+
+def padding_of(records: Sequence[EncodedRecord], batch_size: int) -> float:
+    """Return the share of places that batches of these records would fill up, 0 to 1.
+
+    Raises:
+        CorpusError: no records, or one without a target.
+    """
+    flat = Records.of(records)
+    config = TrainConfig(batch_size=min(batch_size, len(flat)))
+    longest = int(flat.lengths.max())
+    return RecordBatches(flat, flat, longest, config, pad=0).padding_share()
 
 
 def make_batch(records: Records, rows: Rows, pad: int, *, segments: bool = False) -> Batch:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from llm_explainer.data.records.record import Conversation, Piece
 from llm_explainer.errors import CorpusError, TokenizerError
-from llm_explainer.tokenizer.base import Tokenizer
+from llm_explainer.tokenizer.base import END_OF_TEXT, Tokenizer
 from llm_explainer.tokenizer.chat_template import ChatTemplate, Span
 
 _CONTROL = re.compile(r"<\|[^|<>\s]+\|>|</?s>|<(?:bos|eos|start_of_turn|end_of_turn)>")
@@ -19,11 +19,27 @@ def template_of(tokenizer: Tokenizer) -> ChatTemplate:
     """Return the template that is stored with a tokenizer, or the one in plain words.
 
     Raises:
-        CorpusError: the template writes something that the tokenizer cannot express.
+        CorpusError: the template writes something that the tokenizer cannot express; a tokenizer
+            without ``<|endoftext|>``.
     """
+    end_token(tokenizer)
     template = tokenizer.chat_template or ChatTemplate()
     check_template(template, tokenizer)
     return template
+
+
+def end_token(tokenizer: Tokenizer) -> int:
+    """Return the id of ``<|endoftext|>``, at which generation stops.
+
+    Raises:
+        CorpusError: the tokenizer has none.
+    """
+    if tokenizer.end_of_text is None:
+        raise CorpusError(
+            f"the tokenizer has no {END_OF_TEXT}, so a model could not learn where an answer ends; "
+            "fine-tune a model whose tokenizer has it"
+        )
+    return tokenizer.end_of_text
 
 
 def check_template(template: ChatTemplate, tokenizer: Tokenizer) -> None:
