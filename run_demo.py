@@ -8,6 +8,7 @@ from llm_explainer.commands.diff import diff
 from llm_explainer.commands.download import download
 from llm_explainer.commands.encode_corpus import encode_corpus
 from llm_explainer.commands.evaluate import evaluate
+from llm_explainer.commands.finetune_data import finetune_data
 from llm_explainer.commands.full import full
 from llm_explainer.commands.generate import generate
 from llm_explainer.commands.gradcheck import gradcheck
@@ -43,6 +44,7 @@ for command in (
     tokenize,
     train_tokenizer,
     encode_corpus,
+    finetune_data,
 ):
     app.command()(command)
 app.command("eval")(evaluate)

@@ -90,7 +90,7 @@ def test_the_last_evaluation_is_the_loss_of_all_validation_tokens(tmp_path):
     trainer, _ = make_trainer(tmp_path / "run", change(steps=1))
     result = trainer.train()
     total = n = 0.0
-    for tokens, targets, _ in trainer.batches.validation():
+    for tokens, targets, *_ in trainer.batches.validation():
         total += trainer.model.loss(tokens, targets) * targets.size
         n += targets.size
     assert n == 299  # 300 tokens: each but the first is predicted once
@@ -147,7 +147,7 @@ def test_accumulated_micro_batches_train_as_one_large_batch_would(tmp_path):
         validation = two.batches.validation
 
         def training(self, index):
-            tokens, targets, _ = one.batches.training(index // 2)
+            tokens, targets, *_ = one.batches.training(index // 2)
             half = slice(0, 4) if index % 2 == 0 else slice(4, 8)
             return Batch(tokens[half], targets[half])
 

@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 from llm_explainer.checkpoint.json_objects import JsonObject, read_object
 from llm_explainer.checkpoint.layouts import Container
-from llm_explainer.config import Activation, ModelConfig, Norm, Position
+from llm_explainer.config import Activation, ModelConfig, Norm, NormPosition, Position
 from llm_explainer.errors import CheckpointError, ConfigError
 from llm_explainer.model_spec import ModelSpec
 
@@ -227,6 +227,7 @@ def _read_fields(values: JsonObject, names: Any) -> dict[str, Any]:
 _FIELDS = ModelConfig.preset("tiny").to_dict()  # every field with a value of its type
 _CHOICES = {
     "norm": get_args(Norm),
+    "norm_position": get_args(NormPosition),
     "position": get_args(Position),
     "activation": get_args(Activation),
 }
