@@ -15,6 +15,7 @@ from llm_explainer.commands.mac_accel import mac_accel
 from llm_explainer.commands.presets import presets
 from llm_explainer.commands.profile import profile
 from llm_explainer.commands.quick import quick
+from llm_explainer.commands.sweep import EXTRA, sweep
 from llm_explainer.commands.tokenize import tokenize
 from llm_explainer.commands.train_tokenizer import train_tokenizer
 
@@ -42,6 +43,7 @@ for command in (
 ):
     app.command()(command)
 app.command("eval")(evaluate)
+app.command(context_settings=EXTRA)(sweep)
 
 if __name__ == "__main__":
     run(app)
