@@ -3,7 +3,7 @@
     runs/stories/
         run.json              the record: settings that decide what the run computes
         run-files.json        what in this folder is the run's own (``own_files.py``)
-        run.lock              while a process works on it: which (``lock.py``)
+        run.lock              while a process works on it: which (``folder_lock.py``)
         data/                 what it trains on; for pre-training train.npy, validation.npy
         log.jsonl, loss.png   history
         step-000400/          a checkpoint, which is a Hugging Face model directory
@@ -26,11 +26,11 @@ from typing import Any
 from llm_explainer.checkpoint.json_objects import read_object
 from llm_explainer.errors import CheckpointError
 from llm_explainer.files import write_atomically
+from llm_explainer.folder_lock import FolderLock
 from llm_explainer.run_folders import RECORD, checkpoint_name, is_run, steps_of
 from llm_explainer.training.runs.data_files import DATA, changed_file
 from llm_explainer.training.runs.entries import renew_entries
 from llm_explainer.training.runs.leftovers import foreign_files
-from llm_explainer.training.runs.lock import RunLock
 from llm_explainer.training.runs.names import make_free_folder
 from llm_explainer.training.runs.own_files import CURVE, LOG, OwnFiles
 
@@ -40,7 +40,7 @@ class RunFolder:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._lock = RunLock(self.path)
+        self._lock = FolderLock(self.path)
         self._own = OwnFiles(self.path)
         self._made: list[Path] = []  # folders that were not there before, the innermost first
         self._is_preparing = self._made_data = False

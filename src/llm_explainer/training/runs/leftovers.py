@@ -7,9 +7,7 @@ import shutil
 from pathlib import Path
 
 from llm_explainer.checkpoint.saving import FILES
-
-OF_SYSTEMS = frozenset({".DS_Store", ".localized", "Thumbs.db", "desktop.ini"})
-"""Files that systems leave in any folder that somebody looks at: they do not make it full."""
+from llm_explainer.files import names_in
 
 _FILE = re.compile(r"\.(?P<name>[^/]+?)(\.[0-9a-f]{1,8})?\.tmp", re.ASCII)
 _CHECKPOINT = re.compile(r"\.(?P<name>step-\d{6,})(\.[0-9a-f]{8}\.(tmp|old)|\.deleted)", re.ASCII)
@@ -21,8 +19,7 @@ def foreign_files(checkpoint: Path) -> list[str]:
     Raises:
         OSError: it cannot be read.
     """
-    names = sorted(entry.name for entry in checkpoint.iterdir())
-    return [name for name in names if name not in FILES and name not in OF_SYSTEMS]
+    return [name for name in names_in(checkpoint) if name not in FILES]
 
 
 def remove_temporary_files(folder: Path, names: set[str]) -> None:

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from llm_explainer.errors import CheckpointError
-from llm_explainer.files import write_atomically
+from llm_explainer.files import names_in, write_atomically
+from llm_explainer.folder_lock import LOCK
 from llm_explainer.run_folders import (
     FORMAT,
     OWN_FILES,
@@ -32,12 +33,10 @@ from llm_explainer.run_folders import (
 from llm_explainer.training.runs.data_files import DATA, DATA_FILES, describe
 from llm_explainer.training.runs.entries import LINKED_FILES, LINKED_FOLDERS, made_entries
 from llm_explainer.training.runs.leftovers import (
-    OF_SYSTEMS,
     foreign_files,
     remove_temporary_checkpoints,
     remove_temporary_files,
 )
-from llm_explainer.training.runs.lock import LOCK
 
 LOG, CURVE = "log.jsonl", "loss.png"
 _ABOUT = "what this run wrote here; everything else in this folder is left alone"
@@ -73,8 +72,7 @@ class OwnFiles:
 
     def others(self) -> list[str]:
         """Return the names of entries that are neither the lock nor of the system."""
-        known = {LOCK, *OF_SYSTEMS}
-        return sorted(entry.name for entry in self._folder.iterdir() if entry.name not in known)
+        return [name for name in names_in(self._folder) if name != LOCK]
 
     def begin(self) -> None:
         """Write a new list, before anything else is made: what follows is the run's own.

@@ -13,9 +13,9 @@ import pytest
 from run_commands import TINY, write_text
 from warm_commands import Commands, wait_for
 
+from llm_explainer import folder_lock
 from llm_explainer.errors import CheckpointError
-from llm_explainer.training.runs import lock
-from llm_explainer.training.runs.lock import RunLock
+from llm_explainer.folder_lock import FolderLock
 from llm_explainer.training.runs.names import make_free_folder
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="forks")
@@ -75,7 +75,7 @@ def test_default_folders_are_numbered_without_a_race(tmp_path: Path) -> None:
 
 
 def holder(**changes: object) -> dict[str, object]:
-    return {**lock._this_process(), **changes}
+    return {**folder_lock._this_process(), **changes}
 
 
 @pytest.mark.parametrize(
@@ -92,9 +92,9 @@ def holder(**changes: object) -> dict[str, object]:
 def test_without_locks_of_the_system_the_text_counts(
     changes: dict[str, object], is_free: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lock, "fcntl", None)
+    monkeypatch.setattr(folder_lock, "fcntl", None)
     (tmp_path / "run.lock").write_text(json.dumps(holder(**changes)))
-    held = RunLock(tmp_path)
+    held = FolderLock(tmp_path)
     if is_free:
         held.acquire()
         assert json.loads((tmp_path / "run.lock").read_text())["pid"] == os.getpid()
@@ -108,7 +108,7 @@ def test_without_locks_of_the_system_the_text_counts(
 
 
 def test_objects_of_one_process_share_the_lock(tmp_path: Path) -> None:
-    one, other = RunLock(tmp_path), RunLock(tmp_path)
+    one, other = FolderLock(tmp_path), FolderLock(tmp_path)
     one.acquire()
     one.acquire()
     other.acquire()
