@@ -29,36 +29,36 @@ MOMENTS = {
 @linux
 @pytest.mark.parametrize("second", ["new", "overwrite", "resume"])
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_who_comes_second_is_told_who_was_first(moment: str, second: str, tmp_path: Path) -> None:
+def test_who_comes_second_is_told_who_was_first(
+    moment: str, second: str, commands: Commands, tmp_path: Path
+) -> None:
     write_text(tmp_path / "text.txt")
     words = {
         "new": NEW,
         "overwrite": [*NEW, "--overwrite"],
         "resume": ["train_pretrain.py", "--resume=run"],
     }[second]
-    with Commands() as commands:
-        first = commands.start(tmp_path, *NEW, at=MOMENTS[moment])
-        wait_for(tmp_path / "moment", first)
-        assert commands.wait(commands.start(tmp_path, *words, output="second")) == 2
-        told = (tmp_path / "errors").read_text()
-        assert f"run is in use by process {first} on {os.uname().nodename}" in told
-        assert f"kill {first}" in told
-        (tmp_path / "go").touch()
-        assert commands.wait(first) == 0
-        assert (tmp_path / "run/step-000003/config.json").exists()
-        assert not (tmp_path / "run/run.lock").exists()
+    first = commands.start(tmp_path, *NEW, at=MOMENTS[moment])
+    wait_for(tmp_path / "moment", first)
+    assert commands.wait(commands.start(tmp_path, *words, output="second")) == 2
+    told = (tmp_path / "errors").read_text()
+    assert f"run is in use by process {first} on {os.uname().nodename}" in told
+    assert f"kill {first}" in told
+    (tmp_path / "go").touch()
+    assert commands.wait(first) == 0
+    assert (tmp_path / "run/step-000003/config.json").exists()
+    assert not (tmp_path / "run/run.lock").exists()
 
 
 @linux
-def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
+def test_a_lock_ends_with_its_process(commands: Commands, tmp_path: Path) -> None:
     write_text(tmp_path / "text.txt")
-    with Commands() as commands:
-        first = commands.start(tmp_path, *NEW, "--workers=2", at=MOMENTS["training"], nth=2)
-        wait_for(tmp_path / "moment", first)
-        os.kill(first, signal.SIGKILL)  # its worker may live on for a moment
-        second = commands.start(tmp_path, "train_pretrain.py", "--resume=run")
-        assert commands.wait(second) == 0, (tmp_path / "errors").read_text()
-        commands.wait(first)
+    first = commands.start(tmp_path, *NEW, "--workers=2", at=MOMENTS["training"], nth=2)
+    wait_for(tmp_path / "moment", first)
+    os.kill(first, signal.SIGKILL)  # its worker may live on for a moment
+    second = commands.start(tmp_path, "train_pretrain.py", "--resume=run")
+    assert commands.wait(second) == 0, (tmp_path / "errors").read_text()
+    commands.wait(first)
 
 
 def test_default_folders_are_numbered_without_a_race(tmp_path: Path) -> None:
