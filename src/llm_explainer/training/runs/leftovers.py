@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 from llm_explainer.checkpoint.saving import FILES
@@ -19,7 +20,9 @@ def foreign_files(checkpoint: Path) -> list[str]:
     Raises:
         OSError: it cannot be read.
     """
-    return [name for name in names_in(checkpoint) if name not in FILES]
+    return [
+        name for name in names_in(checkpoint) if name not in FILES and not _is_half_of(name, FILES)
+    ]
 
 
 def remove_temporary_files(folder: Path, names: set[str]) -> None:
@@ -31,9 +34,14 @@ def remove_temporary_files(folder: Path, names: set[str]) -> None:
     if not folder.is_dir():
         return
     for entry in folder.iterdir():
-        match = _FILE.fullmatch(entry.name)
-        if match and match["name"] in names and (entry.is_symlink() or entry.is_file()):
+        if _is_half_of(entry.name, names) and (entry.is_symlink() or entry.is_file()):
             entry.unlink()
+
+
+def _is_half_of(name: str, names: Collection[str]) -> bool:
+    """Whether a file is called as one of ``names`` is while it is written."""
+    match = _FILE.fullmatch(name)
+    return match is not None and match["name"] in names
 
 
 def remove_temporary_checkpoints(folder: Path) -> None:
