@@ -27,6 +27,7 @@ from llm_explainer.tokenizer import (
 )
 from llm_explainer.training.batches import WindowBatches
 from llm_explainer.training.config import TrainConfig
+from llm_explainer.training.runs.data_files import DATA_FILES
 from llm_explainer.training.runs.folder import RunFolder
 from llm_explainer.training.runs.kinds import Prepared, Report
 
@@ -69,6 +70,7 @@ class PretrainSettings:
     """Everything that decides a run. ``model`` leaves out ``vocab_size``: the tokenizer knows."""
 
     kind: ClassVar[str] = "pretrain"
+    data_files: ClassVar[tuple[str, ...]] = DATA_FILES
 
     data: DataConfig
     train: TrainConfig
@@ -204,4 +206,5 @@ def _first_bytes(text: Text, limit: int) -> Iterator[str]:
 
 
 def _token_files(folder: RunFolder) -> tuple[Path, Path]:
-    return folder.data_folder / "train.npy", folder.data_folder / "validation.npy"
+    train, validation = (folder.data_folder / name for name in DATA_FILES)
+    return train, validation

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from llm_explainer.errors import CheckpointError
 from llm_explainer.files import write_atomically
 from llm_explainer.folder_lock import FolderLock
 from llm_explainer.run_folders import RECORD, checkpoint_name, is_run, steps_of
-from llm_explainer.training.runs.data_files import DATA, changed_file
+from llm_explainer.training.runs.data_files import DATA, DATA_FILES, changed_file
 from llm_explainer.training.runs.entries import renew_entries
 from llm_explainer.training.runs.leftovers import foreign_files
 from llm_explainer.training.runs.names import make_free_folder
@@ -43,7 +43,7 @@ class RunFolder:
         self._lock = FolderLock(self.path)
         self._own = OwnFiles(self.path)
         self._made: list[Path] = []  # folders that were not there before, the innermost first
-        self._is_preparing = self._made_data = False
+        self._is_preparing = False
 
     @classmethod
     def new(cls, parent: Path, name: str) -> RunFolder:
@@ -104,10 +104,11 @@ class RunFolder:
                 missing = missing.parent
             self.path.resolve().mkdir(parents=True, exist_ok=True)
 
-    def create(self, *, overwrite: bool = False) -> None:
+    def create(self, data_files: Collection[str] = DATA_FILES, *, overwrite: bool = False) -> None:
         """Begin a run in the folder, which must be new or empty, or with ``overwrite`` hold a run.
 
-        What of that run is its own is set aside. Files of others stay where they are.
+        What of that run is its own is set aside. Files of others stay where they are. The run may
+        write ``data_files`` into its data folder.
 
         Raises:
             CheckpointError: it holds another run or other files, or cannot be made.
@@ -119,8 +120,7 @@ class RunFolder:
             if self._own.others():
                 self._refuse(overwrite)
             # An unwritable folder is found now, too, not after the first hour of training.
-            self._own.begin()
-            self._made_data = not self.data_folder.exists()
+            self._own.begin(data_files)
             self.data_folder.mkdir(exist_ok=True)
 
     @contextmanager
@@ -157,9 +157,6 @@ class RunFolder:
         if self._is_preparing:
             self._is_preparing = False
             with suppress(OSError):
-                if self._made_data and self.data_folder.is_dir():
-                    names = [entry.name for entry in self.data_folder.iterdir()]
-                    self._own.write(data=names)  # all of it was written since ``create``
                 self._own.undo()
                 self._own.clean()
         self.let_go()

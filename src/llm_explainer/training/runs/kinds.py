@@ -38,6 +38,10 @@ class RunSettings(Protocol):
 
     kind: ClassVar[str]
 
+    data_files: ClassVar[tuple[str, ...]]
+    """Names of all that the run may write into its folder's ``data/``: where it is killed while it
+    prepares, the next one there removes these and no others."""
+
     @property
     def backend(self) -> str:
         """A name for ``load_backend``."""
