@@ -8,16 +8,19 @@ from llm_explainer.commands.diff import diff
 from llm_explainer.commands.download import download
 from llm_explainer.commands.encode_corpus import encode_corpus
 from llm_explainer.commands.evaluate import evaluate
+from llm_explainer.commands.finetune_data import finetune_data
 from llm_explainer.commands.full import full
 from llm_explainer.commands.generate import generate
 from llm_explainer.commands.gradcheck import gradcheck
 from llm_explainer.commands.mac_accel import mac_accel
+from llm_explainer.commands.merge import merge
 from llm_explainer.commands.presets import presets
 from llm_explainer.commands.profile import profile
 from llm_explainer.commands.quick import quick
 from llm_explainer.commands.sweep import EXTRA, sweep
 from llm_explainer.commands.tokenize import tokenize
 from llm_explainer.commands.train_tokenizer import train_tokenizer
+from llm_explainer.commands.verify_resume import verify_resume
 
 app = typer.Typer(
     add_completion=False,
@@ -31,8 +34,10 @@ for command in (
     full,
     generate,
     ask,
+    merge,
     presets,
     gradcheck,
+    verify_resume,
     profile,
     diff,
     mac_accel,
@@ -40,6 +45,7 @@ for command in (
     tokenize,
     train_tokenizer,
     encode_corpus,
+    finetune_data,
 ):
     app.command()(command)
 app.command("eval")(evaluate)

@@ -46,6 +46,13 @@ def main() -> None:
         metavar="FOLDER",
         help="ours takes part a second time, as another checkout has it",
     )
+    parser.add_argument(
+        "--lora",
+        nargs="*",
+        default=[],
+        metavar="TARGETS",
+        help="ours takes part with adapters of rank 8 too, such as q_proj,v_proj or all-linear",
+    )
     parser.add_argument("--seconds", type=float, default=30.0, help="for each size")
     parser.add_argument(
         "--contended", action="store_true", help="count slices that others disturbed, too"
@@ -74,6 +81,10 @@ def measure(size: str, options: argparse.Namespace) -> list[dict[str, Any]]:
         )
     if options.other_checkout:
         contestants.append(in_checkout(contestants[0], options.other_checkout))
+    contestants += [
+        Contestant(f"LoRA, {targets}", "benchmarks.train_numpy", [size, family, targets])
+        for targets in options.lora
+    ]
     if importlib.util.find_spec("torch"):
         modes = {EAGER: "eager", COMPILED: "compile"} if options.compile else {EAGER: "eager"}
         contestants += [

@@ -15,6 +15,7 @@ from small_models import LLAMA, nans, only, randomize, small_config
 from llm_explainer import numpy_backend as nn
 from llm_explainer.gradcheck import compare, numeric_gradient
 from llm_explainer.init import initializer
+from llm_explainer.lora_config import AdaptedRows
 from llm_explainer.numpy_backend.module import Array, Backward
 from llm_explainer.tree import flatten, unflatten
 
@@ -28,6 +29,13 @@ def plain(layer: Any, x: Array) -> tuple[Array, Backward]:
 
 def with_dropout(layer: Any, x: Array) -> tuple[Array, Backward]:
     return layer.forward(x, np.random.default_rng(3))
+
+
+def adapted(dropout: float) -> nn.LoRALinear:
+    """Return a layer with two slices, and rows before, between and after them."""
+    slices = [AdaptedRows("k", "", 1, 3, 4, 2, 0.5), AdaptedRows("v", "", 4, 5, 4, 1, 2.0)]
+    base = nn.Linear(4, 6, init=initializer(0))
+    return nn.LoRALinear(base, slices, dropout, rng=np.random.default_rng(0))
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,8 @@ HEADS = {"width": 6, "leading": ((2, 3, 2), (1, 3, 5))}
 CASES: dict[str, Case] = {
     "Linear": Case(lambda: nn.Linear(4, 5, init=initializer(0))),
     "Linear without bias": Case(lambda: nn.Linear(4, 5, bias=False, init=initializer(0))),
+    "LoRALinear": Case(lambda: adapted(0.0)),
+    "LoRALinear with dropout": Case(lambda: adapted(0.4), forward=with_dropout),
     "Embedding": Case(lambda: nn.Embedding(4, 3, init=initializer(0)), n_ids=4),
     "LayerNorm": Case(lambda: nn.LayerNorm(4)),
     "LayerNorm without bias": Case(lambda: nn.LayerNorm(4, bias=False)),

@@ -25,6 +25,7 @@ NUMPY_ONLY = {
     "add_gradients",
     "backward_of",
     "convert",
+    "hold_lengths",
     "rotate",
     "of",
     "update_slice",

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llm_explainer.config import ModelConfig
 from llm_explainer.data.records import (
     EncodedRecord,
     Records,
@@ -18,8 +19,11 @@ from llm_explainer.data.records import (
 from llm_explainer.data.stories import split_questions
 from llm_explainer.data.tokenizer_specs import open_tokenizer
 from llm_explainer.errors import CorpusError
+from llm_explainer.numpy_backend import GPT
 from llm_explainer.training.config import TrainConfig
-from llm_explainer.training.record_batches import RecordBatches
+from llm_explainer.training.packing import pack
+from llm_explainer.training.record_batches import RecordBatches, make_batch
+from llm_explainer.tree import flatten
 
 PAD = 0
 
@@ -132,3 +136,77 @@ def test_records_that_make_no_batch_are_refused(
 ) -> None:
     with pytest.raises(CorpusError, match=message):
         batches_of(lengths, batch_size)
+
+
+# --- packing ---------------------------------------------------------------------------------
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=60), st.integers(40, 50))
+@settings(max_examples=60, deadline=None)
+def test_windows_hold_everything_once_and_no_two_have_room_for_each_other(
+    lengths: list[int], room: int
+) -> None:
+    windows = pack(np.array(lengths), room)
+    assert sorted(np.concatenate(windows).tolist()) == list(range(len(lengths)))
+    fills = sorted(int(np.sort(lengths)[window].sum()) for window in windows)
+    assert fills[-1] <= room
+    assert len(fills) == 1 or fills[0] + fills[1] > room
+
+
+def packed(n_records: int, batch_size: int = 4) -> tuple[list[int], RecordBatches]:
+    lengths = np.random.default_rng(2).integers(2, 30, n_records).tolist()
+    train = Records.of([record(i + 1, length) for i, length in enumerate(lengths)])
+    config = TrainConfig(batch_size=batch_size)
+    return lengths, RecordBatches(train, train, 64, config, pad=PAD, packing=True)
+
+
+def test_packed_windows_hold_every_record_once_an_epoch_beside_others_each_time() -> None:
+    lengths, batches = packed(200)
+    n_steps = batches.steps_per_epoch
+    neighbours = []
+    for epoch in range(2):
+        seen: Counter[int] = Counter()
+        together = set()
+        for index in range(epoch * n_steps, (epoch + 1) * n_steps):
+            batch = batches.training(index)
+            assert batch.tokens.shape[1] <= 64
+            for row, numbers in zip(batch.tokens, batch.segments, strict=True):
+                parts = [row[numbers == number] for number in range(numbers[0], numbers[-1] + 1)]
+                parts = [part for part in parts if part[0] != PAD]
+                assert all(len(set(part.tolist())) == 1 for part in parts)
+                assert [len(part) + 1 for part in parts] == [lengths[part[0] - 1] for part in parts]
+                seen.update(int(part[0]) for part in parts)
+                together.add(frozenset(int(part[0]) for part in parts))
+        assert seen == Counter(range(1, 201))
+        neighbours.append(together)
+    assert len(neighbours[0] & neighbours[1]) < len(neighbours[0]) / 4
+    assert batches.padding_share() < 0.03
+    assert n_steps == -(-sum(length - 1 for length in lengths) // 64 // 4)
+
+
+def test_a_packed_window_trains_what_its_records_train_by_themselves() -> None:
+    """The model's logits are those of each record alone, so loss and gradients are as well."""
+    config = ModelConfig(vocab_size=60, d_model=16, n_layers=2, n_heads=2, context_length=64)
+    model = GPT(config, seed=1)
+    rng = np.random.default_rng(0)
+    rows = [
+        EncodedRecord(rng.integers(0, 60, n).astype(np.uint16), rng.random(n) < 0.5)
+        for n in (9, 17, 5, 21)
+    ]
+    for row in rows:
+        row.trained[-1] = True
+    records = Records.of(rows)
+    together = make_batch(records, [np.arange(4)], PAD, segments=True)
+    apart = make_batch(records, list(np.arange(4)[:, None]), PAD)
+    assert together.tokens.shape == (1, 48)
+    assert together.n_counted == apart.n_counted
+    loss, grads = model.loss_and_grads(*together)
+    loss_apart, grads_apart = model.loss_and_grads(*apart)
+    assert loss == pytest.approx(loss_apart, abs=1e-6)
+    for name, grad in flatten(grads).items():
+        np.testing.assert_allclose(grad, flatten(grads_apart)[name], atol=1e-6)
+
+
+def test_fewer_windows_than_a_batch_are_refused() -> None:
+    with pytest.raises(CorpusError, match=r"2 windows full of records .* batch_size of 2 or less"):
+        packed(6, batch_size=3)

@@ -73,14 +73,16 @@ def test_records_that_are_too_long_lose_their_beginning_or_are_refused() -> None
 
 
 @pytest.mark.parametrize("context_length", [2, 3])
-def test_an_answer_longer_than_the_context_is_refused(context_length: int) -> None:
+@pytest.mark.parametrize("prompt", ["0", "0123"])
+def test_an_answer_longer_than_the_context_is_refused(context_length: int, prompt: str) -> None:
     with pytest.raises(CorpusError, match="line 7 has an answer that does not fit"):
-        encode_records([Pair("0123", "abc", "line 7")], BYTES, context_length)
+        encode_records([Pair(prompt, "abc", "line 7")], BYTES, context_length)
 
 
 def test_a_text_longer_than_the_context_keeps_its_end() -> None:
-    kept, counts = encode_records([Passage("abcdef")], BYTES, context_length=3)
-    assert (shown(kept[0]), counts.cut) == ("DEF!", 1)
+    for record in (Passage("abcdef"), Pair("", "abcdef")):
+        kept, counts = encode_records([record], BYTES, context_length=3)
+        assert (shown(kept[0]), counts.cut) == ("DEF!", 1)
 
 
 def test_a_record_without_a_target_is_left_out_and_counted() -> None:

@@ -34,8 +34,8 @@ class Standing(numpy_backend.Module):
     def write(self, x: Array, y: Array) -> None:
         self.inside.write(x, y)
 
-    def forward(self, x: Array) -> tuple[Array, Backward]:
-        y, backward = self.inside.forward(x)
+    def forward(self, x: Array, rng: Any = None) -> tuple[Array, Backward]:
+        y, backward = self.inside.forward(x, *([] if rng is None else [rng]))
         return y, self._hand_on(backward)
 
     def backward_of(self, x: Array) -> Backward:
@@ -65,6 +65,9 @@ class MLXStanding(MLXModule):
 
     def __call__(self, x: Any) -> Any:
         return self.inside(x)
+
+    def run(self, x: Any, rng: Any = None) -> Any:
+        return self.inside.run(x, rng)
 
     def as_linear(self) -> Callable[[Any], Any]:
         return self.inside.as_linear()

@@ -100,7 +100,9 @@ def test_links_follow_the_newest_and_the_best(tmp_path):
 def test_cleaning_removes_what_a_kill_left_and_nothing_else(tmp_path):
     folder = make_run(tmp_path / "run", [1])
     folder.link(best_step=None)
-    (folder.path / ".step-000002.0a1b2c3d.tmp").mkdir()
+    half = folder.path / ".step-000002.0a1b2c3d.tmp"
+    half.mkdir()
+    (half / ".tokenizer.json.e1c2fc6d.tmp").write_text("{")
     (folder.path / ".last.tmp").symlink_to("step-000001")
     folder.clean()
     names = {entry.name for entry in folder.path.iterdir()}

@@ -89,6 +89,13 @@ def unmerge_lora(model: Any) -> Any:
     return before.adapted
 
 
+def hold_lengths(model: Any) -> None:
+    """Hold the lengths that DoRA divides by, in a model of NumPy's: see ``LoRALinear``."""
+    for layer in dict.fromkeys(row.layer for row in model.lora.rows(model.config)):
+        for owner, name in _places(model, layer):
+            getattr(owner, name).hold_lengths()
+
+
 def _places(model: Any, layer: str) -> Iterator[tuple[Any, str]]:
     """Yield (module, attribute) of a layer, such as "attention.qkv_proj", in every block."""
     if layer == HEAD:

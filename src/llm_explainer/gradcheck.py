@@ -15,8 +15,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from llm_explainer.adapters import apply_lora, hold_lengths
 from llm_explainer.backend import load_backend
 from llm_explainer.config import ModelConfig
+from llm_explainer.lora_config import LoRAConfig
 from llm_explainer.tree import flatten
 
 Array = NDArray[Any]
@@ -109,9 +111,16 @@ def compare(exact: dict[str, Array], numeric: dict[str, Array]) -> list[Paramete
 
 
 def check_model(
-    config: ModelConfig, seed: int = 0, *, on_progress: Progress | None = None
+    config: ModelConfig,
+    seed: int = 0,
+    *,
+    lora: LoRAConfig | None = None,
+    on_progress: Progress | None = None,
 ) -> list[ParameterCheck]:
-    """Check every parameter of a model, both ways in which its gradients are asked for.
+    """Check every parameter that learns, both ways in which its gradients are asked for.
+
+    With ``lora`` those are the adapters'; the lengths that DoRA divides by are held, as its
+    gradient has it.
 
     Once from a random dLoss/dlogits through ``forward`` (a constant one would hide errors: the
     softmax and the norms let constants vanish), once through ``loss_and_grads`` with a mask. Each
@@ -119,10 +128,15 @@ def check_model(
     text is one token shorter than the context. Dropout is left out.
     """
     rng = np.random.default_rng(seed)
-    model = load_backend("numpy").GPT(config, seed=seed).astype(np.float64)
-    parameters: dict[str, Array] = flatten(model.parameters())
-    for array in parameters.values():
+    model = load_backend("numpy").GPT(config, seed=seed)
+    if lora is not None:
+        model = apply_lora(model, lora, seed)
+    model.astype(np.float64)
+    for array in flatten(model.parameters()).values():
         array += rng.normal(scale=WEIGHT_STD, size=array.shape)
+    if lora is not None:
+        hold_lengths(model)
+    parameters: dict[str, Array] = flatten(model.trainable())
     shape = (BATCH, max(1, config.context_length - 1))  # (B, T)
     tokens, targets = rng.integers(0, config.vocab_size, (2, *shape))
     mask = rng.random(shape) < 0.7

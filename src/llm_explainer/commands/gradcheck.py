@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from llm_explainer.gradcheck import ParameterCheck
+    from llm_explainer.lora_config import LoRAConfig
 
 SMALL = {
     "vocab_size": 7,
@@ -39,6 +40,8 @@ MODEL = Options("Model: changes to the small one", ModelConfig, omit=("dropout",
 @with_options(MODEL)
 def gradcheck(
     family: Annotated[str, Option(help="gpt2, llama or both")] = "both",
+    lora: Annotated[bool, Option("--lora", help="check adapters on every layer")] = False,
+    dora: Annotated[bool, Option("--dora", help="the same with DoRA, its lengths held")] = False,
     seed: Annotated[int, Option(help="of the weights and the text", min=0)] = 0,
     **settings: Any,
 ) -> None:
@@ -55,6 +58,8 @@ def gradcheck(
 
       uv run run_demo.py gradcheck --family llama --n-kv-heads 1
 
+      uv run run_demo.py gradcheck --lora
+
       uv run run_demo.py gradcheck --family gpt2 --position sinusoidal --no-tie-embeddings
     """
     from llm_explainer.console.tables import show_table
@@ -70,8 +75,9 @@ def gradcheck(
     console = make_console()
     n_wrong = n_checked = 0
     for name, config in configs.items():
-        checks = check_with_bar(name, config, seed)
-        show_table(console, make_table(name, config, checks))
+        adapters = small_adapters(dora) if lora or dora else None
+        checks = check_with_bar(name, config, seed, adapters)
+        show_table(console, make_table(name, config, checks, adapters))
         n_wrong += sum(check.verdict == "wrong" for check in checks)
         n_checked += len(checks)
     if n_wrong:
@@ -93,7 +99,23 @@ def small_model(family: str, changes: dict[str, Any]) -> ModelConfig:
     return ModelConfig.preset("tiny", family=family, **{**fields, **changes})
 
 
-def check_with_bar(name: str, config: ModelConfig, seed: int) -> list[ParameterCheck]:
+def small_adapters(dora: bool) -> LoRAConfig:
+    """Return adapters for every layer of a small model, with a rank and a scale of its own each."""
+    from llm_explainer.lora_config import ALL_LINEAR, HEAD, LoRAConfig
+
+    return LoRAConfig(
+        rank=2,
+        alpha=3.0,
+        targets=(ALL_LINEAR, HEAD),
+        dora=dora,
+        rank_pattern={"k_proj": 1, "down_proj": 3},
+        alpha_pattern={"v_proj": 1.5},
+    )
+
+
+def check_with_bar(
+    name: str, config: ModelConfig, seed: int, lora: LoRAConfig | None
+) -> list[ParameterCheck]:
     """Check a model; if that takes a while, show how far it is (on stderr)."""
     from llm_explainer.console.progress import StageProgress
     from llm_explainer.console.terminal import make_console
@@ -109,18 +131,21 @@ def check_with_bar(name: str, config: ModelConfig, seed: int) -> list[ParameterC
             for bar in bars:
                 bar.report(f"{name}: nudging", done, total)
 
-        return check_model(config, seed, on_progress=report)
+        return check_model(config, seed, lora=lora, on_progress=report)
 
 
-def make_table(name: str, config: ModelConfig, checks: list[ParameterCheck]) -> Table:
-    """Return one row for every parameter."""
+def make_table(
+    name: str, config: ModelConfig, checks: list[ParameterCheck], lora: LoRAConfig | None
+) -> Table:
+    """Return one row for every parameter that was checked."""
     from rich.table import Table
     from rich.text import Text
 
     switches = f"{config.norm}, {config.position} positions, {config.activation}"
-    table = Table(
-        title=f"{name}: {config.count_parameters():,} parameters, {switches}", title_justify="left"
-    )
+    what = f"{config.count_parameters():,} parameters"
+    if lora is not None:
+        what = f"{lora.count_parameters(config):,} parameters of adapters, {what} frozen"
+    table = Table(title=f"{name}: {what}, {switches}", title_justify="left")
     table.add_column("parameter", no_wrap=True)
     table.add_column("shape", justify="right", no_wrap=True)
     table.add_column("relative error", justify="right", no_wrap=True)

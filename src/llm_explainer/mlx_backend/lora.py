@@ -98,6 +98,11 @@ class LoRALinear(Module):
             done = part._rows.stop
         return mx.concatenate([*pieces, y[..., done:]], axis=-1)
 
+    def lengths_of_base(self) -> Array:
+        """Return the length of each row of W, (O,)."""
+        lengths: Array = mx.linalg.norm(weight_of(self.base), axis=1)
+        return lengths
+
     def merged(self) -> Linear:
         """Return a layer whose weight is W + s B A; of one that shared a table, the untied head."""
         weight, pieces, done = weight_of(self.base), [], 0

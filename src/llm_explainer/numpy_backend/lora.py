@@ -40,6 +40,7 @@ class LoRASlice(Module):
         self._rows = slice(rows.start, rows.stop)  # of the layer's O
         self._ranks = slice(first, first + rows.rank)  # of the layer's R
         self._scale = rows.scale
+        self._held: Array | None = None  # lengths of the rows of W + s B A, where they are held
 
     def group_of(self, name: str) -> Group:
         """B is a matrix of a product; the lengths are a vector."""
@@ -114,6 +115,11 @@ class LoRALinear(Module):
             adapted = self._adapt(self.base(x_rows), u)
         return self._backward(x, x_rows, None, u, adapted)
 
+    def lengths_of_base(self) -> Array:
+        """Return the length of each row of W, (O,)."""
+        lengths: Array = np.linalg.norm(weight_of(self.base), axis=1)
+        return lengths
+
     def merged(self) -> Linear:
         """Return a layer whose weight is W + s B A; of one that shared a table, the untied head."""
         layer = Linear.__new__(Linear)
@@ -123,6 +129,14 @@ class LoRALinear(Module):
         for part in self.slices:
             layer.weight[part._rows] = self._direction(part) * self._gain(part)[:, None]
         return layer
+
+    def hold_lengths(self) -> None:
+        """Go by the lengths that the rows have now, whatever becomes of A and B.
+
+        The gradient takes them for constant, so a check of it against differences needs them so.
+        """
+        for part in self.slices:
+            part._held = self._lengths(part)
 
     def _adapt(self, y: Array, u: Array) -> list[Array | None]:
         """Add the slices to y = W x + b (N, O), from u = A x (N, R).
@@ -183,6 +197,8 @@ class LoRALinear(Module):
 
     def _lengths(self, part: LoRASlice) -> Array:
         """Return the length of each row of W + s B A, (rows,)."""
+        if part._held is not None:
+            return part._held
         direction = self._direction(part)
         lengths: Array = np.sqrt(np.vecdot(direction, direction))
         return lengths

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from llm_explainer.data.records import (
@@ -13,13 +13,16 @@ from llm_explainer.data.records import (
     count_records,
     encode_record,
     encode_records,
+    read_records,
     story_records,
+    template_of,
 )
 from llm_explainer.data.records.stories import encode_story
 from llm_explainer.data.stories.questions import split_questions, stories_to_learn_from
 from llm_explainer.errors import ConfigError
 from llm_explainer.settings import setting
 from llm_explainer.tokenizer import Tokenizer
+from llm_explainer.tokenizer.chat_template import ChatTemplate
 from llm_explainer.training.runs.kinds import Report
 
 STORIES = "stories"
@@ -61,6 +64,7 @@ class RecordSplits(NamedTuple):
     validation: list[EncodedRecord]
     counts: RecordCounts  # of those to learn from
     description: str  # in one line, for people
+    template: ChatTemplate | None = None  # of conversations, where there are any
 
 
 def load_records(
@@ -76,22 +80,24 @@ def load_records(
     """
     if config.data == STORIES:
         return _load_stories(config.stories, tokenizer, context_length, report)
-    from llm_explainer.data.records import read_records, template_of
-
-    long = config.long_records
     records = read_records(config.data)
-    if config.validation_data is None:
-        # Every tenth, say, so that a file in some order is in both; at least one.
-        period = max(2, round(1 / config.val_fraction))
-        held_out = records[period - 1 :: period] or records[-1:]
-        kept = [r for place, r in enumerate(records) if (place + 1) % period]
-    else:
-        held_out, kept = read_records(config.validation_data), records
-    has_turns = any(isinstance(record, Conversation) for record in (*kept, *held_out))
+    others = [] if config.validation_data is None else read_records(config.validation_data)
+    has_turns = any(isinstance(record, Conversation) for record in (*records, *others))
     template = template_of(tokenizer) if has_turns else None
-    train, counts = encode_records(kept, tokenizer, context_length, template, long)
-    validation, _ = encode_records(held_out, tokenizer, context_length, template, long)
-    return RecordSplits(train, validation, counts, f"{counts.records:,} records of {config.data}")
+    how = context_length, template, config.long_records
+    train, counts = encode_records(records, tokenizer, *how)
+    if others:
+        validation, _ = encode_records(others, tokenizer, *how)
+    else:
+        # Every tenth, say, so that a file in some order is in both; at least one.
+        period = min(max(2, round(1 / config.val_fraction)), len(train))
+        validation = train[period - 1 :: period]
+        train = [r for place, r in enumerate(train, 1) if place % period] or train
+        kept = count_records(train)
+        counts = replace(kept, cut=counts.cut, without_target=counts.without_target)
+    noun = "record" if counts.records == 1 else "records"
+    description = f"{counts.records:,} {noun} of {config.data}"
+    return RecordSplits(train, validation, counts, description, template)
 
 
 def _load_stories(

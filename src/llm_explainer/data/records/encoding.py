@@ -22,9 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llm_explainer.data.records.record import Conversation, Piece, Record
-from llm_explainer.data.records.templates import ChatTemplate
+from llm_explainer.data.records.templates import conversation_pieces, end_token
 from llm_explainer.errors import CorpusError, TokenizerError
-from llm_explainer.tokenizer.base import END_OF_TEXT, TokenArray, Tokenizer, token_dtype
+from llm_explainer.tokenizer.base import TokenArray, Tokenizer, token_dtype
+from llm_explainer.tokenizer.chat_template import ChatTemplate
 
 LongRecords = Literal["cut", "refuse"]
 """What becomes of a record longer than the context: its beginning is cut off, or it is an error."""
@@ -82,15 +83,10 @@ def encode_record(
         CorpusError: no template; a text that the template or the tokenizer cannot take; a tokenizer
             without ``<|endoftext|>``.
     """
-    end = tokenizer.end_of_text
-    if end is None:
-        raise CorpusError(
-            f"the tokenizer has no {END_OF_TEXT}, so a model could not learn where an answer ends; "
-            f"fine-tune a model whose tokenizer has it"
-        )
+    end = end_token(tokenizer)
     ids: list[int] = []
     trained: list[bool] = []
-    for piece in _pieces(record, template):
+    for piece in _pieces(record, tokenizer, template):
         try:
             piece_ids = tokenizer.encode(piece.text)
         except TokenizerError as error:
@@ -129,7 +125,7 @@ def encode_records(
         encoded = encode_record(record, tokenizer, template)
         whole = len(encoded.ids)
         if whole > context_length + 1:
-            encoded = _without_beginning(encoded, context_length + 1, long, record.source)
+            encoded = _without_beginning(encoded, context_length + 1, long, record)
         if not encoded.trained[1:].any():
             counts = replace(counts, without_target=counts.without_target + 1)
             continue
@@ -152,30 +148,35 @@ def encode_records(
     return kept, counts
 
 
-def _pieces(record: Record, template: ChatTemplate | None) -> tuple[Piece, ...]:
+def _pieces(
+    record: Record, tokenizer: Tokenizer, template: ChatTemplate | None
+) -> tuple[Piece, ...]:
     if not isinstance(record, Conversation):
         return record.pieces
     if template is None:
         raise CorpusError(f"{record.source} is a conversation, which takes a chat template")
-    return template.pieces(record)
+    return conversation_pieces(record, template, tokenizer.special_tokens)
 
 
 def _without_beginning(
-    record: EncodedRecord, n_tokens: int, long: LongRecords, source: str
+    encoded: EncodedRecord, n_tokens: int, long: LongRecords, record: Record
 ) -> EncodedRecord:
     """Return the last ``n_tokens`` of a record; an answer whose prompt is gone is not trained.
+
+    Text that answers nothing is trained wherever it is cut.
 
     Raises:
         CorpusError: it is to be refused, or no other answer is left.
     """
+    source, n = record.source, len(encoded.ids)
     if long == "refuse":
         raise CorpusError(
-            f"{source} has {len(record.ids):,} tokens, and the context takes {n_tokens:,}; shorten "
-            "it, or let long records be cut"
+            f"{source} has {n:,} tokens, and the context takes {n_tokens:,}; shorten it, or let "
+            "long records be cut"
         )
-    ids, trained = record.ids[-n_tokens:], record.trained[-n_tokens:].copy()
-    is_passage = bool(record.trained[1:].all())
-    if trained[0] and not is_passage:
+    ids, trained = encoded.ids[-n_tokens:], encoded.trained[-n_tokens:].copy()
+    has_prompt = isinstance(record, Conversation) or not record.pieces[0].trained
+    if trained[0] and has_prompt:
         trained[: n_tokens if trained.all() else int(np.argmin(trained))] = False
         if not trained.any():
             raise CorpusError(

@@ -6,7 +6,7 @@ each token whether it is a target, ``train-starts.npy`` where each record begins
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +58,18 @@ class Records:
         here = slice(self.starts[place], self.starts[place + 1])
         return EncodedRecord(self.ids[here], self.trained[here])
 
+    def __iter__(self) -> Iterator[EncodedRecord]:
+        return (self[place] for place in range(len(self)))
+
     @property
     def lengths(self) -> NDArray[np.int64]:
         """The number of tokens of each record, (k,)."""
         return np.diff(self.starts)
+
+
+def record_files(split: str) -> tuple[str, ...]:
+    """Return the names of the files that a split of records is kept in."""
+    return tuple(f"{split}-{part}.npy" for part in PARTS)
 
 
 def write_records(folder: str | Path, split: str, records: Sequence[EncodedRecord]) -> None:

@@ -30,8 +30,9 @@ class Pair:
 
     @property
     def pieces(self) -> tuple[Piece, ...]:
-        """The prompt, then the completion, which is trained."""
-        return Piece(self.prompt, False), Piece(self.completion, True)
+        """The prompt, if there is one, then the completion, which is trained."""
+        pieces = Piece(self.prompt, False), Piece(self.completion, True)
+        return pieces if self.prompt else pieces[1:]
 
 
 @dataclass(frozen=True, slots=True)

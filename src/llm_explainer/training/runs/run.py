@@ -85,7 +85,7 @@ def start_run(
         prepare = settings.load()
         folder.make()
         folder.hold()
-        folder.create(overwrite=overwrite)
+        folder.create(settings.data_files, overwrite=overwrite)
         return _prepare(nn, settings, folder, prepare(folder, report), processes)
     except BaseException:  # Ctrl-C too
         folder.give_back()
