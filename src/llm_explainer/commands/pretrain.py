@@ -128,5 +128,8 @@ def finish(run: Run, console: Console) -> None:
     """Say what training will take, train, say how it went and what to do next."""
     show(console, run.preflight.summary())
     train_and_report(run, console)
-    command = command_line("run_demo.py", "generate", run.folder.path)
+    name = run.folder.path
+    command = command_line("run_demo.py", "generate", name)
     show(console, "talk to it     ", Text(f"uv run {command}", "bold"))
+    if command_line(name) != str(name) and str(name).isprintable() and " " not in str(name):
+        show(console, f"               where no shell takes off the quotes: generate {name}")

@@ -16,8 +16,8 @@ from llm_explainer.console.streams import give_up_lost_streams
 from llm_explainer.console.terminal import make_console, show
 from llm_explainer.console.training_view import TrainingView
 from llm_explainer.errors import WorkerLost
-from llm_explainer.spelling import command_line
 from llm_explainer.training.events import Event
+from llm_explainer.training.runs.names import resume_command
 from llm_explainer.training.runs.run import Run
 from llm_explainer.training.trainer import Trainer, TrainResult
 
@@ -50,7 +50,7 @@ def train_and_report(run: Run, console: Console) -> None:
         Exit: a signal or a closed output ended it; how to go on has been said.
         LLMExplainerError: as ``Trainer.train``.
     """
-    again = "uv run " + command_line("train_pretrain.py", "--resume", run.folder.path)
+    again = resume_command(run.folder.path)
     try:
         result, ending = train_with_view(run, console)
     except (KeyboardInterrupt, Ended) as interrupt:

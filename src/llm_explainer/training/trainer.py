@@ -18,6 +18,7 @@ from llm_explainer.batch import Batch
 from llm_explainer.checkpoint import load_trainer_state, save_checkpoint
 from llm_explainer.errors import CheckpointError, TrainingError, WorkerLost
 from llm_explainer.generation import generate
+from llm_explainer.spelling import command_line
 from llm_explainer.tokenizer.base import Tokenizer
 from llm_explainer.training.batches import Batches
 from llm_explainer.training.config import TrainConfig
@@ -182,10 +183,11 @@ class Trainer:
         result = self._train_step(batches, rate, dropout_seed)
         if not result.is_finite:
             where = first_non_finite(self.model, batches[-1].tokens)
+            again = command_line("--from", self.folder.newest())
             raise TrainingError(
                 f"at step {self.step + 1} the loss is {result.loss} and the gradient's norm "
-                f"{result.grad_norm}; first not finite: {where}; start again from "
-                f"{self.folder.newest()} with a learning rate under {config.learning_rate:g}"
+                f"{result.grad_norm}; first not finite: {where}; start again with {again} and a "
+                f"learning rate under {config.learning_rate:g} (--learning-rate)"
             )
         self.step += 1
         n_tokens = sum(batch.tokens.size for batch in batches)

@@ -6,11 +6,17 @@ from pathlib import Path
 
 from llm_explainer.errors import CheckpointError
 from llm_explainer.run_folders import meant_checkpoint
+from llm_explainer.spelling import command_line
 
 RUNS = Path("runs")
 """Where the commands keep runs, below the folder in which they are started."""
 
 MOST = 10_000
+
+
+def resume_command(run: Path) -> str:
+    """Return the command that goes on with a run of any kind, to be pasted into a shell."""
+    return command_line("uv", "run", "train_pretrain.py", "--resume", run)
 
 
 def make_free_folder(folder: Path, name: str) -> Path:
