@@ -104,7 +104,6 @@ class FinetuneSettings:
 
     kind: ClassVar[str] = "finetune-full"
     means: ClassVar[Meaning] = "best"
-    script: ClassVar[str] = "train_finetune_full.py"
     data_files: ClassVar[tuple[str, ...]] = (*record_files("train"), *record_files("validation"))
 
     base: str  # a checkpoint or a run
@@ -177,7 +176,6 @@ class LoRASettings(FinetuneSettings):
     """Everything that decides a run in which only adapters learn."""
 
     kind: ClassVar[str] = "finetune-lora"
-    script: ClassVar[str] = "train_finetune_lora.py"
 
     lora: LoRAConfig = dataclasses.field(default_factory=LoRAConfig)
 
