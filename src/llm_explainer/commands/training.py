@@ -17,7 +17,9 @@ from llm_explainer.console.streams import give_up_lost_streams
 from llm_explainer.console.terminal import make_console, show
 from llm_explainer.console.training_view import TrainingView
 from llm_explainer.errors import WorkerLost
+from llm_explainer.spelling import command_line
 from llm_explainer.training.events import Event
+from llm_explainer.training.runs.names import resume_command
 from llm_explainer.training.runs.run import Run
 from llm_explainer.training.trainer import Trainer, TrainResult
 
