@@ -199,7 +199,7 @@ FOREIGN: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
             f"{LAYER}.lora_A.weight": np.ones((0, 8), np.float32),
             f"{LAYER}.lora_B.weight": np.ones((8, 0), np.float32),
         },
-        "rank",
+        r"has A of shape \(0, 8\), and here it is \(1, 8\)",
     ),
 }
 
