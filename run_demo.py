@@ -3,17 +3,24 @@
 import typer
 
 from llm_explainer.commands.app import run
+from llm_explainer.commands.ask import ask
 from llm_explainer.commands.diff import diff
 from llm_explainer.commands.download import download
 from llm_explainer.commands.encode_corpus import encode_corpus
+from llm_explainer.commands.evaluate import evaluate
+from llm_explainer.commands.finetune_data import finetune_data
+from llm_explainer.commands.full import full
 from llm_explainer.commands.generate import generate
 from llm_explainer.commands.gradcheck import gradcheck
 from llm_explainer.commands.mac_accel import mac_accel
+from llm_explainer.commands.merge import merge
 from llm_explainer.commands.presets import presets
 from llm_explainer.commands.profile import profile
 from llm_explainer.commands.quick import quick
+from llm_explainer.commands.sweep import EXTRA, sweep
 from llm_explainer.commands.tokenize import tokenize
 from llm_explainer.commands.train_tokenizer import train_tokenizer
+from llm_explainer.commands.verify_resume import verify_resume
 
 app = typer.Typer(
     add_completion=False,
@@ -24,9 +31,13 @@ app = typer.Typer(
 )
 for command in (
     quick,
+    full,
     generate,
+    ask,
+    merge,
     presets,
     gradcheck,
+    verify_resume,
     profile,
     diff,
     mac_accel,
@@ -34,8 +45,11 @@ for command in (
     tokenize,
     train_tokenizer,
     encode_corpus,
+    finetune_data,
 ):
     app.command()(command)
+app.command("eval")(evaluate)
+app.command(context_settings=EXTRA)(sweep)
 
 if __name__ == "__main__":
     run(app)

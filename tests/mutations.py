@@ -42,6 +42,7 @@ LAYER_TESTS = ("layer_values", "layer_edges", "layers", "plain_agreement")
 TESTS: dict[str, tuple[str, ...]] = {
     "kernels": (*LAYER_TESTS, "pieces", "loss", "cache"),
     "norms": (*LAYER_TESTS, "cache"),
+    "packing": ("packing",),
     "causal": (*LAYER_TESTS, "pieces", "gradients"),
     "attention": (*LAYER_TESTS, "cache", "pieces", "gradients"),
     "block": (*LAYER_TESTS, "cache", "gradients"),

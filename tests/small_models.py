@@ -49,6 +49,8 @@ SWITCHES: dict[str, dict[str, Any]] = {
     "gpt2 two kv heads": {"n_kv_heads": 2},
     "gpt2 one kv head": {"n_kv_heads": 1},
     "gpt2 one head": {"n_heads": 1},
+    "gpt2 post": {"norm_position": "post"},
+    "llama post": {**LLAMA, "norm_position": "post", "n_layers": 2},
 }
 """Both families, and every switch turned at least once on its own."""
 

@@ -15,6 +15,7 @@ from llm_explainer.config import (
     Activation,
     ModelConfig,
     Norm,
+    NormPosition,
     Position,
     default_d_ff,
 )
@@ -33,6 +34,7 @@ BAD_VALUES: dict[str, list[Any]] = {
     "n_kv_heads": NOT_A_SIZE_OR_ZERO,
     "d_ff": NOT_A_SIZE_OR_ZERO,
     "norm": ["batchnorm", "", None, 1],
+    "norm_position": ["before", "", None, True],
     "position": ["alibi", "RoPE", None],
     "activation": ["tanh", "GELU", None],
     "bias": [1, 0, "true", None],
@@ -146,6 +148,8 @@ def test_unknown_presets_are_refused(arguments: dict[str, Any], named: str) -> N
         (SWITCHES["llama untied"], "llama"),
         (SWITCHES["llama biases"], None),
         (SWITCHES["llama layernorm"], None),
+        (SWITCHES["gpt2 post"], None),
+        (SWITCHES["llama post"], None),
     ],
 )
 def test_family_is_what_hugging_face_can_express(
@@ -189,6 +193,7 @@ def configs(draw: st.DrawFn) -> ModelConfig:
         n_kv_heads=n_kv_heads,
         d_ff=draw(st.integers(0, 40)),
         norm=draw(st.sampled_from(get_args(Norm))),
+        norm_position=draw(st.sampled_from(get_args(NormPosition))),
         position=draw(st.sampled_from(get_args(Position))),
         activation=draw(st.sampled_from(get_args(Activation))),
         bias=draw(st.booleans()),

@@ -126,14 +126,14 @@ def too_fast(original: Any, self: Any, learning_rate: float) -> Any:
     return original(self, learning_rate) * 1.5
 
 
-def no_second_residual(original: Any, self: Any, x: Any, cache: Any = None, rng: Any = None) -> Any:
+def no_second_residual(original: Any, self: Any, x: Any, cache: Any = None, **more: Any) -> Any:
     h = x + self.attention.run(self.attention_norm(x), cache)
     return self.feed_forward(self.feed_forward_norm(h))
 
 
-def no_positions(original: Any, self: Any, tokens: Any, cache: Any = None, **more: Any) -> Any:
+def no_positions(original: Any, self: Any, tokens: Any, *arguments: Any, **more: Any) -> Any:
     table, self.position_embedding = self.position_embedding, None
-    hidden = original(self, tokens, cache, **more)
+    hidden = original(self, tokens, *arguments, **more)
     self.position_embedding = table
     return hidden
 

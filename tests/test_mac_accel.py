@@ -20,7 +20,7 @@ from llm_explainer.data import corpora
 from llm_explainer.data.stories import stories_text
 from llm_explainer.errors import BackendUnavailable, CorpusError
 from llm_explainer.tokenizer import load_tokenizer
-from llm_explainer.training import trainer
+from llm_explainer.training import demonstration
 from llm_explainer.training.runs import run as runs
 from llm_explainer.training.runs.comparison import comparable, find_runs, read_run
 from llm_explainer.training.runs.comparison_figure import draw_comparison
@@ -40,7 +40,7 @@ def command(
     call = command_runner(tmp_path, monkeypatch, capsys)
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setattr(mac_accel_report, "SAMPLE_TOKENS", 5)
-    monkeypatch.setattr(trainer, "SAMPLE_TOKENS", 5)
+    monkeypatch.setattr(demonstration, "SAMPLE_TOKENS", 5)
     # Pictures take most of the time of so short a run; one test has them drawn.
     monkeypatch.setattr(runs, "draw_loss_curve", lambda *args: None)
     monkeypatch.setattr(mac_accel_report, "draw_comparison", lambda *args: None)

@@ -148,7 +148,7 @@ def test_a_gradient_that_overflows_changes_nothing() -> None:
 def test_a_mask_that_counts_nothing_is_no_loss() -> None:
     _, twin = make_steps(("SGD", {}))
     before = snapshot(twin)
-    tokens, targets, _ = make_batch()
+    tokens, targets, *_ = make_batch()
     result = twin([Batch(tokens, targets, np.zeros(tokens.shape, bool))], LR)
     assert (result.loss, result.grad_norm) == (0, 0)
     for name, array in snapshot(twin).items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -77,7 +78,11 @@ def cases() -> dict[str, Callable[[], Case]]:
             tree = tree[int(key)] if key.isdigit() else tree[key]
         return tree
 
+    def tables() -> Tree:
+        return {name: whole(name) for name in ("token_embedding", "position_embedding")}
+
     llama, x = FAMILIES["llama"], (2, 5, 8)  # (B, T, D)
+    segments = np.array([[0, 0, 1, 1, 1], [3, 0, 0, 0, 2]])  # (B, T)
     gpt2_cases = {
         "linear": lambda: layer(plain.linear, normal(2, 3, 4), weights(weight=(5, 4), bias=(5,))),
         "linear, no bias": lambda: layer(plain.linear, normal(2, 3, 4), weights(weight=(5, 4))),
@@ -96,19 +101,25 @@ def cases() -> dict[str, Callable[[], Case]]:
         "gelu": lambda: function(plain.gelu, normal(2, 9)),
         "silu": lambda: function(plain.silu, normal(2, 9)),
         "swiglu": lambda: function(plain.swiglu, normal(2, 9), normal(2, 9)),
-        "rotate": lambda: function(plain.rotate, normal(2, 3, 5, 6), settings=(100.0,)),
+        "rotate": lambda: function(
+            plain.rotate, normal(2, 3, 5, 6), settings=(np.arange(5), 100.0)
+        ),
         "causal_attention": lambda: function(
             plain.causal_attention, normal(2, 6, 5, 3), normal(2, 2, 5, 3), normal(2, 2, 5, 3)
+        ),
+        "causal_attention, segments": lambda: function(
+            plain.causal_attention, *(normal(2, 2, 5, 3) for _ in range(3)), settings=(segments,)
         ),
         "norm": lambda: layer(plain.norm, normal(*x), whole("final_norm"), config_of()),
         "norm, llama": lambda: layer(
             plain.norm, normal(*x), whole("final_norm", **llama), config_of(**llama)
         ),
         "embed": lambda: table(
+            plain.embed, np.array([[4, 0, 4], [1, 4, 0]]), tables(), config_of()
+        ),
+        "embed, segments": lambda: table(
             plain.embed,
-            np.array([[4, 0, 4], [1, 4, 0]]),
-            {name: whole(name) for name in ("token_embedding", "position_embedding")},
-            config_of(),
+            *(np.array([[4, 0, 4, 1, 1], [1, 4, 0, 2, 2]]), tables(), config_of(), segments),
         ),
         "gpt": lambda: table(plain.gpt, np.array([[4, 0, 4], [1, 4, 0]]), whole(""), config_of()),
         "gpt, llama": lambda: table(
@@ -130,6 +141,8 @@ def cases() -> dict[str, Callable[[], Case]]:
                 return layer(f, normal(*x), p, config_of(**changes))
 
             gpt2_cases[f"{f.__name__}, {family}"] = make
+        post = {**changes, "norm_position": "post"}
+        gpt2_cases[f"block, {family}, post"] = partial(make, changes=post)
     return gpt2_cases
 
 
@@ -213,7 +226,7 @@ def test_norms_divide_by_the_root_of_the_variance_and_eps() -> None:
 
 
 def test_sinusoids_are_those_of_the_paper() -> None:
-    positions = plain.sinusoids(50, 6)  # (T, D)
+    positions = plain.sinusoids(np.arange(50), 6)  # (T, D)
     for t in (0, 1, 49):
         for i in range(3):
             angle = t / 10_000 ** (2 * i / 6)
@@ -227,7 +240,7 @@ def test_rotations_turn_pairs_of_the_two_halves() -> None:
     t, i = np.arange(4)[:, None], np.arange(3)
     points = (x[:, :3] + 1j * x[:, 3:]) * np.exp(1j * t * 100.0 ** (-2 * i / 6))
     expected = np.concatenate([points.real, points.imag], axis=1)
-    np.testing.assert_allclose(plain.rotate(x, 100.0)[0], expected, rtol=1e-5)
+    np.testing.assert_allclose(plain.rotate(x, np.arange(4), 100.0)[0], expected, rtol=1e-5)
 
 
 def test_attention_is_the_formula() -> None:

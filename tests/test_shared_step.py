@@ -48,7 +48,7 @@ def test_shares_are_all_rows_in_order(data: st.DataObject, size: int) -> None:
     shares = [share(batches, rank, size) for rank in range(size)]
     own = [batch for part in shares for batch in part]
     np.testing.assert_array_equal(np.concatenate([batch[0] for batch in own]), rows)
-    for tokens, targets, mask in own:
+    for tokens, targets, mask, _ in own:
         assert 0 < len(tokens) <= max(lengths)
         np.testing.assert_array_equal(targets, tokens + 100)
         if mask is not None:

@@ -71,7 +71,7 @@ def test_one_thread_and_several_agree(family: dict[str, Any], masked: bool) -> N
 @each_family
 def test_a_step_is_the_gradient_of_the_mean_loss(family: dict[str, Any]) -> None:
     train_step = make_step(family)
-    tokens, targets, mask = make_batch(masked=True)
+    tokens, targets, mask, _ = make_batch(masked=True)
     before = {n: a.copy() for n, a in flatten(train_step.model.parameters()).items()}
     loss, grads = train_step.model.loss_and_grads(tokens, targets, mask)
     result = train_step([Batch(tokens, targets, mask)], LR)
@@ -100,7 +100,7 @@ def test_the_same_run_twice_gives_the_same_bytes(family: dict[str, Any], workers
 @pytest.mark.parametrize("masked", [False, True])
 def test_micro_batches_add_up_to_one_large_batch(masked: bool) -> None:
     """Every token counts the same, however many its micro-batch has that count."""
-    tokens, targets, mask = make_batch(B=6, masked=masked)
+    tokens, targets, mask, _ = make_batch(B=6, masked=masked)
     if mask is not None:
         mask[0], mask[1:3], mask[2, 0] = True, False, True  # 6 and 1 in the first two parts
 
@@ -121,7 +121,7 @@ def test_a_batch_smaller_than_the_workers() -> None:
 
 def test_a_mask_that_counts_nothing_changes_nothing() -> None:
     train_step = make_step()
-    tokens, targets, _ = make_batch()
+    tokens, targets, *_ = make_batch()
     before = parameters(train_step).copy()
     result = train_step([Batch(tokens, targets, np.zeros(tokens.shape, bool))], LR)
     assert (result.loss, result.grad_norm) == (0, 0)
@@ -201,7 +201,7 @@ def test_dropout_follows_its_seed() -> None:
 
 def test_evaluate_sums_over_what_counts() -> None:
     train_step = make_step({"dropout": 0.3})  # evaluation drops nothing
-    tokens, targets, mask = make_batch(masked=True)
+    tokens, targets, mask, _ = make_batch(masked=True)
     assert mask is not None
     before = parameters(train_step).copy()
     loss, n_targets = train_step.evaluate(Batch(tokens, targets, mask))

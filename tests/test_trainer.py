@@ -13,6 +13,7 @@ from llm_explainer.errors import CheckpointError, ConfigError, TrainingError
 from llm_explainer.tokenizer import CharTokenizer
 from llm_explainer.training.batches import WindowBatches
 from llm_explainer.training.config import TrainConfig
+from llm_explainer.training.demonstration import Continuation
 from llm_explainer.training.evaluation import token_byte_lengths
 from llm_explainer.training.events import Evaluated, Sampled, Saved, StepDone
 from llm_explainer.training.runs.folder import RunFolder
@@ -51,7 +52,10 @@ def make_trainer(path, config=CONFIG, resume=False, **model):
         gpt = nn.GPT(ModelConfig(vocab_size=tokenizer.vocab_size, **shape))
     batches = WindowBatches(tokens[:1500], tokens[1500:], 16, config)
     events = []
-    trainer = Trainer(nn, gpt, tokenizer, batches, config, folder, [events.append])
+    shown = Continuation(tokenizer, batches, config)
+    trainer = Trainer(
+        nn, gpt, tokenizer, batches, config, folder, [events.append], demonstration=shown
+    )
     if resume:
         trainer.resume()
     return trainer, events
@@ -86,7 +90,7 @@ def test_the_last_evaluation_is_the_loss_of_all_validation_tokens(tmp_path):
     trainer, _ = make_trainer(tmp_path / "run", change(steps=1))
     result = trainer.train()
     total = n = 0.0
-    for tokens, targets, _ in trainer.batches.validation():
+    for tokens, targets, *_ in trainer.batches.validation():
         total += trainer.model.loss(tokens, targets) * targets.size
         n += targets.size
     assert n == 299  # 300 tokens: each but the first is predicted once
@@ -143,7 +147,7 @@ def test_accumulated_micro_batches_train_as_one_large_batch_would(tmp_path):
         validation = two.batches.validation
 
         def training(self, index):
-            tokens, targets, _ = one.batches.training(index // 2)
+            tokens, targets, *_ = one.batches.training(index // 2)
             half = slice(0, 4) if index % 2 == 0 else slice(4, 8)
             return Batch(tokens[half], targets[half])
 

@@ -17,11 +17,11 @@ class Batch(NamedTuple):
     tokens: Any  # (B, T) ids
     targets: Any  # (B, T) ids, the token after each
     mask: Any | None = None  # (B, T) of 0 and 1: the targets that count; None for all
+    segments: Any | None = None  # (B, T) ids: tokens see those of their own; None: all of a row
 
     def rows(self, rows: slice) -> Batch:
         """Return some of the windows; views, no copies."""
-        mask = None if self.mask is None else self.mask[rows]
-        return Batch(self.tokens[rows], self.targets[rows], mask)
+        return Batch(*(None if array is None else array[rows] for array in self))
 
     @property
     def n_counted(self) -> float:

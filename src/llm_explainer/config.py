@@ -12,6 +12,7 @@ from llm_explainer.settings import REQUIRED, setting
 
 Family = Literal["gpt2", "llama"]
 Norm = Literal["layernorm", "rmsnorm"]
+NormPosition = Literal["pre", "post"]
 Position = Literal["learned", "sinusoidal", "rope"]
 Activation = Literal["relu", "gelu", "silu", "swiglu"]
 InitScheme = Literal["normal", "truncated_normal", "zeros"]
@@ -37,6 +38,7 @@ class ModelConfig:
     n_kv_heads: int = setting(0, "key-value heads; fewer than n_heads is grouped-query attention")
     d_ff: int = setting(0, "hidden width of the feed-forward network")
     norm: Norm = setting("layernorm", "layernorm or rmsnorm")
+    norm_position: NormPosition = setting("pre", "norm before each layer, or after (post)")
     position: Position = setting("learned", "learned, sinusoidal or rope")
     activation: Activation = setting("gelu", "relu, gelu, silu or swiglu")
     bias: bool = setting(True, "biases in linear layers and LayerNorm")
@@ -99,6 +101,8 @@ class ModelConfig:
     @property
     def family(self) -> Family | None:
         """The Hugging Face family that can express this model exactly, or None."""
+        if self.norm_position == "post":
+            return None
         gpt2 = (self.norm, self.position, self.activation, self.tie_embeddings)
         if (
             gpt2 == ("layernorm", "learned", "gelu", True)
@@ -157,7 +161,8 @@ class ModelConfig:
         blocks = self.n_layers * (attention + feed_forward + 2 * norm)
         embeddings = self.vocab_size * self.d_model * (1 if self.tie_embeddings else 2)
         positions = self.context_length * self.d_model if self.position == "learned" else 0
-        return embeddings + positions + blocks + norm
+        final_norm = norm if self.norm_position == "pre" else 0
+        return embeddings + positions + blocks + final_norm
 
     def training_flops_per_token(self) -> int:
         """Return the floating-point operations of one training step, per token.
@@ -186,6 +191,7 @@ def default_d_ff(d_model: int, activation: str) -> int:
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "norm": get_args(Norm),
+    "norm_position": get_args(NormPosition),
     "position": get_args(Position),
     "activation": get_args(Activation),
 }

@@ -92,10 +92,10 @@ def stages(model: Any, tokens: Array) -> Iterator[LayerCall]:
     """Yield every layer of a model of either backend at work on ``tokens`` (B, T), and between them
     what the model does itself: adding up the embeddings, and the logits. Those have no layer."""
     calls, logits = layer_calls(model, tokens)
-    x = next(call.x for call in calls if call.name == "blocks.0.attention_norm")
+    first = next(call for call in calls if call.name.startswith("blocks."))
     for call in calls:
-        if call.name == "blocks.0.attention_norm":
-            yield LayerCall("embeddings", None, tokens, x)
+        if call is first:
+            yield LayerCall("embeddings", None, tokens, first.x)
         yield call
     yield LayerCall("logits", None, calls[-1].x, logits)
 

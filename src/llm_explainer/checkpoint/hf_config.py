@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 from llm_explainer.checkpoint.json_objects import JsonObject, read_object
 from llm_explainer.checkpoint.layouts import Container
-from llm_explainer.config import Activation, ModelConfig, Norm, Position
+from llm_explainer.config import Activation, ModelConfig, Norm, NormPosition, Position
 from llm_explainer.errors import CheckpointError, ConfigError
 from llm_explainer.model_spec import ModelSpec
 
@@ -91,7 +91,8 @@ def from_document(document: dict[str, Any], source: object) -> tuple[Container, 
             values.refuse(key, "quantised weights are not supported")
     try:
         if container == "llm_explainer":
-            return container, ModelConfig(**_read_fields(values, _FIELDS))
+            names = [name for name in _FIELDS if name in document or name not in _ADDED]
+            return container, ModelConfig(**_read_fields(values, names))
         config = _from_gpt2(values) if container == "gpt2" else _from_llama(values)
         extra = values.section(_EXTRA)
         names = [name for name in extra.names() if name != _FROZEN]
@@ -225,8 +226,10 @@ def _read_fields(values: JsonObject, names: Any) -> dict[str, Any]:
 
 
 _FIELDS = ModelConfig.preset("tiny").to_dict()  # every field with a value of its type
+_ADDED = ("norm_position",)  # what checkpoints of earlier versions lack, and have as by default
 _CHOICES = {
     "norm": get_args(Norm),
+    "norm_position": get_args(NormPosition),
     "position": get_args(Position),
     "activation": get_args(Activation),
 }

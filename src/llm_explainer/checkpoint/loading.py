@@ -11,6 +11,7 @@ from typing import Any
 
 from llm_explainer.backend import load_backend
 from llm_explainer.checkpoint.adapters import base_of, is_adapter, load_adapter
+from llm_explainer.checkpoint.chat_templates import read_chat_template
 from llm_explainer.checkpoint.checksums import read_digests, verify_checksums
 from llm_explainer.checkpoint.hf_config import read_spec
 from llm_explainer.checkpoint.json_objects import read_object, require_file
@@ -68,6 +69,7 @@ def load_tokenizer_of(path: str | os.PathLike[str], config: ModelConfig) -> Toke
         require_file(directory / TOKENIZER)
         tokenizer = load_tokenizer(directory / TOKENIZER)
         check_vocabulary(tokenizer, config, directory)
+        tokenizer.chat_template = read_chat_template(directory)
         return tokenizer
 
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from llm_explainer.checkpoint.chat_templates import TOKENIZER_CONFIG, template_settings
 from llm_explainer.checkpoint.checksums import MANIFEST, write_checksums
 from llm_explainer.checkpoint.directories import find_directory, write_directory
 from llm_explainer.checkpoint.hf_config import container_of, from_document, to_document
@@ -23,7 +24,7 @@ from llm_explainer.tokenizer import END_OF_TEXT, Tokenizer
 from llm_explainer.tree import Tree, flatten
 
 CONFIG, MODEL = "config.json", "model.safetensors"
-TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
+TOKENIZER = "tokenizer.json"
 TRAINER, OPTIMIZER = "trainer_state.json", "optimizer.safetensors"
 FILES = (CONFIG, MODEL, TOKENIZER, TOKENIZER_CONFIG, TRAINER, OPTIMIZER, MANIFEST)
 
@@ -155,6 +156,8 @@ def write_tokenizer(folder: Path, tokenizer: Tokenizer, context_length: int | No
         document["model_max_length"] = context_length
     if tokenizer.end_of_text is not None:
         document |= {"bos_token": END_OF_TEXT, "eos_token": END_OF_TEXT}
+    if tokenizer.chat_template is not None:
+        document |= template_settings(tokenizer.chat_template)
     tokenizer.save(folder / TOKENIZER)
     write_json(folder / TOKENIZER_CONFIG, document)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any, Literal, TypeVar, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import typer
 
@@ -35,7 +35,9 @@ class Options:
         """Yield what the options are as parameters of a function."""
         hints = get_type_hints(self.source)
         for field in self._fields():
-            kind = str if get_origin(hints[field.name]) is Literal else hints[field.name]
+            kind = hints[field.name]
+            if get_origin(kind) is Literal or (str in get_args(kind) and field.default is not None):
+                kind = str  # of what can be written in several ways, that is the one for a command
             flag = "--" + field.name.replace("_", "-")
             flags = f"{flag}/--no-{flag[2:]}" if kind is bool else flag
             option = typer.Option(
@@ -45,10 +47,11 @@ class Options:
                 show_default=self.elsewhere.get(field.name, True),
             )
             may_be_none = self.optional or field.name in self.elsewhere
+            default = "" if kind is str and field.default == () else field.default
             yield inspect.Parameter(
                 field.name,
                 inspect.Parameter.KEYWORD_ONLY,
-                default=None if may_be_none else field.default,
+                default=None if may_be_none else default,
                 annotation=Annotated[kind | None if may_be_none else kind, option],
             )
 

@@ -6,24 +6,21 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.text import Text
 from typer import Option
 
 from llm_explainer.checkpoint import load_config
 from llm_explainer.commands.distributed import join, leading
 from llm_explainer.commands.options import Options, given, refuse, with_options
-from llm_explainer.commands.training import train_and_report
+from llm_explainer.commands.training import finish
 from llm_explainer.config import ModelConfig
 from llm_explainer.console.progress import StageProgress
 from llm_explainer.console.terminal import make_console, show
-from llm_explainer.spelling import command_line
 from llm_explainer.training.config import TrainConfig
 from llm_explainer.training.pretrain import DataConfig, PretrainSettings
 from llm_explainer.training.recipes import DEFAULTS, nearest_size, recipe
 from llm_explainer.training.runs.folder import RunFolder
 from llm_explainer.training.runs.names import RUNS
-from llm_explainer.training.runs.run import Run, resume_run, start_run
+from llm_explainer.training.runs.run import resume_run, start_run
 
 NAME = "pretrain"
 DATA = Options("Data", DataConfig)
@@ -105,16 +102,7 @@ def pretrain(
             run = resume_run(folder, backend=chosen, steps=steps, processes=processes)
             show(console, f"resuming {resume} after step {run.trainer.step:,}")
         else:
-            trained_as = size if start_from is None else nearest_size(load_config(start_from))
-            plan = PretrainSettings(
-                data=DataConfig(**DATA.take(settings)),
-                train=recipe(trained_as, **TRAINING.take(settings)),
-                size=size,
-                family=family,
-                model=MODEL.take(settings),
-                backend=backend,
-                start_from=start_from,
-            )
+            plan = settings_of({**context.params, "backend": backend})
             if path is None:
                 folder = RunFolder.new(RUNS, NAME)
             with StageProgress(console) as progress:
@@ -124,9 +112,20 @@ def pretrain(
         finish(run, console)
 
 
-def finish(run: Run, console: Console) -> None:
-    """Say what training will take, train, say how it went and what to do next."""
-    show(console, run.preflight.summary())
-    train_and_report(run, console)
-    command = command_line("run_demo.py", "generate", run.folder.path)
-    show(console, "talk to it     ", Text(f"uv run {command}", "bold"))
+def settings_of(values: dict[str, Any]) -> PretrainSettings:
+    """Return the settings of a new run that the command's options, by name, mean.
+
+    Raises:
+        LLMExplainerError: a setting that cannot work.
+    """
+    size, start_from = values["size"], values["start_from"]
+    trained_as = size if start_from is None else nearest_size(load_config(start_from))
+    return PretrainSettings(
+        data=DataConfig(**DATA.take(values)),
+        train=recipe(trained_as, **TRAINING.take(values)),
+        size=size,
+        family=values["family"],
+        model=MODEL.take(values),
+        backend=values["backend"],
+        start_from=start_from,
+    )

@@ -22,6 +22,7 @@ _PASTELS = [
 ]
 _BASIC = [f"black on {paper}" for paper in ("cyan", "yellow", "green", "magenta", "white")]
 _SPECIAL = "bold white on #8a2be2"
+_UNLIT = ("#707070 on #e4e4e4", "#707070 on #d6d6d6")
 _ENDLESS = 1 << 30
 _FAINT = "#8c8c8c"  # of signs that stand for white space, on those papers
 
@@ -33,6 +34,7 @@ class Token:
     id: int
     data: bytes  # UTF-8, perhaps only a part of a character
     special: bool
+    lit: bool | None = None  # where some tokens matter and others do not, whether this one does
 
 
 @dataclass(frozen=True)
@@ -96,11 +98,14 @@ class TokenPainter:
         """Return the style of the token at a place of its text."""
         if not self.in_colour:
             return ""
+        if token.lit is False:
+            return _UNLIT[place % 2] if self._papers is _PASTELS else "dim"
         return _SPECIAL if token.special else self._papers[place % len(self._papers)]
 
     def show(self, token: Token) -> str:
-        """Return a token as one line of text."""
-        return visible(token.data, self.glyphs)
+        """Return a token as one line of text, in brackets if it is lit and there is no colour."""
+        shown = visible(token.data, self.glyphs)
+        return f"[{shown}]" if token.lit and not self.in_colour else shown
 
     def cell(self, place: int, token: Token) -> Text:
         """Return a token for a table."""
@@ -140,7 +145,8 @@ class TokenPainter:
 
     def _parts(self, token: Token) -> Iterator[tuple[str, bool]]:
         """Yield what each line has of a token, and whether the line ends there."""
-        newline, border = self.glyphs.newline, "" if self.in_colour else self.glyphs.border
+        newline = self.glyphs.newline
+        border = "" if self.in_colour or token.lit else self.glyphs.border
         *lines, rest = (
             self.show(token).split(newline) if b"\n" in token.data else [self.show(token)]
         )

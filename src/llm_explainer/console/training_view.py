@@ -19,7 +19,14 @@ from rich.text import Text
 from llm_explainer.console.sparkline import sparkline
 from llm_explainer.console.terminal import is_live, show
 from llm_explainer.spelling import spelled_out
-from llm_explainer.training.events import Evaluated, Event, Sampled, Saved, StepDone
+from llm_explainer.training.events import (
+    Answered,
+    Evaluated,
+    Event,
+    Sampled,
+    Saved,
+    StepDone,
+)
 from llm_explainer.training.runs.loss_curve import SMOOTHING
 
 CURVE_WIDTH = 60
@@ -56,7 +63,7 @@ class TrainingView:
         self._tokens, self._seconds = 0, 0.0
         self._last: StepDone | None = None
         self._evaluation = "not yet"
-        self._sample = ""
+        self._sample = self._answers = ""
         self._checkpoint = ""
         self._live = (
             Live(get_renderable=self._panel, console=console, refresh_per_second=4)
@@ -99,8 +106,22 @@ class TrainingView:
             case Sampled():
                 self._sample = spelled_out(event.text.strip())
                 self._line(f"  sample: {_shorten(self._sample)}")
+            case Answered():
+                self._take_answers(event)
             case Saved():
                 self._checkpoint = spelled_out(event.path)
+
+    def _take_answers(self, event: Answered) -> None:
+        self._answers = f"{event.n_right} of {event.n_asked} right to the letter"
+        self._line(f"  answers: {self._answers}")
+        examples = [
+            f"{'✓' if given == right else '✗'} {question} {given.strip()}"
+            + ("" if given == right else f" (right: {right.strip()})")
+            for question, given, right in event.examples
+        ]
+        self._sample = spelled_out("\n".join(examples))
+        for line in self._sample.splitlines():
+            self._line(f"    {line}")
 
     def _take_step(self, event: StepDone) -> None:
         self._last, self._step = event, event.step
@@ -160,7 +181,10 @@ class TrainingView:
                 rows.add_row("memory", f"{self._last.peak_memory / 1e9:.2f} GB at most")
         if self._checkpoint:
             rows.add_row("checkpoint", Text(self._checkpoint, overflow="fold"))
-        if self._sample:
+        if self._answers:
+            rows.add_row("answers", self._answers)
+            rows.add_row("", Text(self._sample))
+        elif self._sample:
             rows.add_row("sample", Text(_shorten(self._sample), style="italic"))
         return Panel(Group(bar, rows), title=Text(self._title), title_align="left")
 

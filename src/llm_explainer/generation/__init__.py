@@ -14,16 +14,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from llm_explainer.generation.sampling_config import SamplingConfig, SamplingOptions
     from llm_explainer.generation.streaming import (
+        Completion,
         Generation,
+        complete_batch,
         generate,
         generate_batch,
         generate_ids,
     )
 
 __all__ = [
+    "Completion",
     "Generation",
     "SamplingConfig",
     "SamplingOptions",
+    "complete_batch",
     "generate",
     "generate_batch",
     "generate_ids",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Unpack
+from typing import NamedTuple, Unpack
 
 from llm_explainer.errors import GenerationError
 from llm_explainer.generation.decoding import Decoder, EndedBy, LanguageModel
@@ -107,6 +107,13 @@ def generate(
     return Generation(model, tokenizer, prompt, sampling, index=index, use_cache=use_cache)
 
 
+class Completion(NamedTuple):
+    """What a model wrote after a prompt, and why it ended there."""
+
+    text: str
+    ended_by: EndedBy
+
+
 def generate_batch(
     model: LanguageModel,
     tokenizer: Tokenizer,
@@ -115,7 +122,20 @@ def generate_batch(
     batch_size: int = 32,
     **options: Unpack[SamplingOptions],
 ) -> list[str]:
-    """Continue many prompts together, which is far faster than one by one; return the new texts.
+    """Continue many prompts together; return the new texts alone, else as ``complete_batch``."""
+    found = complete_batch(model, tokenizer, prompts, batch_size=batch_size, **options)
+    return [completion.text for completion in found]
+
+
+def complete_batch(
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    prompts: Sequence[Prompt],
+    *,
+    batch_size: int = 32,
+    **options: Unpack[SamplingOptions],
+) -> list[Completion]:
+    """Continue many prompts together, which is far faster than one by one.
 
     Prompts may differ in length. Text i is the one that ``generate`` gives with ``index=i``, but
     for the rounding of sums, which BLAS may order otherwise for other batch sizes.
@@ -137,7 +157,7 @@ def generate_batch(
         raise GenerationError(f"batch_size is {batch_size}; it takes 1 or more")
     sampling = SamplingConfig(**options)
     starts = [_Start(model, tokenizer, prompt, sampling) for prompt in prompts]
-    texts = [""] * len(prompts)
+    found: list[Completion] = []
     for first in range(0, len(prompts), batch_size):
         batch = starts[first : first + batch_size]
         decoder = Decoder(
@@ -148,14 +168,16 @@ def generate_batch(
             end_of_text=tokenizer.end_of_text,
             first_index=first,
         )
+        texts = [""] * len(batch)
         while step := decoder.step():
             for row, token in step:
-                texts[first + row] += batch[row].transcript.push(token)
+                texts[row] += batch[row].transcript.push(token)
                 if batch[row].transcript.stopped:
                     decoder.end(row, "stop")
         for row, start in enumerate(batch):
-            texts[first + row] += start.transcript.finish()
-    return texts
+            text = texts[row] + start.transcript.finish()
+            found.append(Completion(text, decoder.ended_by(row)))
+    return found
 
 
 def generate_ids(

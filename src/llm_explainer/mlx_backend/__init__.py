@@ -10,7 +10,12 @@ from llm_explainer.mlx_backend.activations import GELU, ReLU, SiLU
 from llm_explainer.mlx_backend.attention import CausalSelfAttention
 from llm_explainer.mlx_backend.block import Block
 from llm_explainer.mlx_backend.cache import KVCache
-from llm_explainer.mlx_backend.engine.device import device_kind, device_name, peak_memory
+from llm_explainer.mlx_backend.engine.device import (
+    device_kind,
+    device_name,
+    peak_memory,
+    reset_peak_memory,
+)
 from llm_explainer.mlx_backend.engine.distributed import connect
 from llm_explainer.mlx_backend.engine.memory import claim_memory, training_bytes
 from llm_explainer.mlx_backend.engine.precision import check_dtype
@@ -60,6 +65,7 @@ __all__ = [
     "device_kind",
     "device_name",
     "peak_memory",
+    "reset_peak_memory",
     "training_bytes",
 ]
 

@@ -16,6 +16,7 @@ from llm_explainer.init import Init
 from llm_explainer.mlx_backend.cache import LayerCache
 from llm_explainer.mlx_backend.layers import Dropout, Linear
 from llm_explainer.mlx_backend.module import Array, Backward, Key, Module, split_key, with_backward
+from llm_explainer.mlx_backend.packing import Packing
 from llm_explainer.mlx_backend.positions import make_rotary_embedding
 
 
@@ -38,25 +39,38 @@ class CausalSelfAttention(Module):
         self._rotary = make_rotary_embedding(config)
         self._dropout = Dropout(config.dropout)
 
-    def __call__(self, x: Array, cache: LayerCache | None = None) -> Array:
+    def __call__(
+        self, x: Array, cache: LayerCache | None = None, packing: Packing | None = None
+    ) -> Array:
         """Map (B, T, D) to (B, T, D), after the tokens that ``cache`` holds; adds these to it."""
-        return self.run(x, cache)
+        return self.run(x, cache, packing=packing)
 
-    def forward(self, x: Array, rng: Key | None = None) -> tuple[Array, Backward]:
+    def forward(
+        self, x: Array, rng: Key | None = None, packing: Packing | None = None
+    ) -> tuple[Array, Backward]:
         """Map (B, T, D) to (B, T, D); ``rng`` draws the dropout of the attention weights."""
-        return with_backward(self, lambda x: self.run(x, rng=rng), x)
+        return with_backward(self, lambda x: self.run(x, rng=rng, packing=packing), x)
 
-    def run(self, x: Array, cache: LayerCache | None = None, rng: Key | None = None) -> Array:
+    def run(
+        self,
+        x: Array,
+        cache: LayerCache | None = None,
+        rng: Key | None = None,
+        packing: Packing | None = None,
+    ) -> Array:
         """Map (B, T, D) to (B, T, D), for inference and training."""
         b, t, _ = x.shape
         n_heads, n_kv_heads = self._n_heads, self._n_kv_heads
         keys = split_key(rng, 2)  # for adapters; the attention weights have ``rng`` itself
         heads = self.qkv_proj.run(x, keys[0]).reshape(b, t, n_heads + 2 * n_kv_heads, -1)
         q, k, v = mx.split(heads.transpose(0, 2, 1, 3), [n_heads, n_heads + n_kv_heads], axis=1)
-        if self._rotary is not None:
+        if self._rotary is not None and packing:
+            q = self._rotary.rotate_each(q, packing.positions)
+            k = self._rotary.rotate_each(k, packing.positions)
+        elif self._rotary is not None:
             start = 0 if cache is None else cache.start()
             q, k = self._rotary.rotate(q, start), self._rotary.rotate(k, start)
-        mask: Array | str | None = "causal"
+        mask: Array | str | None = packing.seen if packing else "causal"
         if cache is not None:
             mask = cache.mask(t)
             k, v = cache.append(k, v)  # (B, K, S, H)
@@ -65,15 +79,17 @@ class CausalSelfAttention(Module):
                 q, k, v, scale=1 / math.sqrt(q.shape[-1]), mask=mask
             )  # (B, N, T, H)
         else:
-            attended = self._attend_with_dropout(q, k, v, rng)
+            attended = self._attend_with_dropout(q, k, v, rng, packing)
         return self.out_proj.run(attended.transpose(0, 2, 1, 3).reshape(b, t, -1), keys[1])
 
-    def _attend_with_dropout(self, q: Array, k: Array, v: Array, rng: Key) -> Array:
+    def _attend_with_dropout(
+        self, q: Array, k: Array, v: Array, rng: Key, packing: Packing | None
+    ) -> Array:
         """Attend from q (B, N, T, H) to k and v (B, K, T, H), spelled out: MLX's drops nothing."""
         b, n_heads, t, width = q.shape
         q = q.reshape(b, k.shape[1], -1, t, width) * (1 / math.sqrt(width))  # (B, K, G, T, H)
         scores = q @ k[:, :, None].swapaxes(-1, -2)  # (B, K, G, T, T)
-        seen = mx.tril(mx.ones((t, t), mx.bool_))
+        seen = packing.seen[:, None] if packing else mx.tril(mx.ones((t, t), mx.bool_))
         weights = mx.softmax(mx.where(seen, scores, -mx.inf), axis=-1, precise=True)
         attended = self._dropout.drop(weights, rng) @ v[:, :, None]  # (B, K, G, T, H)
         return attended.reshape(b, n_heads, t, width)

@@ -30,6 +30,7 @@ from llm_explainer.mlx_backend.module import (
     write_into,
 )
 from llm_explainer.mlx_backend.norms import make_norm
+from llm_explainer.mlx_backend.packing import packing_of
 from llm_explainer.mlx_backend.positions import make_position_embedding
 from llm_explainer.tree import Tree, flatten
 
@@ -61,22 +62,28 @@ class GPT(Module):
         self.position_embedding = make_position_embedding(config, init=init)
         self._dropout = Dropout(config.dropout)
         self.blocks = [Block(config, init=init) for _ in range(config.n_layers)]
-        self.final_norm = make_norm(config)
+        # Where each block ends with a norm, one more would do its work again (Xiong et al. 2020,
+        # table 1).
+        self.final_norm = make_norm(config) if config.norm_position == "pre" else None
         self.head: Linear | None = None
         if not config.tie_embeddings:
             self.head = Linear(
                 config.d_model, config.vocab_size, bias=False, init=init, group="head"
             )
 
-    def __call__(self, tokens: Any, cache: KVCache | None = None) -> Array:
+    def __call__(
+        self, tokens: Any, cache: KVCache | None = None, segments: Any | None = None
+    ) -> Array:
         """Return the logits (B, T, V) of the token after each of ``tokens`` (B, T).
 
-        With a cache, ``tokens`` come after those it holds, and are added to it.
+        With a cache, ``tokens`` come after those it holds, and are added to it. With ``segments``
+        (B, T), ids of any kind, a token sees those of its own segment only, and positions begin
+        anew in each: as if each segment were a text by itself.
 
         Raises:
-            ConfigError: more tokens than the context holds.
+            ConfigError: more tokens than the context holds; segments and a cache.
         """
-        return self._output(self._hidden(tokens, cache))
+        return self._output(self._hidden(tokens, cache, segments))
 
     def next_logits(
         self, tokens: Any, cache: KVCache | None = None, lengths: Any | None = None
@@ -127,15 +134,16 @@ class GPT(Module):
             raise ConfigError(f"cache capacity {capacity} exceeds the context of {limit} tokens")
         return KVCache(self.config, batch_size, capacity or limit)
 
-    def forward(self, tokens: Any) -> tuple[Array, Backward]:
+    def forward(self, tokens: Any, segments: Any | None = None) -> tuple[Array, Backward]:
         """Return the logits (B, T, V) and the backward pass from any dLoss/dlogits."""
-        return with_backward(self, self, as_ids(tokens))
+        return with_backward(self, lambda ids: self(ids, segments=segments), as_ids(tokens))
 
     def loss_and_grads(
         self,
         tokens: Any,
         targets: Any,
         mask: Any | None = None,
+        segments: Any | None = None,
         *,
         n_counted: float | None = None,
         rng: Key | None = None,
@@ -148,6 +156,7 @@ class GPT(Module):
             tokens: (B, T)
             targets: (B, T), the token after each: ids in [0, V), also where they do not count
             mask: (B, T) of 0 and 1; targets with 0 do not count
+            segments: (B, T), which tokens see each other; None for all of a row
             n_counted: tokens of the whole batch where this is a part of one (default: those here)
             rng: draws the dropout; None drops nothing
             recompute: keep each block's input alone, and run it again in the backward pass
@@ -155,7 +164,13 @@ class GPT(Module):
         """
         weights = token_weights(targets, mask, n_counted)
         loss, grads = self.differentiate(
-            as_ids(tokens), as_ids(targets), weights, rng, recompute=recompute, places=out
+            as_ids(tokens),
+            as_ids(targets),
+            weights,
+            None if segments is None else as_ids(segments),
+            rng,
+            recompute=recompute,
+            places=out,
         )
         return float(loss), write_into(out, grads)
 
@@ -164,18 +179,21 @@ class GPT(Module):
         tokens: Any,
         targets: Any,
         mask: Any | None = None,
+        segments: Any | None = None,
         *,
         n_counted: float | None = None,
     ) -> float:
         """Return the mean loss in nats a token, for evaluation. Arguments as above."""
         weights = token_weights(targets, mask, n_counted)
-        return float(weighted_loss(self(tokens), as_ids(targets), weights))
+        logits = self(tokens, segments=segments)
+        return float(weighted_loss(logits, as_ids(targets), weights))
 
     def differentiate(
         self,
         tokens: Array,
         targets: Array,
         weights: Array,
+        segments: Array | None = None,
         rng: Key | None = None,
         *,
         dtype: mx.Dtype = mx.float32,
@@ -191,7 +209,9 @@ class GPT(Module):
 
         def loss_of(learning: Tree) -> Array:
             with holding(self, learning), holding(self, in_precision(self, dtype)):
-                hidden = self._hidden(tokens, rng=rng, dtype=dtype, recompute=recompute)
+                hidden = self._hidden(
+                    tokens, segments=segments, rng=rng, dtype=dtype, recompute=recompute
+                )
                 logits = self._output(hidden)
             return weighted_loss(logits.astype(mx.float32), targets, weights)
 
@@ -215,6 +235,7 @@ class GPT(Module):
         self,
         tokens: Any,
         cache: KVCache | None = None,
+        segments: Any | None = None,
         *,
         rng: Key | None = None,
         dtype: mx.Dtype = mx.float32,
@@ -223,20 +244,25 @@ class GPT(Module):
         """Map tokens (B, T) to what the head reads, (B, T, D), for inference and training."""
         n_tokens = tokens.shape[1]
         self.check_length(n_tokens, cache)
+        if cache is not None and segments is not None:
+            raise ConfigError("segments do not go with a cache, whose rows are one text each")
+        packing = packing_of(None if segments is None else as_ids(segments))
         keys = split_key(rng, 1 + len(self.blocks))
         x = self.token_embedding(as_ids(tokens))  # (B, T, D)
         if self.position_embedding is not None:
-            here = mx.arange(n_tokens) if cache is None else cache.positions(n_tokens)
+            if cache is not None:
+                here = cache.positions(n_tokens)
+            else:
+                here = packing.positions if packing else mx.arange(n_tokens)
             x = x + self.position_embedding(here)
         x = self._dropout.drop(x, keys[0]).astype(dtype)
         for i, block in enumerate(self.blocks):
-            run = partial(
-                block.run, cache=None if cache is None else cache.layers[i], rng=keys[i + 1]
-            )
+            layer_cache = None if cache is None else cache.layers[i]
+            run = partial(block.run, cache=layer_cache, rng=keys[i + 1], packing=packing)
             x = recomputed(block, run, x) if recompute else run(x)
         if cache is not None:
             cache.advance(n_tokens)
-        return self.final_norm(x)
+        return x if self.final_norm is None else self.final_norm(x)
 
     def _output(self, hidden: Array) -> Array:
         """Score every next token: (..., D) -> (..., V)."""

@@ -67,15 +67,21 @@ class RotaryEmbedding(Module):
 
     def __call__(self, x: Array, positions: Array) -> Array:
         """Rotate x (B, T, heads, H) to positions, (T,) for all rows or (B, T) for each."""
-        each = mx.broadcast_to(as_ids(positions), x.shape[:2]).reshape(-1)  # (B·T,)
-        tokens = x.reshape(-1, *x.shape[2:])[:, :, None]  # (B·T, heads, 1, H): texts of one token
-        return self.rotate(tokens, each).reshape(x.shape)
+        each = mx.broadcast_to(as_ids(positions), x.shape[:2])  # (B, T)
+        return self.rotate_each(x.swapaxes(1, 2), each).swapaxes(1, 2)
 
     def forward(  # type: ignore[override]
         self, x: Array, positions: Array
     ) -> tuple[Array, Backward]:
         """Rotate x (B, T, heads, H)."""
         return with_backward(self, lambda x: self(x, positions), x)
+
+    def rotate_each(self, x: Array, positions: Array) -> Array:
+        """Rotate x (B, heads, T, H) to positions (B, T)."""
+        b, n_heads, t, width = x.shape
+        tokens = x.swapaxes(1, 2).reshape(b * t, n_heads, 1, width)  # as texts of one token
+        rotated = self.rotate(tokens, positions.reshape(-1))
+        return rotated.reshape(b, t, n_heads, width).swapaxes(1, 2)
 
     def rotate(self, x: Array, start: int | Array) -> Array:
         """Rotate x (B, heads, T, H) to the positions from ``start`` on, one or (B,)."""

@@ -7,7 +7,12 @@ from llm_explainer.numpy_backend.attention import CausalSelfAttention
 from llm_explainer.numpy_backend.block import Block
 from llm_explainer.numpy_backend.cache import KVCache
 from llm_explainer.numpy_backend.engine.allocator import keep_freed_memory
-from llm_explainer.numpy_backend.engine.device import device_kind, device_name, peak_memory
+from llm_explainer.numpy_backend.engine.device import (
+    device_kind,
+    device_name,
+    peak_memory,
+    reset_peak_memory,
+)
 from llm_explainer.numpy_backend.engine.distributed import connect
 from llm_explainer.numpy_backend.engine.memory import claim_memory, training_bytes
 from llm_explainer.numpy_backend.engine.precision import check_dtype
@@ -57,6 +62,7 @@ __all__ = [
     "device_kind",
     "device_name",
     "peak_memory",
+    "reset_peak_memory",
     "training_bytes",
 ]
 

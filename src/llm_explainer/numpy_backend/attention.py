@@ -23,6 +23,7 @@ from llm_explainer.numpy_backend.module import (
     gradients_like,
     place_for,
 )
+from llm_explainer.numpy_backend.packing import Packing
 from llm_explainer.numpy_backend.positions import make_rotary_embedding
 from llm_explainer.tree import Tree
 
@@ -46,28 +47,37 @@ class CausalSelfAttention(Module):
         self._rotary = make_rotary_embedding(config)
         self._dropout = Dropout(config.dropout)
 
-    def __call__(self, x: Array, cache: LayerCache | None = None) -> Array:
+    def __call__(
+        self, x: Array, cache: LayerCache | None = None, packing: Packing | None = None
+    ) -> Array:
         """Map (B, T, D) to (B, T, D), after the tokens that ``cache`` holds; adds these to it."""
         n_tokens = x.shape[1]
-        positions = np.arange(n_tokens) if cache is None else cache.texts.positions(n_tokens)
+        if cache is not None:
+            positions = cache.texts.positions(n_tokens)
+        else:
+            positions = packing.positions if packing else np.arange(n_tokens)
         q, k, v = self._split(self._rotate(self.qkv_proj(x), positions))
         if cache is not None:
             keys, values = cache.append(k[:, :, 0], v[:, :, 0])  # (B, K, S, H)
         if cache is None or cache.texts.longest == 0:  # nothing before: a cache changes nothing
-            attended, _ = causal_attention(q, k, v)  # (B, T, D)
+            attended, _ = causal_attention(q, k, v, unseen=packing and packing.unseen)  # (B, T, D)
         else:
             attended = attend(q, keys, values, cache.texts.unseen(n_tokens))
         return self.out_proj(attended)
 
-    def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Backward]:
+    def forward(
+        self, x: Array, rng: np.random.Generator | None = None, packing: Packing | None = None
+    ) -> tuple[Array, Backward]:
         """Map (B, T, D) to (B, T, D); ``rng`` draws the dropout of the attention weights."""
-        positions = np.arange(x.shape[1])
+        positions = packing.positions if packing else np.arange(x.shape[1])
         qkv, qkv_backward = self.qkv_proj.forward(x, rng)
         qkv_shape = qkv.shape  # the closure keeps this alone, not the array
         q, k, v = self._split(self._rotate(qkv, positions))
         mask_shape = (*q.shape[:4], x.shape[1])  # (B, K, G, T, T)
         dropout_mask = self._dropout.mask(mask_shape, x.dtype, rng)
-        attended, attention_backward = causal_attention(q, k, v, dropout_mask)
+        attended, attention_backward = causal_attention(
+            q, k, v, dropout_mask, packing and packing.unseen
+        )
         y, out_backward = self.out_proj.forward(attended, rng)
 
         def backward(dy: Array, out: Tree | None = None) -> tuple[Array, Tree]:

@@ -38,12 +38,17 @@ class AttentionBackward(Protocol):
 
 
 def causal_attention(
-    q: Array, k: Array, v: Array, dropout_mask: Array | None = None
+    q: Array,
+    k: Array,
+    v: Array,
+    dropout_mask: Array | None = None,
+    unseen: Array | None = None,
 ) -> tuple[Array, AttentionBackward]:
     """Attend from q (B, K, G, T, H) to k and v (B, K, 1, T, H), each row to itself and before.
 
-    ``dropout_mask`` (B, K, G, T, T) multiplies the attention weights. Returns the result,
-    heads side by side as (B, T, K·G·H), and its backward pass.
+    ``dropout_mask`` (B, K, G, T, T) multiplies the attention weights. ``unseen`` (B, T, T) is -inf
+    for the keys that a query does not see, where that is not just those after it. Returns the
+    result, heads side by side as (B, T, K·G·H), and its backward pass.
     """
     b, _, _, t, width = q.shape
     root = width**-0.25  # on either side of Q Kᵀ it makes 1 / sqrt(H)
@@ -58,7 +63,10 @@ def causal_attention(
     exps = []  # of each band, (b, K, G, band, seen)
     for rows, band, seen in _bands(q.shape):
         scores = queries[rows, ..., band, :] @ keys_transposed[rows, ..., seen]
-        scores += _later_keys(band.stop - band.start, seen.stop, scores.dtype)
+        if unseen is None:
+            scores += _later_keys(band.stop - band.start, seen.stop, scores.dtype)
+        else:
+            scores += unseen[rows, None, None, band, seen]
         if needs_max:  # so that exp cannot overflow; the softmax is the same
             scores -= scores.max(-1, keepdims=True)
         exps.append(np.exp(scores, out=scores))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from llm_explainer.numpy_backend.module import (
     place_for,
 )
 from llm_explainer.numpy_backend.norms import make_norm
+from llm_explainer.numpy_backend.packing import Packing, packing_of
 from llm_explainer.numpy_backend.positions import make_position_embedding
 from llm_explainer.tree import Tree, flatten
 
@@ -53,22 +55,28 @@ class GPT(Module):
         self.position_embedding = make_position_embedding(config, init=init)
         self._dropout = Dropout(config.dropout)
         self.blocks = [Block(config, init=init) for _ in range(config.n_layers)]
-        self.final_norm = make_norm(config)
+        # Where each block ends with a norm, one more would do its work again (Xiong et al. 2020,
+        # table 1).
+        self.final_norm = make_norm(config) if config.norm_position == "pre" else None
         self.head: Linear | None = None
         if not config.tie_embeddings:
             self.head = Linear(
                 config.d_model, config.vocab_size, bias=False, init=init, group="head"
             )
 
-    def __call__(self, tokens: Array, cache: KVCache | None = None) -> Array:
+    def __call__(
+        self, tokens: Array, cache: KVCache | None = None, segments: Array | None = None
+    ) -> Array:
         """Return the logits (B, T, V) of the token after each of ``tokens`` (B, T).
 
-        With a cache, ``tokens`` come after those it holds, and are added to it.
+        With a cache, ``tokens`` come after those it holds, and are added to it. With ``segments``
+        (B, T), ids of any kind, a token sees those of its own segment only, and positions begin
+        anew in each: as if each segment were a text by itself.
 
         Raises:
-            ConfigError: more tokens than the context holds.
+            ConfigError: more tokens than the context holds; segments and a cache.
         """
-        return self._output(self._hidden(tokens, cache))
+        return self._output(self._hidden(tokens, cache, segments))
 
     def next_logits(
         self, tokens: Array, cache: KVCache | None = None, lengths: Array | None = None
@@ -115,9 +123,9 @@ class GPT(Module):
             raise ConfigError(f"cache capacity {capacity} exceeds the context of {limit} tokens")
         return KVCache(self.config, batch_size, capacity or limit)
 
-    def forward(self, tokens: Array) -> tuple[Array, Backward]:
+    def forward(self, tokens: Array, segments: Array | None = None) -> tuple[Array, Backward]:
         """Return the logits (B, T, V) and the backward pass from any dLoss/dlogits."""
-        hidden, hidden_backward = self._forward_hidden(tokens, None)  # (B, T, D)
+        hidden, hidden_backward = self._forward_hidden(tokens, segments)  # (B, T, D)
         logits, head_backward = self._output.forward(hidden)
 
         def backward(dlogits: Array, out: Tree | None = None) -> tuple[Array, Tree]:
@@ -132,6 +140,7 @@ class GPT(Module):
         tokens: Array,
         targets: Array,
         mask: Array | None = None,
+        segments: Array | None = None,
         *,
         n_counted: float | None = None,
         rng: np.random.Generator | None = None,
@@ -144,13 +153,14 @@ class GPT(Module):
             tokens: (B, T)
             targets: (B, T), the token after each: ids in [0, V), also where they do not count
             mask: (B, T) of 0 and 1; targets with 0 do not count
+            segments: (B, T), which tokens see each other; None for all of a row
             n_counted: tokens of the whole batch where this is a part of one (default: those here)
             rng: draws the dropout; None drops nothing
             recompute: keep each block's input alone, and run it again in the backward pass
             out: receives the gradients, those that it has a place for; nested like ``trainable()``
         """
         grads = gradients_like(self, out)
-        hidden, hidden_backward = self._forward_hidden(tokens, rng, recompute)  # (B, T, D)
+        hidden, hidden_backward = self._forward_hidden(tokens, segments, rng, recompute)
         loss, dhidden = head_cross_entropy(
             self._output,
             hidden.reshape(-1, hidden.shape[-1]),
@@ -167,11 +177,12 @@ class GPT(Module):
         tokens: Array,
         targets: Array,
         mask: Array | None = None,
+        segments: Array | None = None,
         *,
         n_counted: float | None = None,
     ) -> float:
         """Return the mean loss in nats a token, for evaluation. Arguments as above."""
-        logits = self(tokens)
+        logits = self(tokens, segments=segments)
         weights = token_weights(targets, mask, logits.dtype, n_counted)
         return softmax_loss_(logits.reshape(-1, logits.shape[-1]), targets.reshape(-1), weights)
 
@@ -185,22 +196,32 @@ class GPT(Module):
                 "shorten the text or keep its end only"
             )
 
-    def _hidden(self, tokens: Array, cache: KVCache | None) -> Array:
+    def _hidden(self, tokens: Array, cache: KVCache | None, segments: Array | None = None) -> Array:
         """Map tokens (B, T) to what the head reads, (B, T, D)."""
         n_tokens = tokens.shape[1]
         self.check_length(n_tokens, cache)
+        if cache is not None and segments is not None:
+            raise ConfigError("segments do not go with a cache, whose rows are one text each")
         x = self.token_embedding(tokens)  # (B, T, D)
+        packing = packing_of(segments)
         if self.position_embedding is not None:
-            here = np.arange(n_tokens) if cache is None else cache.texts.positions(n_tokens)
+            if cache is not None:
+                here = cache.texts.positions(n_tokens)
+            else:
+                here = packing.positions if packing else np.arange(n_tokens)
             x += self.position_embedding(here)
         for i, block in enumerate(self.blocks):
-            x = block(x, None if cache is None else cache.layers[i])
+            x = block(x, None if cache is None else cache.layers[i], packing)
         if cache is not None:
             cache.advance(n_tokens)
-        return self.final_norm(x)
+        return x if self.final_norm is None else self.final_norm(x)
 
     def _forward_hidden(
-        self, tokens: Array, rng: np.random.Generator | None, recompute: bool = False
+        self,
+        tokens: Array,
+        segments: Array | None,
+        rng: np.random.Generator | None = None,
+        recompute: bool = False,
     ) -> tuple[Array, Backward]:
         """Map tokens (B, T) to what the head reads, (B, T, D).
 
@@ -208,17 +229,22 @@ class GPT(Module):
         adds those of the embedding.
         """
         self.check_length(tokens.shape[1])
-        embedded, embeddings_backward = self._embed(tokens)
+        packing = packing_of(segments)
+        embedded, embeddings_backward = self._embed(tokens, packing)
         x, dropout_backward = self._dropout.forward(embedded, rng)
         backwards = []
         for block in self.blocks:
-            x, block_backward = recomputed(block, x, rng) if recompute else block.forward(x, rng)
+            run = partial(recomputed, block) if recompute else block.forward
+            x, block_backward = run(x, rng, packing)
             backwards.append(block_backward)
-        hidden, norm_backward = self.final_norm.forward(x)
+        norm_backward = None
+        if self.final_norm is not None:
+            x, norm_backward = self.final_norm.forward(x)
 
-        def backward(dhidden: Array, out: Tree | None = None) -> tuple[Array, Tree]:
+        def backward(dx: Array, out: Tree | None = None) -> tuple[Array, Tree]:
             grads = gradients_like(self, out)
-            dx, _ = norm_backward(dhidden, place_for("final_norm", grads))
+            if norm_backward is not None:
+                dx, _ = norm_backward(dx, place_for("final_norm", grads))
             blocks = grads.get("blocks", [{} for _ in backwards])
             for i in reversed(range(len(backwards))):
                 if not _has_place([_embeddings_in(grads), blocks[: i + 1]]):
@@ -228,16 +254,15 @@ class GPT(Module):
                 embeddings_backward(dropout_backward(dx)[0], grads)
             return np.empty(0, dx.dtype), grads
 
-        return hidden, backward
+        return x, backward
 
-    def _embed(self, tokens: Array) -> tuple[Array, Backward]:
+    def _embed(self, tokens: Array, packing: Packing | None) -> tuple[Array, Backward]:
         """Look up tokens (B, T) and add their positions: (B, T, D)."""
         x, token_backward = self.token_embedding.forward(tokens)
         if self.position_embedding is not None:
-            positions, position_backward = self.position_embedding.forward(
-                np.arange(tokens.shape[1])
-            )  # (T, D)
-            x += positions
+            here = packing.positions if packing else np.arange(tokens.shape[1])
+            positions, position_backward = self.position_embedding.forward(here)
+            x += positions  # (T, D) or (B, T, D)
 
         def backward(dx: Array, out: Tree | None = None) -> tuple[Array, Tree]:
             grads = gradients_like(self, out)
@@ -247,8 +272,9 @@ class GPT(Module):
             else:
                 token_backward(dx, place)
             if self.position_embedding is not None and "position_embedding" in grads:
-                # A position reached every row of the batch, so sum over them.
-                position_backward(dx.sum(0), grads["position_embedding"])
+                # Without packing, a position reached every row of the batch, so sum over them.
+                dpositions = dx if packing else dx.sum(0)
+                position_backward(dpositions, grads["position_embedding"])
             return np.empty(0, dx.dtype), grads
 
         return x, backward

@@ -6,11 +6,11 @@ Read the files in this order; each needs only those before it:
     contract     what the functions share: their types, and how intermediate results are recorded
     layers       linear, embedding, layer_norm, rms_norm
     activations  softmax, relu, gelu, silu, swiglu
-    positions    sinusoids, rotate (RoPE)
+    positions    places, sinusoids, rotate (RoPE)
     attention    causal_attention, self_attention
     feed_forward feed_forward, gated_feed_forward
-    block        norm, block
-    model        embed, gpt
+    block        norm, residual, block
+    model        embed, unembed, gpt
     loss         cross_entropy
     training     start_adamw, adamw, clip, train_step
     generation   generate
@@ -36,20 +36,20 @@ float64 give gradients that are exact to rounding.
 
 from llm_explainer.plain.activations import gelu, relu, silu, softmax, swiglu
 from llm_explainer.plain.attention import causal_attention, self_attention
-from llm_explainer.plain.block import block, norm
+from llm_explainer.plain.block import block, norm, residual
 from llm_explainer.plain.feed_forward import feed_forward, gated_feed_forward
 from llm_explainer.plain.generation import generate
 from llm_explainer.plain.layers import embedding, layer_norm, linear, rms_norm
 from llm_explainer.plain.lora import dora, lora
 from llm_explainer.plain.loss import cross_entropy
-from llm_explainer.plain.model import embed, gpt
-from llm_explainer.plain.positions import rotate, sinusoids
+from llm_explainer.plain.model import embed, gpt, unembed
+from llm_explainer.plain.positions import places, rotate, sinusoids
 from llm_explainer.plain.training import adamw, clip, start_adamw, train_step
 
 # fmt: off
 __all__ = [
-    "adamw", "block", "causal_attention", "clip", "cross_entropy", "dora", "embed",
-    "embedding", "feed_forward", "gated_feed_forward", "gelu", "generate", "gpt", "layer_norm",
-    "linear", "lora", "norm", "relu", "rms_norm", "rotate", "self_attention", "silu", "sinusoids",
-    "softmax", "start_adamw", "swiglu", "train_step",
+    "adamw", "block", "causal_attention", "clip", "cross_entropy", "dora", "embed", "embedding",
+    "feed_forward", "gated_feed_forward", "gelu", "generate", "gpt", "layer_norm", "linear", "lora",
+    "norm", "places", "relu", "residual", "rms_norm", "rotate", "self_attention", "silu",
+    "sinusoids", "softmax", "start_adamw", "swiglu", "train_step", "unembed",
 ]

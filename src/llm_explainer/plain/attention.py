@@ -8,15 +8,18 @@ from llm_explainer.config import ModelConfig
 from llm_explainer.plain.activations import softmax
 from llm_explainer.plain.contract import Array, Functions, Layer, Record, ignore
 from llm_explainer.plain.layers import linear
-from llm_explainer.plain.positions import rotate
+from llm_explainer.plain.positions import places, rotate
 from llm_explainer.tree import Tree
 
 
-def causal_attention(q: Array, k: Array, v: Array, record: Record = ignore) -> Functions:
+def causal_attention(
+    q: Array, k: Array, v: Array, segments: Array | None = None, record: Record = ignore
+) -> Functions:
     """softmax(mask(Q Kᵀ / sqrt(H))) V (Vaswani et al. 2017, sections 3.2.1 and 3.2.3).
 
     q (B, n_heads, T, H), k and v (B, n_kv_heads, T, H): where these are fewer, each serves as many
-    query heads, side by side (Ainslie et al. 2023, section 2.2).
+    query heads, side by side (Ainslie et al. 2023, section 2.2). With segments (B, T), a token sees
+    those of its own segment only.
 
     >>> q, k, v = np.zeros((2, 1)), np.array([[1.0], [3.0]]), np.array([[2.0], [4.0]])  # (T, H)
     >>> heads, backward = causal_attention(q[None, None], k[None, None], v[None, None])
@@ -36,6 +39,8 @@ def causal_attention(q: Array, k: Array, v: Array, record: Record = ignore) -> F
     scores = q @ keys.swapaxes(-1, -2) * scale  # (B, n_heads, T, T)
     record("scores", scores)
     seen = np.tri(n_tokens, dtype=bool)  # (T, T): row i sees the keys 0 to i
+    if segments is not None:
+        seen = seen & (segments[:, None, :, None] == segments[:, None, None, :])  # (B, 1, T, T)
     weights, softmax_backward = softmax(np.where(seen, scores, -np.inf))  # (B, n_heads, T, T)
     record("weights", weights)
     heads = weights @ values  # (B, n_heads, T, H)
@@ -54,7 +59,9 @@ def causal_attention(q: Array, k: Array, v: Array, record: Record = ignore) -> F
     return heads, backward
 
 
-def self_attention(x: Array, p: Tree, config: ModelConfig, record: Record = ignore) -> Layer:
+def self_attention(
+    x: Array, p: Tree, config: ModelConfig, segments: Array | None = None, record: Record = ignore
+) -> Layer:
     """out(attention of every head), of q, k, v from x (Vaswani et al. 2017, section 3.2.2).
 
     The rows of ``qkv_proj`` are all query heads, then all key heads, then all value heads.
@@ -80,11 +87,12 @@ def self_attention(x: Array, p: Tree, config: ModelConfig, record: Record = igno
     for name, array in zip("qkv", (q, k, v), strict=True):
         record(name, array)  # (B, n_heads, T, H), then (B, n_kv_heads, T, H) twice
     if is_rope:
-        q, q_backward = rotate(q, config.rope_theta)
-        k, k_backward = rotate(k, config.rope_theta)
+        positions = np.arange(n_tokens) if segments is None else places(segments)[:, None]
+        q, q_backward = rotate(q, positions, config.rope_theta)
+        k, k_backward = rotate(k, positions, config.rope_theta)
         record("q_rotated", q)
         record("k_rotated", k)
-    heads, attention_backward = causal_attention(q, k, v, record)  # (B, n_heads, T, H)
+    heads, attention_backward = causal_attention(q, k, v, segments, record)  # (B, n_heads, T, H)
     record("heads", heads)
     y, out_backward = linear(heads.swapaxes(1, 2).reshape(x.shape), p["out_proj"])  # (B, T, D)
 

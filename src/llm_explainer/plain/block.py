@@ -1,5 +1,8 @@
 """A transformer block: attention, then the feed-forward network, each read and added back."""
 
+from collections.abc import Callable
+from functools import partial
+
 from llm_explainer.config import ModelConfig
 from llm_explainer.plain.attention import self_attention
 from llm_explainer.plain.contract import Array, Layer, Record, ignore, under
@@ -22,10 +25,56 @@ def norm(x: Array, p: Tree, config: ModelConfig) -> Layer:
     return f(x, p, config.norm_eps)
 
 
-def block(x: Array, p: Tree, config: ModelConfig, record: Record = ignore) -> Layer:
-    """h = x + attention(norm(x)); y = h + feed_forward(norm(h)) (Radford et al. 2019, section 2.3).
+def residual(
+    x: Array, f: Callable[..., Layer], name: str, p: Tree, config: ModelConfig, record: Record
+) -> Layer:
+    """x + f(norm(x)), or "post": norm(x + f(x)) (Vaswani et al. 2017, section 3.1, had it so).
 
-    The residual stream x (B, T, D) runs through, and the two layers add to it; nothing else does.
+    With the norm on f's side, nothing stands in the way of the residual stream x (B, T, D): what f
+    makes is added to it, and gradients come back whole (Xiong et al. 2020, section 3.3). f's
+    parameters are ``p[name]``, the norm's those of ``name + "_norm"``.
+
+    >>> sizes = {"vocab_size": 9, "context_length": 9, "d_model": 2, "n_layers": 1, "n_heads": 1}
+    >>> double = lambda x, p, config, record: (2 * x, lambda dy, record: (2 * dy, {}))
+    >>> x, p = np.array([[[1.0, 7.0]]]), {"double": {}, "double_norm": {"weight": np.ones(2)}}
+    >>> before, after = ModelConfig(**sizes), ModelConfig(**sizes, norm_position="post")
+    >>> residual(x, double, "double", p, before, ignore)[0].round(3)  # [1, 7] + 2 · [-1, 1]
+    array([[[-1.,  9.]]])
+    >>> residual(x, double, "double", p, after, ignore)[0].round(3)  # norm of 3 · [1, 7]
+    array([[[-1.,  1.]]])
+    """
+    is_pre, norm_name = config.norm_position == "pre", f"{name}_norm"
+    read = x  # (B, T, D), as all here
+    if is_pre:
+        read, norm_backward = norm(x, p[norm_name], config)
+        record(norm_name, read)
+    made, f_backward = f(read, p[name], config, record=under(record, name))
+    record(name, made)
+    y = x + made
+    if not is_pre:
+        y, norm_backward = norm(y, p[norm_name], config)
+        record(norm_name, y)
+
+    def backward(dy: Array, record: Record) -> tuple[Array, Tree]:
+        if not is_pre:
+            record(norm_name, dy)
+            dy, norm_grads = norm_backward(dy)
+        record(name, dy)
+        dx, f_grads = f_backward(dy, under(record, name))
+        if is_pre:
+            record(norm_name, dx)
+            dx, norm_grads = norm_backward(dx)
+        return dx + dy, {norm_name: norm_grads, name: f_grads}  # x reached y directly too
+
+    return y, backward
+
+
+def block(
+    x: Array, p: Tree, config: ModelConfig, segments: Array | None = None, record: Record = ignore
+) -> Layer:
+    """Attention, then the feed-forward network (Radford et al. 2019, section 2.3).
+
+    x (B, T, D) becomes h = x + attention(norm(x)), then y = h + feed_forward(norm(h)).
 
     >>> sizes = {"vocab_size": 9, "context_length": 9, "d_model": 2, "n_layers": 1, "n_heads": 1}
     >>> zeros = lambda *shape: {"weight": np.zeros(shape)}
@@ -42,32 +91,15 @@ def block(x: Array, p: Tree, config: ModelConfig, record: Record = ignore) -> La
     >>> dx
     array([[[3., 4.]]])
     """
-    in_attention, in_feed_forward = under(record, "attention"), under(record, "feed_forward")
-    normed, norm1_backward = norm(x, p["attention_norm"], config)  # (B, T, D), as all here
-    record("attention_norm", normed)
-    attended, attention_backward = self_attention(normed, p["attention"], config, in_attention)
-    record("attention", attended)
-    h = x + attended
+    attend = partial(self_attention, segments=segments)
+    h, attend_backward = residual(x, attend, "attention", p, config, record)  # (B, T, D)
     record("residual", h)
-    normed, norm2_backward = norm(h, p["feed_forward_norm"], config)
-    record("feed_forward_norm", normed)
-    fed, fed_backward = feed_forward(normed, p["feed_forward"], config, in_feed_forward)
-    record("feed_forward", fed)
-    y = h + fed
+    y, feed_backward = residual(h, feed_forward, "feed_forward", p, config, record)  # (B, T, D)
 
     def backward(dy: Array, record: Record = ignore) -> tuple[Array, Tree]:
-        record("feed_forward", dy)
-        dnormed, fed_grads = fed_backward(dy, under(record, "feed_forward"))
-        record("feed_forward_norm", dnormed)
-        dh, norm2_grads = norm2_backward(dnormed)
-        dh = dh + dy  # h reached y directly too
+        dh, feed_grads = feed_backward(dy, record)
         record("residual", dh)
-        record("attention", dh)
-        dnormed, attention_grads = attention_backward(dh, under(record, "attention"))
-        record("attention_norm", dnormed)
-        dx, norm1_grads = norm1_backward(dnormed)
-        grads = {"attention_norm": norm1_grads, "attention": attention_grads}
-        grads |= {"feed_forward_norm": norm2_grads, "feed_forward": fed_grads}
-        return dx + dh, grads  # x reached h directly too
+        dx, attend_grads = attend_backward(dh, record)
+        return dx, attend_grads | feed_grads
 
     return y, backward

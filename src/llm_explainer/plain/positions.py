@@ -1,4 +1,4 @@
-"""Where a token stands: fixed sinusoids, and rotations. (Learned positions are an embedding.)
+"""Where a token stands, and how it is told: fixed sinusoids, rotations. (Learned: an embedding.)
 
 Attention by itself does not see order.
 """
@@ -8,26 +8,42 @@ import numpy as np
 from llm_explainer.plain.contract import Array, Function
 
 
-def sinusoids(n_tokens: int, dims: int) -> Array:
+def places(segments: Array) -> Array:
+    """How many tokens of its own segment come before each (Krell et al. 2021, section 3.2).
+
+    Several texts share a row, each as if it stood alone. segments (B, T), ids -> (B, T).
+
+    >>> places(np.array([[7, 7, 7, 8, 8]]))
+    array([[0, 1, 2, 0, 1]])
+    """
+    same = segments[:, :, None] == segments[:, None, :]  # (B, T, T)
+    earlier: Array = np.tril(same, -1).sum(-1)  # (B, T)
+    return earlier
+
+
+def sinusoids(positions: Array, dims: int) -> Array:
     """Channel 2i of token t: sin(t / 10000^(2i/D)); 2i + 1: cos (Vaswani et al. 2017, section 3.5).
 
-    >>> sinusoids(2, 4).round(3)  # angles 0 and 0, then 1 and 1/100
+    positions (...) -> (..., D).
+
+    >>> sinusoids(np.arange(2), 4).round(3)  # angles 0 and 0, then 1 and 1/100
     array([[0.   , 1.   , 0.   , 1.   ],
            [0.841, 0.54 , 0.01 , 1.   ]])
     """
     frequencies = 10_000.0 ** (-np.arange(0, dims, 2) / dims)  # (D/2,)
-    angles = np.outer(np.arange(n_tokens), frequencies)  # (T, D/2)
-    pairs = np.stack([np.sin(angles), np.cos(angles)], axis=-1)  # (T, D/2, 2)
-    return pairs.reshape(n_tokens, dims)  # (T, D)
+    angles = positions[..., None] * frequencies  # (..., D/2)
+    pairs = np.stack([np.sin(angles), np.cos(angles)], axis=-1)  # (..., D/2, 2)
+    return pairs.reshape(*positions.shape, dims)  # (..., D)
 
 
-def rotate(x: Array, theta: float) -> Function:
+def rotate(x: Array, positions: Array, theta: float) -> Function:
     """RoPE: rotate (x_i, x_{i+H/2}) of token t by t · θ^(-2i/H) (Su et al. 2021, section 3.2.2).
 
     Queries and keys that are rotated so have dot products that depend on their distance alone. The
-    backward pass rotates the other way. Pairs are those of Hugging Face's Llama. x (..., T, H).
+    backward pass rotates the other way. Pairs are those of Hugging Face's Llama. x (..., T, H) and
+    positions (T,), or (B, 1, T) where they differ.
 
-    >>> y, backward = rotate(np.array([[1.0, 0.0], [1.0, 0.0]]), theta=10_000.0)
+    >>> y, backward = rotate(np.array([[1.0, 0.0], [1.0, 0.0]]), np.arange(2), theta=10_000.0)
     >>> y.round(4)  # token 0 stays, token 1 is rotated by 1 radian
     array([[1.    , 0.    ],
            [0.5403, 0.8415]])
@@ -35,9 +51,9 @@ def rotate(x: Array, theta: float) -> Function:
     array([[1., 0.],
            [1., 0.]])
     """
-    n_tokens, width = x.shape[-2:]
+    width = x.shape[-1]
     frequencies = theta ** (-np.arange(0, width, 2) / width)  # (H/2,)
-    angles = np.outer(np.arange(n_tokens), frequencies)  # (T, H/2)
+    angles = positions[..., None] * frequencies  # (T, H/2) or (B, 1, T, H/2)
     cos, sin = np.cos(angles).astype(x.dtype), np.sin(angles).astype(x.dtype)
     first, second = np.split(x, 2, axis=-1)  # (..., T, H/2) each
     y = np.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)

@@ -182,7 +182,8 @@ def watch_step(step: TrainStep, clock: Clock) -> None:
     watch(step, "_update_stretch", OPTIMIZER)
     watch(model, "loss_and_grads", HEAD)
     watch(model, "_forward_hidden", EMBEDDING)
-    watch(model.final_norm, "forward", NORMS)
+    if model.final_norm is not None:
+        watch(model.final_norm, "forward", NORMS)
     for block in model.blocks:
         watch(block, "forward", RESIDUAL)
         watch(block.attention_norm, "forward", NORMS)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import codecs
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from llm_explainer.tokenizer.readable.special_tokens import AllowedSpecial
+
+if TYPE_CHECKING:
+    from llm_explainer.tokenizer.chat_template import ChatTemplate
 
 END_OF_TEXT = "<|endoftext|>"
 """The special token between two documents."""
@@ -62,6 +65,8 @@ class StreamDecoder:
 
 class Tokenizer(Protocol):
     """The interface of ``BPETokenizer``, ``CharTokenizer`` and ``WordTokenizer``."""
+
+    chat_template: ChatTemplate | None  # stored with it; None for the one in plain words
 
     @property
     def vocab_size(self) -> int:

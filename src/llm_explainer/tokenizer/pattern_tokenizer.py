@@ -22,6 +22,7 @@ from llm_explainer.tokenizer.base import (
     TokenArray,
     token_dtype,
 )
+from llm_explainer.tokenizer.chat_template import ChatTemplate
 from llm_explainer.tokenizer.checks import shorten
 from llm_explainer.tokenizer.files.token_writer import DTypeName
 from llm_explainer.tokenizer.files.tokenizer_json import JsonObject, read_json
@@ -45,6 +46,7 @@ class PatternTokenizer(ABC):
 
     def __init__(self, splitter: Splitter, special_tokens: Mapping[str, int]) -> None:
         self.special_tokens = dict(special_tokens)
+        self.chat_template: ChatTemplate | None = None  # of what it was loaded from, or is to have
         self._splitter = splitter
         self._cached_word_ids = lru_cache(_CACHED_WORDS)(self._word_ids)
 

@@ -51,6 +51,9 @@ class TrainConfig:
     init_scheme: InitScheme = setting("normal", "normal or truncated_normal initial weights")
     eval_every: int = setting(100, "steps between evaluations")
     eval_windows: int = setting(64, "windows in an evaluation; the last one takes all")
+    patience: int = setting(
+        0, "evaluations in a row that may be no better than the best; then training ends. 0: never"
+    )
     sample_every: int = setting(200, "steps between samples of the model's writing")
     sample_prompt: str = setting("", "what samples continue; empty starts a new document")
     checkpoint_every: int = setting(200, "steps between checkpoints")
@@ -73,7 +76,8 @@ class TrainConfig:
         for field in ("steps", "batch_size", "accumulate", "eval_windows", "keep_checkpoints"):
             self._require(field, int, at_least=1)
         periods = ("eval_every", "sample_every", "checkpoint_every")
-        for field in (*periods, "warmup_steps", "seed", "workers", "micro_batch"):
+        counts = ("warmup_steps", "seed", "workers", "micro_batch", "patience")
+        for field in (*periods, *counts):
             self._require(field, int, at_least=0)
         for field in ("learning_rate", "eps"):
             self._require(field, float, above=0)
@@ -90,6 +94,11 @@ class TrainConfig:
         self._require_choice("dtype", get_args(Precision))
         if not isinstance(self.recompute, bool):
             raise ConfigError(f"recompute is {self.recompute!r}; it takes true or false")
+        if self.patience and not self.eval_every:
+            raise ConfigError(
+                f"patience is {self.patience} evaluations, but eval_every is 0, so there are none; "
+                "give eval_every, or a patience of 0"
+            )
         if self.micro_batch > self.batch_size:
             raise ConfigError(
                 f"micro_batch {self.micro_batch} is more than batch_size {self.batch_size}; "

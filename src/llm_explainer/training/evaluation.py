@@ -44,7 +44,7 @@ def evaluate(
         loss += batch_loss
         n_targets += batch_targets
         if token_bytes is not None:
-            _, targets, mask = batch
+            _, targets, mask, _ = batch
             counted = targets if mask is None else targets[mask > 0]
             n_bytes += float(token_bytes[counted].sum())
     bits_per_byte = loss / math.log(2) / n_bytes if n_bytes else None

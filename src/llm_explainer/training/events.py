@@ -41,6 +41,17 @@ class Sampled:
 
 
 @dataclass(frozen=True)
+class Answered:
+    """Questions that the model answered."""
+
+    step: int
+    n_right: int  # to the letter
+    n_ended: int  # by the end token
+    n_asked: int
+    examples: tuple[tuple[str, str, str], ...]  # the question, the answer given, the right one
+
+
+@dataclass(frozen=True)
 class Saving:
     """A checkpoint is about to be written."""
 
@@ -55,5 +66,5 @@ class Saved:
     path: Path
 
 
-Event = StepDone | Evaluated | Sampled | Saving | Saved
+Event = StepDone | Evaluated | Sampled | Answered | Saving | Saved
 Observer = Callable[[Event], None]

@@ -27,8 +27,10 @@ from llm_explainer.tokenizer import (
 )
 from llm_explainer.training.batches import WindowBatches
 from llm_explainer.training.config import TrainConfig
-from llm_explainer.training.runs.folder import RunFolder
-from llm_explainer.training.runs.kinds import Prepared, Report
+from llm_explainer.training.demonstration import Continuation
+from llm_explainer.training.runs.data_files import DATA_FILES
+from llm_explainer.training.runs.folder import Meaning, RunFolder
+from llm_explainer.training.runs.kinds import Material, Prepared, Report
 
 TOKENIZER_KINDS = ("bpe", "char", "word")
 TOKENIZER_BYTES = 20_000_000
@@ -69,6 +71,8 @@ class PretrainSettings:
     """Everything that decides a run. ``model`` leaves out ``vocab_size``: the tokenizer knows."""
 
     kind: ClassVar[str] = "pretrain"
+    means: ClassVar[Meaning] = "newest"
+    data_files: ClassVar[tuple[str, ...]] = DATA_FILES
 
     data: DataConfig
     train: TrainConfig
@@ -109,10 +113,14 @@ class PretrainSettings:
         return prepare
 
     @staticmethod
-    def open_batches(
-        folder: RunFolder, config: ModelConfig, train: TrainConfig, tokenizer: Tokenizer | None
-    ) -> WindowBatches:
-        """Return windows of the folder's token files.
+    def open(
+        folder: RunFolder,
+        config: ModelConfig,
+        train: TrainConfig,
+        tokenizer: Tokenizer | None,
+        own: dict[str, Any],
+    ) -> Material:
+        """Return windows of the folder's token files, and a text to continue.
 
         Raises:
             LLMExplainerError: token files that are missing, damaged, too short or not this model's.
@@ -120,13 +128,14 @@ class PretrainSettings:
         train_tokens, validation_tokens = (open_tokens(path) for path in _token_files(folder))
         for tokens in (train_tokens, validation_tokens):
             check_ids(tokens, config.vocab_size)
-        return WindowBatches(
+        batches = WindowBatches(
             train_tokens,
             validation_tokens,
             config.context_length,
             train,
             tokenizer.end_of_text if tokenizer else None,
         )
+        return Material(batches, Continuation(tokenizer, batches, train) if tokenizer else None)
 
 
 def _prepare_data(
@@ -203,5 +212,11 @@ def _first_bytes(text: Text, limit: int) -> Iterator[str]:
             return
 
 
+def validation_file(folder: RunFolder) -> Path:
+    """Return the token file of a pre-training run's validation text."""
+    return _token_files(folder)[1]
+
+
 def _token_files(folder: RunFolder) -> tuple[Path, Path]:
-    return folder.data_folder / "train.npy", folder.data_folder / "validation.npy"
+    train, validation = (folder.data_folder / name for name in DATA_FILES)
+    return train, validation

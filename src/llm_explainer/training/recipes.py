@@ -13,6 +13,7 @@ from llm_explainer.errors import ConfigError
 from llm_explainer.training.config import TrainConfig
 
 N_EVALUATIONS = 8
+FINETUNING_BATCH = 8  # records
 
 
 class Recipe(NamedTuple):
@@ -56,6 +57,50 @@ def recipe(size: str, **typed: Any) -> TrainConfig:
     return TrainConfig(**{**settings, **typed})
 
 
+def finetuning_recipe(
+    model: ModelConfig, n_records: int, *, lora: bool, epochs: float | None = None, **typed: Any
+) -> TrainConfig:
+    """Return how a model is fine-tuned; ``typed`` are fields of the result that are given.
+
+    The rate goes by the size that is nearest: a quarter of what it was pre-trained with, so that
+    what it knows stays, or with ``lora`` ten times that, because an adapter begins at nothing.
+    With another rank it stays what it is: alpha / rank is for that (Hu et al. 2021, section 4.1).
+
+    Args:
+        model: that is fine-tuned
+        n_records: that it learns from
+        lora: whether only adapters learn
+        epochs: how often each record comes; three times, unless this or ``steps`` says otherwise
+        **typed: fields of ``TrainConfig``
+
+    Raises:
+        ConfigError: epochs and steps at once, or a setting that cannot work.
+    """
+    if epochs is not None and "steps" in typed:
+        raise ConfigError(
+            f"epochs is {epochs:g} and steps is {typed['steps']}; give one of the two"
+        )
+    if epochs is not None and not 0 < epochs < math.inf:
+        raise ConfigError(f"epochs is {epochs}; it takes a number above 0")
+    batch_size = min(typed.get("batch_size", FINETUNING_BATCH), max(1, n_records))
+    n_together = batch_size * typed.get("accumulate", 1)
+    n_steps: int = typed.get("steps") or math.ceil((epochs or 3) * n_records / n_together)
+    period = max(1, -(-n_steps // N_EVALUATIONS))
+    usual_rate = RECIPES[nearest_size(model)].learning_rate / 4
+    settings = {
+        "steps": n_steps,
+        "batch_size": batch_size,
+        "learning_rate": usual_rate * (10 if lora else 1),
+        "warmup_steps": min(50, n_steps // 10),
+        "weight_decay": 0.0 if lora else 0.1,
+        "eval_every": period,
+        "eval_windows": 256,
+        "sample_every": period,
+        "checkpoint_every": 4 * period,
+    }
+    return TrainConfig(**{**settings, **typed})
+
+
 def nearest_size(model: ModelConfig) -> str:
     """Return the named size whose number of parameters is nearest to a model's, by their ratio."""
     n = model.count_parameters()
@@ -79,3 +124,16 @@ DEFAULTS = {
     "checkpoint_every": "half of steps",
 }
 """What a recipe sets, and to what, in words for ``--help``."""
+
+FINETUNING_DEFAULTS = {
+    "steps": "three epochs",
+    "batch_size": f"{FINETUNING_BATCH}, or as many records as there are",
+    "learning_rate": "by the base's size",
+    "warmup_steps": "a tenth of steps, 50 at most",
+    "weight_decay": "0.1; with LoRA 0",
+    "eval_every": "an eighth of steps",
+    "eval_windows": "256 records",
+    "sample_every": "as often as evaluations",
+    "checkpoint_every": "half of steps",
+}
+"""The same for fine-tuning."""

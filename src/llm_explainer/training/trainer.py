@@ -8,7 +8,7 @@ step's number, so a run that was killed and resumed ends with the same bytes as 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -16,11 +16,12 @@ from typing import Any
 
 from llm_explainer.batch import Batch
 from llm_explainer.checkpoint import load_trainer_state, save_checkpoint
-from llm_explainer.errors import CheckpointError, TrainingError, WorkerLost
-from llm_explainer.generation import generate
+from llm_explainer.errors import CheckpointError, Diverged, WorkerLost
+from llm_explainer.spelling import command_line
 from llm_explainer.tokenizer.base import Tokenizer
 from llm_explainer.training.batches import Batches
 from llm_explainer.training.config import TrainConfig
+from llm_explainer.training.demonstration import Demonstration
 from llm_explainer.training.diagnosis import first_non_finite
 from llm_explainer.training.distributed.processes import Processes
 from llm_explainer.training.distributed.shared_step import SharedStep
@@ -29,7 +30,6 @@ from llm_explainer.training.events import (
     Evaluated,
     Event,
     Observer,
-    Sampled,
     Saved,
     Saving,
     StepDone,
@@ -38,7 +38,8 @@ from llm_explainer.training.runs.folder import RunFolder
 from llm_explainer.training.schedule import learning_rate
 from llm_explainer.training.train_step import make_train_step
 
-SAMPLE_TOKENS = 120
+Save = Callable[..., Path]
+"""Writes a checkpoint; arguments and result as of ``save_checkpoint``."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,14 @@ class Trainer:
         nn: the backend's module, as ``load_backend`` returns it
         model: a ``GPT`` of that backend
         tokenizer: saved with every checkpoint; None for token files without one, which leaves out
-            samples and bits per byte
+            bits per byte
         batches: what to train and to validate on
         config: what to do
         folder: where to keep checkpoints; it must exist
         observers: called with every event, in order
         processes: those that train on every batch together; None for this one alone
+        demonstration: what the model is to show now and then; None for nothing
+        save: writes a checkpoint
 
     Raises:
         ConfigError: a step has fewer windows than there are processes.
@@ -80,6 +83,8 @@ class Trainer:
         folder: RunFolder,
         observers: Sequence[Observer] = (),
         processes: Processes | None = None,
+        demonstration: Demonstration | None = None,
+        save: Save = save_checkpoint,
     ) -> None:
         self.model, self.tokenizer, self.config, self.folder = model, tokenizer, config, folder
         self.batches, self.observers = batches, observers
@@ -94,7 +99,7 @@ class Trainer:
         self._token_bytes = (
             token_byte_lengths(tokenizer, model.config.vocab_size) if tokenizer else None
         )
-        self._sample_start = self._find_sample_start()
+        self._demonstration, self._write = demonstration, save
         self._peak_memory = nn.peak_memory
         self._stop_requested = False
         self._saved: tuple[int, int | None] = -1, None  # of the newest checkpoint: step and best
@@ -128,7 +133,7 @@ class Trainer:
         Raises:
             WorkerLost: a process was stopped from outside. The last whole step has a checkpoint,
                 unless it went while parameters were updated.
-            TrainingError: the loss is no longer finite. The newest checkpoint is from before.
+            Diverged: the loss is no longer finite. The newest checkpoint is from before.
             CheckpointError: a checkpoint cannot be written.
         """
         if not self.folder.steps():
@@ -148,13 +153,13 @@ class Trainer:
     def _train(self) -> Evaluation | None:
         """Do the steps that are left; return the last evaluation, or None if stopped before it."""
         config = self.config
-        while self.step < config.steps and not self._stop_requested:
+        while self.step < config.steps and not (self._stop_requested or self._is_past_its_best()):
             self._update()
             if self.step == config.steps:
                 break
             is_best = _is_due(self.step, config.eval_every) and self._evaluate()
             if _is_due(self.step, config.sample_every):
-                self._sample()
+                self._demonstrate()
             if is_best or _is_due(self.step, config.checkpoint_every):
                 self._save()  # the last thing of its step: one resumed from it misses nothing
         try:
@@ -173,6 +178,12 @@ class Trainer:
             raise _Stopped
         return self._train_step.evaluate(batch)  # type: ignore[no-any-return]
 
+    def _is_past_its_best(self) -> bool:
+        """Whether ``patience`` evaluations in a row were no better than the best."""
+        if not self.config.patience or self.best_step is None:
+            return False
+        return self.step - self.best_step >= self.config.patience * self.config.eval_every
+
     def _update(self) -> None:
         config, started = self.config, time.perf_counter()
         first = self.step * config.accumulate
@@ -181,11 +192,15 @@ class Trainer:
         dropout_seed = (config.seed, self.step) if self.model.drops else ()
         result = self._train_step(batches, rate, dropout_seed)
         if not result.is_finite:
-            where = first_non_finite(self.model, batches[-1].tokens)
-            raise TrainingError(
+            found = first_non_finite(self.model, batches[-1].tokens)
+            again = command_line("--from", self.folder.newest())
+            raise Diverged(
                 f"at step {self.step + 1} the loss is {result.loss} and the gradient's norm "
-                f"{result.grad_norm}; first not finite: {where}; start again from "
-                f"{self.folder.newest()} with a learning rate under {config.learning_rate:g}"
+                f"{result.grad_norm}; first not finite: {found.where}; start again with {again} "
+                f"and a learning rate under {config.learning_rate:g} (--learning-rate)",
+                step=self.step + 1,
+                where=found.where,
+                why=found.why,
             )
         self.step += 1
         n_tokens = sum(batch.tokens.size for batch in batches)
@@ -216,31 +231,12 @@ class Trainer:
         batches = self.batches.validation(None)
         evaluation = evaluate(self._until_stopped, batches, self._token_bytes)
         self._tell(Evaluated(self.step, evaluation, best=False, whole=True))
-        self._sample()
+        self._demonstrate()
         return evaluation
 
-    def _sample(self) -> None:
-        if self.tokenizer is None:
-            return
-        pieces = generate(
-            self.model,
-            self.tokenizer,
-            self._sample_start,
-            max_tokens=SAMPLE_TOKENS,
-            seed=self.config.seed,
-            windowed=True,
-        )
-        self._tell(Sampled(self.step, self.config.sample_prompt + "".join(pieces)))
-
-    def _find_sample_start(self) -> list[int]:
-        """Return the ids that samples continue; a prompt that cannot be encoded is found now."""
-        if self.tokenizer is None:
-            return []
-        if self.config.sample_prompt:
-            return self.tokenizer.encode(self.config.sample_prompt)
-        if self.tokenizer.end_of_text is not None:
-            return [self.tokenizer.end_of_text]
-        return [int(self.batches.training(0).tokens[0, 0])]  # some token of the training text
+    def _demonstrate(self) -> None:
+        if self._demonstration is not None:
+            self._tell(self._demonstration(self.model, self.step))
 
     def _save_if_new(self) -> None:
         """Save, unless this step's checkpoint is there and says the same."""
@@ -257,10 +253,10 @@ class Trainer:
             "best_step": self.best_step,
             "best_loss": None if self.best_step is None else self.best_loss,
         }
-        path = save_checkpoint(
+        path = self._write(
             self.folder.checkpoint(self.step),
             self.model,
-            self.tokenizer,
+            tokenizer=self.tokenizer,
             trainer_state=state,
             optimizer_state=self._optimizer.state(),
             overwrite=True,  # of this very step, before it was found to be the best

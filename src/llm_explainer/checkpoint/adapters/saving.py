@@ -24,7 +24,6 @@ from llm_explainer.checkpoint.checksums import MANIFEST
 from llm_explainer.checkpoint.saving import (
     OPTIMIZER,
     TOKENIZER,
-    TOKENIZER_CONFIG,
     TRAINER,
     absolute,
     check_vocabulary,
@@ -44,7 +43,6 @@ ADAPTER_FILES = (
     peft.TENSORS,
     mlx_lm.TENSORS,
     TOKENIZER,
-    TOKENIZER_CONFIG,
     TRAINER,
     OPTIMIZER,
     MANIFEST,

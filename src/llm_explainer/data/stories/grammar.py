@@ -37,7 +37,7 @@ class Telling:
     rng: Random
     words: Mapping[str, str]  # slot -> its text in this story
     pieces: list[str] = field(default_factory=list)
-    questions: list[Question] = field(default_factory=list)
+    asks: list[Ask] = field(default_factory=list)  # what can be asked about it
 
 
 @dataclass(slots=True)
@@ -180,14 +180,18 @@ class Ask:
     """A question that can be asked once the story has come this far; it adds no text."""
 
     kind: str
-    question: str
     answer: str
+    wordings: tuple[str, ...]
 
     def tell(self, telling: Telling) -> None:
-        """Note the question, its slots filled."""
-        question = self.question.format_map(telling.words)
-        answer = self.answer.format_map(telling.words)
-        telling.questions.append(Question(question, answer, self.kind))
+        """Note that this can be asked."""
+        telling.asks.append(self)
+
+    def questions(self, words: Mapping[str, str]) -> Iterator[Question]:
+        """Yield the question in each of its wordings, the slots filled with a story's words."""
+        answer = self.answer.format_map(words)
+        for wording in self.wordings:
+            yield Question(wording.format_map(words), answer, self.kind)
 
     def read(self, reading: Reading, at: int, scene: Scene) -> Iterator[Step]:
         """Nothing to read."""
@@ -214,9 +218,13 @@ def then(*nodes: Node) -> Node:
     return Sequence(nodes)
 
 
-def ask(kind: str, question: str, answer: str) -> Node:
-    """Return a node that asks; ``kind`` is who, where, what or why."""
-    return Ask(kind, question, answer)
+def ask(kind: str, answer: str, *wordings: str) -> Node:
+    """Return a node that asks; ``kind`` is who, where, what or why.
+
+    A question whose answer is a name, an animal or the place names nobody: who knows the hero of
+    a story knows the friend and the place as well, and could answer without reading.
+    """
+    return Ask(kind, answer, wordings)
 
 
 def _phrase(source: str) -> Node:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from random import Random
 
-from llm_explainer.data.stories.grammar import Question, Telling
+from llm_explainer.data.stories.grammar import Ask, Question, Telling
 from llm_explainer.data.stories.plots import PLOTS, Plot
 from llm_explainer.data.stories.world import draw_scene, words_of
 from llm_explainer.errors import CorpusError
@@ -24,7 +24,13 @@ class Story:
     friend: str
     place: str
     thing: str  # what it is all about: a toy, a cake, a seed
-    questions: tuple[Question, ...]
+    words: Mapping[str, str]  # slot -> its text in this story
+    asks: tuple[Ask, ...]
+
+    @property
+    def questions(self) -> tuple[Question, ...]:
+        """All that can be asked, in all wordings."""
+        return tuple(question for ask in self.asks for question in ask.questions(self.words))
 
 
 def tell(plot: Plot, rng: Random) -> Story:
@@ -39,7 +45,8 @@ def tell(plot: Plot, rng: Random) -> Story:
         friend=scene["cast"].forms["friend"],
         place=scene["cast"].forms["place"],
         thing=scene["thing"].name,
-        questions=tuple(telling.questions),
+        words=telling.words,
+        asks=tuple(telling.asks),
     )
 
 

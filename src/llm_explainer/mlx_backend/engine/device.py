@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import mlx.core as mx
 
 
@@ -20,3 +22,10 @@ def device_name() -> str:
 def peak_memory() -> int:
     """Return the most bytes that MLX's arrays have held so far."""
     return int(mx.get_peak_memory())
+
+
+def reset_peak_memory() -> None:
+    """Count the most bytes anew from here on; what nobody uses any more is given back before."""
+    gc.collect()
+    mx.clear_cache()
+    mx.reset_peak_memory()

@@ -124,10 +124,22 @@ class TrainStep:
         self._n_freezes = self.model.n_freezes
 
     def _add_gradients(
-        self, total: Total | None, tokens: Array, targets: Array, weights: Array, key: Key | None
+        self,
+        total: Total | None,
+        tokens: Array,
+        targets: Array,
+        weights: Array,
+        segments: Array | None,
+        key: Key | None,
     ) -> Total:
         loss, grads = self.model.differentiate(
-            tokens, targets, weights, key, dtype=DTYPES[self.dtype], recompute=self.recompute
+            tokens,
+            targets,
+            weights,
+            segments,
+            key,
+            dtype=DTYPES[self.dtype],
+            recompute=self.recompute,
         )
         if total is None:
             return loss, grads
@@ -147,15 +159,20 @@ class TrainStep:
         self.optimizer.apply(grads, rates, where=mx.isfinite(loss) & mx.isfinite(norm))
         return loss, norm
 
-    def _loss(self, tokens: Array, targets: Array, weights: Array) -> Array:
-        return weighted_loss(self.model(tokens), targets, weights)
+    def _loss(self, tokens: Array, targets: Array, weights: Array, segments: Array | None) -> Array:
+        return weighted_loss(self.model(tokens, segments=segments), targets, weights)
 
-    def _arrays(self, batch: Batch, n_counted: float) -> tuple[Array, Array, Array]:
-        """Return tokens, targets and weights (B, T) as MLX has them."""
-        tokens, targets, mask = batch
+    def _arrays(self, batch: Batch, n_counted: float) -> tuple[Array, Array, Array, Array | None]:
+        """Return tokens, targets, weights and segments (B, T) as MLX has them."""
+        tokens, targets, mask, segments = batch
         # Here, since an error while a function is being traced leaves the traces in the model.
         self.model.check_length(tokens.shape[1])
-        return as_ids(tokens), as_ids(targets), token_weights(targets, mask, n_counted)
+        return (
+            as_ids(tokens),
+            as_ids(targets),
+            token_weights(targets, mask, n_counted),
+            None if segments is None else as_ids(segments),
+        )
 
 
 def compile_on_gpu(

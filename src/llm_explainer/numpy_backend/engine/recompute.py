@@ -13,16 +13,19 @@ import numpy as np
 
 from llm_explainer.numpy_backend.block import Block
 from llm_explainer.numpy_backend.module import Array, Backward
+from llm_explainer.numpy_backend.packing import Packing
 from llm_explainer.tree import Tree
 
 
-def recomputed(block: Block, x: Array, rng: np.random.Generator | None) -> tuple[Array, Backward]:
-    """Return what ``block.forward(x, rng)`` does, number for number; the closure keeps only x."""
+def recomputed(
+    block: Block, x: Array, rng: np.random.Generator | None, packing: Packing | None = None
+) -> tuple[Array, Backward]:
+    """Return what ``block.forward`` does, number for number; the closure keeps only x."""
     rng_before = copy.deepcopy(rng)  # so that the second pass drops what the first one did
-    y, _ = block.forward(x, rng)
+    y, _ = block.forward(x, rng, packing)
 
     def backward(dy: Array, out: Tree | None = None) -> tuple[Array, Tree]:
-        _, block_backward = block.forward(x, copy.deepcopy(rng_before))
+        _, block_backward = block.forward(x, copy.deepcopy(rng_before), packing)
         return block_backward(dy, out)
 
     return y, backward

@@ -157,6 +157,7 @@ class TrainStep:
         tokens: Array,
         targets: Array,
         mask: Array | None,
+        segments: Array | None,
         n_counted: float,
         seed: list[int] | None,
         index: int,
@@ -168,6 +169,7 @@ class TrainStep:
             tokens,
             targets,
             mask,
+            segments,
             n_counted=n_counted,
             rng=None if seed is None else np.random.default_rng([*seed, worker]),
             recompute=self.recompute,
@@ -175,9 +177,16 @@ class TrainStep:
         )
         return loss
 
-    def _shard_loss(self, worker: int, tokens: Array, targets: Array, mask: Array | None) -> float:
+    def _shard_loss(
+        self,
+        worker: int,
+        tokens: Array,
+        targets: Array,
+        mask: Array | None,
+        segments: Array | None,
+    ) -> float:
         """Return the loss summed over a shard's targets."""
-        return self.model.loss(tokens, targets, mask, n_counted=1.0)
+        return self.model.loss(tokens, targets, mask, segments, n_counted=1.0)
 
     def _sum_stretch(self, worker: int, n_shards: int, index: int) -> float:
         """Add the shards of a micro-batch to a stretch of the gradient; return its squares."""

@@ -59,7 +59,7 @@ class SharedStep:
             "do": "step",
             "learning_rate": learning_rate,
             "dropout_seed": list(dropout_seed),
-            "masked": [batch.mask is not None for batch in batches],
+            "fields": _fields(batches),
         }
         self._processes.tell(words, _as_arrays(batches))
         return _take_step(self._processes, self._step, words, batches)
@@ -71,9 +71,7 @@ class SharedStep:
             ProcessLost: one of the processes is gone.
         """
         self._set_up_others()
-        self._processes.tell(
-            {"do": "evaluate", "masked": [batch.mask is not None]}, _as_arrays([batch])
-        )
+        self._processes.tell({"do": "evaluate", "fields": _fields([batch])}, _as_arrays([batch]))
         return _evaluate(self._processes, self._step, batch)
 
     def _set_up_others(self) -> None:
@@ -176,19 +174,23 @@ def _evaluate(processes: Processes, step: Any, batch: Batch) -> tuple[float, flo
     return sum(part[0] for part in parts), sum(part[1] for part in parts)
 
 
-def _as_arrays(batches: Sequence[Batch]) -> list[Array]:
-    """Return what a message holds of batches: ids as short as MLX takes them, then the masks."""
-    ids = [
-        np.asarray(array, np.int32) for tokens, targets, _ in batches for array in (tokens, targets)
+def _fields(batches: Sequence[Batch]) -> list[list[str]]:
+    """Return which fields each batch has: those that are not None."""
+    return [
+        [name for name, array in batch._asdict().items() if array is not None] for batch in batches
     ]
-    return ids + [np.asarray(mask, bool) for _, _, mask in batches if mask is not None]
+
+
+def _as_arrays(batches: Sequence[Batch]) -> list[Array]:
+    """Return what a message holds of batches, one after another: ids as short as MLX takes them."""
+    return [
+        np.asarray(getattr(batch, name), bool if name == "mask" else np.int32)
+        for batch, names in zip(batches, _fields(batches), strict=True)
+        for name in names
+    ]
 
 
 def _as_batches(words: Words, arrays: Sequence[Array]) -> list[Batch]:
     """Return the batches that ``_as_arrays`` was given."""
-    masked = words["masked"]
-    ids, masks = arrays[: 2 * len(masked)], iter(arrays[2 * len(masked) :])
-    return [
-        Batch(ids[2 * index], ids[2 * index + 1], next(masks) if has_mask else None)
-        for index, has_mask in enumerate(masked)
-    ]
+    rest = iter(arrays)
+    return [Batch(**{name: next(rest) for name in names}) for names in words["fields"]]

@@ -1,8 +1,9 @@
 """The top level of a run's folder, which makes it a model directory for other programs.
 
-Links to the newest checkpoint's files, and to the newest and the best checkpoint; where the system
-has no links, copies of the files. A folder that was copied by something that follows links has
-copies, too. They are renewed with every checkpoint, and nothing of ours reads them.
+Links to the files of the checkpoint that the run means, and to the newest and the best checkpoint;
+where the system has no links, copies of the files. A folder that was copied by something that
+follows links has copies, too. They are renewed with every checkpoint, and nothing of ours reads
+them.
 """
 
 from __future__ import annotations
@@ -19,9 +20,18 @@ from llm_explainer.files import open_atomically
 from llm_explainer.run_folders import checkpoint_name, read_own_files, steps_of
 from llm_explainer.training.runs.leftovers import foreign_files
 
-LINKED_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+LINKED_FILES = (
+    "config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "adapter_config.json",
+    "lora.safetensors",
+    "adapter_model.safetensors",
+    "adapters.safetensors",
+)
 LAST, BEST = LINKED_FOLDERS = ("last", "best")
-_TARGET = re.compile(r"(last|step-\d{6,})(/[\w.]+)?", re.ASCII)
+_TARGET = re.compile(r"(last|best|step-\d{6,})(/[\w.]+)?", re.ASCII)
 
 
 def made_entries(folder: Path) -> list[str]:
@@ -38,8 +48,12 @@ def made_entries(folder: Path) -> list[str]:
     return [name for name in names if _is_ours(folder / name, checkpoints)]
 
 
-def renew_entries(folder: Path, newest: Path, best: Path | None) -> dict[str, str]:
+def renew_entries(
+    folder: Path, newest: Path, best: Path | None, *, means_best: bool = False
+) -> dict[str, str]:
     """Let the entries mean these checkpoints; return the digests that the files now have.
+
+    The files are the newest checkpoint's, or with ``means_best`` the best one's, if there is one.
 
     What somebody else put in the place of one is left alone, with a ``LLMExplainerWarning``.
 
@@ -47,22 +61,23 @@ def renew_entries(folder: Path, newest: Path, best: Path | None) -> dict[str, st
         OSError: the folder cannot be read.
     """
     ours = set(made_entries(folder))
-    digests = _digests(newest)
+    link, meant = (BEST, best) if means_best and best is not None else (LAST, newest)
+    digests = _digests(meant)
     targets = {LAST: newest.name} | ({} if best is None else {BEST: best.name})
-    targets |= {name: f"{LAST}/{name}" for name in LINKED_FILES if (newest / name).exists()}
+    targets |= {name: f"{link}/{name}" for name in LINKED_FILES if (meant / name).exists()}
     for name, target in targets.items():
         entry = folder / name
-        if name in LINKED_FILES and not (folder / LAST).is_symlink():
-            target = f"{newest.name}/{name}"
+        if name in LINKED_FILES and not (folder / link).is_symlink():
+            target = f"{meant.name}/{name}"
         if os.path.lexists(entry) and name not in ours:
             warnings.warn(
                 f"{entry} is no file that this run wrote, so it stays as it is; other programs "
-                f"that read {folder} get it, and not that of {newest.name}",
+                f"that read {folder} get it, and not that of {meant.name}",
                 LLMExplainerWarning,
                 stacklevel=2,
             )
         else:
-            _put(entry, target, newest / name)
+            _put(entry, target, meant / name)
     return {name: digests[name] for name in LINKED_FILES if name in digests}
 
 

@@ -11,13 +11,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+from llm_explainer.checkpoint import save_checkpoint
 from llm_explainer.config import ModelConfig
 from llm_explainer.errors import CheckpointError
 from llm_explainer.model_spec import ModelSpec
 from llm_explainer.tokenizer import Tokenizer
 from llm_explainer.training.batches import Batches
 from llm_explainer.training.config import TrainConfig
-from llm_explainer.training.runs.folder import RunFolder
+from llm_explainer.training.demonstration import Demonstration
+from llm_explainer.training.runs.folder import Meaning, RunFolder
+from llm_explainer.training.trainer import Save
 
 Report = Callable[[str, int, int | None], None]
 """Called with a stage's name, what is done and what there is in all (None where not known)."""
@@ -33,10 +36,24 @@ class Prepared:
     model: Any | None = None  # with the weights to start from; None for fresh ones
 
 
+@dataclass(frozen=True)
+class Material:
+    """What a trainer of one kind of run works with."""
+
+    batches: Batches
+    demonstration: Demonstration | None = None  # what the model shows now and then
+    save: Save = save_checkpoint  # how a checkpoint is written
+
+
 class RunSettings(Protocol):
     """Everything that decides a new run of one kind."""
 
     kind: ClassVar[str]
+    means: ClassVar[Meaning]
+
+    data_files: ClassVar[tuple[str, ...]]
+    """Names of all that the run may write into its folder's ``data/``: where it is killed while it
+    prepares, the next one there removes these and no others."""
 
     @property
     def backend(self) -> str:
@@ -56,10 +73,17 @@ class RunSettings(Protocol):
         """
 
     @staticmethod
-    def open_batches(
-        folder: RunFolder, config: ModelConfig, train: TrainConfig, tokenizer: Tokenizer | None
-    ) -> Batches:
-        """Return the batches of the data that a folder was prepared with."""
+    def open(
+        folder: RunFolder,
+        config: ModelConfig,
+        train: TrainConfig,
+        tokenizer: Tokenizer | None,
+        own: dict[str, Any],
+    ) -> Material:
+        """Return what to train with: the data that a folder was prepared with, and more.
+
+        ``own`` is what ``own_record`` returned when the run began.
+        """
 
 
 def settings_of_kind(name: object, source: object) -> type[RunSettings]:
@@ -79,4 +103,6 @@ def settings_of_kind(name: object, source: object) -> type[RunSettings]:
 
 _HOMES = {
     "pretrain": ("llm_explainer.training.pretrain", "PretrainSettings"),
+    "finetune-full": ("llm_explainer.training.finetune", "FinetuneSettings"),
+    "finetune-lora": ("llm_explainer.training.finetune", "LoRASettings"),
 }

@@ -9,9 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from llm_explainer.files import write_atomically
-from llm_explainer.training.events import Evaluated, Event, Sampled, Saved, Saving, StepDone
+from llm_explainer.training.events import (
+    Answered,
+    Evaluated,
+    Event,
+    Sampled,
+    Saved,
+    Saving,
+    StepDone,
+)
 
-NAMES = {StepDone: "step", Evaluated: "evaluation", Sampled: "sample", Saved: "checkpoint"}
+NAMES = {
+    StepDone: "step",
+    Evaluated: "evaluation",
+    Sampled: "sample",
+    Answered: "answers",
+    Saved: "checkpoint",
+}
 
 
 class RunLog:

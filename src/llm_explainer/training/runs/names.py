@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from llm_explainer.errors import CheckpointError
-from llm_explainer.run_folders import meant_checkpoint
+from llm_explainer.checkpoint.json_objects import read_object
+from llm_explainer.errors import CheckpointError, LLMExplainerError
+from llm_explainer.run_folders import RECORD, meant_checkpoint
+from llm_explainer.spelling import command_line
 
 RUNS = Path("runs")
 """Where the commands keep runs, below the folder in which they are started."""
 
+CONFIGS = ("config.json", "adapter_config.json")
+"""One of these is in every checkpoint."""
+
 MOST = 10_000
+
+
+def resume_command(run: Path) -> str:
+    """Return the command that goes on with a run, to be pasted into a shell."""
+    kind = str(_record(run).get("kind", "pretrain"))
+    return command_line("uv", "run", script_of(kind), "--resume", run)
+
+
+def script_of(kind: str) -> str:
+    """Return the script that starts and resumes runs of a kind: it is named after it."""
+    return f"train_{kind.replace('-', '_')}.py"
 
 
 def make_free_folder(folder: Path, name: str) -> Path:
@@ -38,21 +55,44 @@ def make_free_folder(folder: Path, name: str) -> Path:
     raise CheckpointError(f"{folder} has {MOST:,} runs called {name}; name another with --out")
 
 
-def newest_run(folder: Path) -> Path:
-    """Return the run in ``folder`` whose last checkpoint is the newest.
+def newest_run(folder: Path, *, corpus: str | None = None) -> Path:
+    """Return the run in ``folder``, or in one of its folders, whose last checkpoint is the newest.
+
+    With ``corpus`` only pre-training runs on that corpus count.
 
     Raises:
         CheckpointError: there is none.
     """
-    configs = {}
-    for path in folder.glob("*/"):
+    changed = {}
+    for path in (*folder.glob("*/"), *folder.glob("*/*/")):
+        if path.name.startswith("step-") or path.is_symlink():
+            continue  # of a run that is found itself
         # A folder that is no run may be a model directory itself.
-        config = (meant_checkpoint(path) or path) / "config.json"
-        if config.exists():
-            configs[path] = config.stat().st_mtime
-    if not configs:
+        meant = meant_checkpoint(path) or path
+        configs = [meant / name for name in CONFIGS if (meant / name).is_file()]
+        if configs and (corpus is None or pretrained_on(path) == corpus):
+            changed[path] = configs[0].stat().st_mtime
+    if not changed:
+        what = "trained model" if corpus is None else f"model that was pre-trained on {corpus}"
         raise CheckpointError(
-            f"no trained model under {folder}/; train one with `uv run run_demo.py quick`, or name "
+            f"no {what} under {folder}/; train one with `uv run run_demo.py quick`, or name "
             "a checkpoint directory"
         )
-    return max(configs, key=lambda path: configs[path])
+    return max(changed, key=lambda path: changed[path])
+
+
+def pretrained_on(run: Path) -> str | None:
+    """Return the corpus of a pre-training run; None where the folder is of no such run."""
+    record = _record(run)
+    data = record.get("data")
+    if record.get("kind") != "pretrain" or not isinstance(data, dict):
+        return None
+    return str(data.get("corpus"))
+
+
+def _record(run: Path) -> dict[str, Any]:
+    """Return what a run's record says; nothing where there is none that can be read."""
+    try:
+        return read_object(run / RECORD)
+    except (OSError, LLMExplainerError):
+        return {}

@@ -15,11 +15,19 @@ from llm_explainer.backend import load_backend
 from llm_explainer.checkpoint import load_model, load_tokenizer_of
 from llm_explainer.checkpoint.way_back import way_back
 from llm_explainer.errors import CheckpointError, ConfigError
+from llm_explainer.tokenizer import Tokenizer
+from llm_explainer.training.config import TrainConfig
 from llm_explainer.training.distributed.processes import Processes
 from llm_explainer.training.events import Observer
 from llm_explainer.training.preflight import Preflight, preflight
 from llm_explainer.training.runs.folder import RunFolder
-from llm_explainer.training.runs.kinds import Prepared, Report, RunSettings, settings_of_kind
+from llm_explainer.training.runs.kinds import (
+    Material,
+    Prepared,
+    Report,
+    RunSettings,
+    settings_of_kind,
+)
 from llm_explainer.training.runs.log import RunLog, read_log
 from llm_explainer.training.runs.loss_curve import draw_loss_curve
 from llm_explainer.training.runs.record import RunRecord
@@ -34,6 +42,7 @@ class Run:
     folder: RunFolder
     description: str
     preflight: Preflight
+    nn: ModuleType  # the backend
 
     def train(self, observers: Sequence[Observer] = ()) -> TrainResult:
         """Train to the end or to ``request_stop``; write the log and the picture of the loss.
@@ -75,7 +84,7 @@ def start_run(
         prepare = settings.load()
         folder.make()
         folder.hold()
-        folder.create(overwrite=overwrite)
+        folder.create(settings.data_files, overwrite=overwrite)
         return _prepare(nn, settings, folder, prepare(folder, report), processes)
     except BaseException:  # Ctrl-C too
         folder.give_back()
@@ -107,10 +116,32 @@ def _prepare(
         model=prepared.spec,
         train=train,
     )
-    batches = settings.open_batches(folder, model.config, train, prepared.tokenizer)
-    trainer = Trainer(nn, model, prepared.tokenizer, batches, train, folder, processes=processes)
-    folder.write_record(record.to_dict())
-    return Run(trainer, folder, record.describe(n_processes), forecast)
+    material = settings.open(folder, model.config, train, prepared.tokenizer, record.own)
+    trainer = _trainer(nn, model, prepared.tokenizer, material, train, folder, processes)
+    folder.write_record(record.to_dict(), settings.means)
+    return Run(trainer, folder, record.describe(n_processes), forecast, nn)
+
+
+def _trainer(
+    nn: ModuleType,
+    model: Any,
+    tokenizer: Tokenizer | None,
+    material: Material,
+    train: TrainConfig,
+    folder: RunFolder,
+    processes: Processes | None,
+) -> Trainer:
+    return Trainer(
+        nn,
+        model,
+        tokenizer,
+        material.batches,
+        train,
+        folder,
+        processes=processes,
+        demonstration=material.demonstration,
+        save=material.save,
+    )
 
 
 def resume_run(
@@ -159,9 +190,9 @@ def _resume(
     try:
         model = load_model(newest, record.backend)
         tokenizer = load_tokenizer_of(newest, model.config)  # mere ids came without one
-        batches = settings.open_batches(folder, model.config, train, tokenizer)
+        material = settings.open(folder, model.config, train, tokenizer, record.own)
         folder.check_data()
-        trainer = Trainer(nn, model, tokenizer, batches, train, folder, processes=processes)
+        trainer = _trainer(nn, model, tokenizer, material, train, folder, processes)
         trainer.resume()
     except CheckpointError as error:
         hint = way_back(newest)
@@ -170,7 +201,7 @@ def _resume(
     forecast = preflight(nn, record.model, train, first_step=trainer.step, n_processes=n_processes)
     if steps is not None:
         _change_steps(folder, values, steps, trainer.step)
-    return Run(trainer, folder, record.describe(n_processes), forecast)
+    return Run(trainer, folder, record.describe(n_processes), forecast, nn)
 
 
 def _change_steps(folder: RunFolder, values: dict[str, Any], steps: int, done: int) -> None:

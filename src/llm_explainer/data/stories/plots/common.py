@@ -34,7 +34,21 @@ OPENING = then(
         "[Not far from|Close to] the {place} lived a {mood} {kind} named {hero}.",
         "[Once there|There once] was a {mood} {kind} named {hero}, who lived by the {place}.",
     ),
-    ask("where", "Where was {hero}?", "by the {place}"),
-    ask("what", "What kind of animal was {hero}?", "{kind}"),
+    ask(
+        "where",
+        "by the {place}",
+        "Where does the story begin?",
+        "Where did this happen?",
+        "Where were the two friends?",
+    ),
+    ask(
+        "who",
+        "{hero}",
+        "Who is the story about?",
+        "Who was {mood}?",
+        "Who comes first in the story?",
+    ),
+    ask("what", "{kind}", "What animal comes first?", "What kind of animal is the story about?"),
+    ask("what", "{friend_kind}", "What animal was the friend?"),
 )
 """Only the hero is "a mole named Max"; the friend comes as "Max the mole": all stays clear."""

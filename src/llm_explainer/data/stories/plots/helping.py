@@ -10,13 +10,14 @@ HELPING = plot(
         "By the {place} {he} saw {friend} the {friend_kind} with a cart full of {thing}.",
         "{friend} the {friend_kind} came to the {place} with a [big|little] cart full of {thing}.",
     ),
-    ask("what", "What was in the cart?", "{thing}"),
+    ask("what", "{thing}", "What was in the cart?", "What was the cart full of?"),
+    ask("who", "{friend}", "Who had a cart?", "Who had the {thing}?"),
     say(
         "But the {thing} and the cart were stuck in the mud.",
         "But the {thing} were heavy, and one wheel was [stuck in a hole|deep in the mud].",
         "But the {thing} were too heavy for {friend} alone.",
     ),
-    ask("why", "Why did {friend} need help?", "the cart was stuck"),
+    ask("where", "by the {place}", "Where was the cart?", "Where did they push the cart?"),
     maybe(
         '"I am so tired," said {friend}.',
         "{friend} had pulled all day and was so tired.",
@@ -27,7 +28,7 @@ HELPING = plot(
         "{He} did not think twice and came to help.",
         '"Two are stronger than one," said {hero}.',
     ),
-    ask("who", "Who helped {friend}?", "{hero}"),
+    ask("who", "{hero}", "Who came to help?", "Who helped with the cart?"),
     maybe(
         "{He} pushed, and {friend} pulled, but the cart did not move.",
         "One, two, three! They pushed and pulled, but nothing happened.",
@@ -37,6 +38,14 @@ HELPING = plot(
         "Then {hero} had an idea. {He} put [a branch|a flat stone] under the wheel.",
         '"Wait," said {hero}. {He} ran and got [a branch|a rope].',
         '"Wait," said {hero}. "We must take out the {thing} first."',
+    ),
+    ask("who", "{hero}", "Who had an idea?"),
+    ask(
+        "why",
+        "{hero} helped {friend}",
+        "Why did the cart roll in the end?",
+        "Why did the wheels turn at last?",
+        "Why was the cart not stuck any more?",
     ),
     say(
         "They pushed together, and slowly the cart rolled on to the {place}.",

@@ -11,7 +11,14 @@ LEARNING = plot(
         "{He} wanted to learn to play {his} {color} {thing}.",
         "{His} mother had given {him} a {color} {thing}, but {he} could not play it.",
     ),
-    ask("what", "What did {hero} want to play?", "a {color} {thing}"),
+    ask(
+        "what",
+        "a {thing}",
+        "What did {hero} want to play?",
+        "What was so hard to play?",
+        "What did the song come out of?",
+    ),
+    ask("who", "{hero}", "Who could not play at first?", "Who wanted to play the {thing}?"),
     say(
         "The {thing} squeaked like [an old door|a sick cow].",
         "Out of the {thing} came [a squeak|no sound at all].",
@@ -30,7 +37,13 @@ LEARNING = plot(
         'Just then, {friend} the {friend_kind} came to the {place}. "Let me show you," said '
         "{friend}.",
     ),
-    ask("who", "Who taught {hero}?", "{friend}"),
+    ask(
+        "who",
+        "{friend}",
+        "Who could teach it?",
+        "Who helped with the {thing}?",
+        "Who knew how to play the {thing}?",
+    ),
     say(
         "So every [morning|evening] they met by the {place} to practice.",
         "All summer long they practiced by the {place}.",
@@ -45,7 +58,14 @@ LEARNING = plot(
         "And then, one morning, the {thing} sang!",
         "When the leaves turned yellow, {hero} could play the {thing} from start to end.",
     ),
-    ask("why", "Why could {hero} play at last?", "{he} practiced with {friend}"),
+    ask(
+        "why",
+        "{friend} taught {him}",
+        "Why did it go well at last?",
+        "Why did a song come out at last?",
+        "Why was the {thing} good in the end?",
+    ),
+    ask("where", "by the {place}", "Where did they practice?", "Where did the two meet?"),
     say(
         'Everyone came to listen to the {thing}. "My friend {friend} taught me," said {hero}.',
         "Now, when {hero} plays the {thing}, {friend} dances.",

@@ -21,7 +21,8 @@ NIGHT = plot(
         "{He} hid in {his} bed, but there it was again.",
         "{His} heart beat fast.",
     ),
-    ask("why", "Why was {hero} afraid?", "{he} heard a strange sound"),
+    ask("who", "{hero}", "Who heard a strange sound?", "Who was afraid?"),
+    ask("where", "by the {place}", "Where was the strange sound?", "Where was it dark?"),
     maybe(
         '"I am not so small," {he} whispered.',
         "The moon [hid behind a cloud|looked down and said nothing].",
@@ -36,8 +37,21 @@ NIGHT = plot(
         "It was no ghost. It was {friend} the {friend_kind} with a {color} {thing}.",
         "Behind a bush sat {friend} the {friend_kind} with a {color} {thing}.",
     ),
-    ask("who", "Who made the sound?", "{friend}"),
-    ask("what", "What was the sound?", "a {color} {thing}"),
+    ask("who", "{friend}", "Who made the sound?", "Who had the {thing}?"),
+    ask(
+        "what",
+        "a {thing}",
+        "What made the sound?",
+        "What was played at night?",
+        "What was the strange sound?",
+    ),
+    ask(
+        "why",
+        "{friend} played the {thing}",
+        "Why was there a sound in the night?",
+        "Why was it not quiet?",
+        "Why did the sound come again?",
+    ),
     say(
         '"I could not sleep," said {friend}.',
         '"Oh, {hero}, I have to practice," said {friend}.',

@@ -11,7 +11,15 @@ QUARREL = plot(
         "By the {place} {he} met {friend} the {friend_kind}, and both saw a {color} {thing}.",
         "{friend} the {friend_kind} came to the {place} to play, and they found a {color} {thing}.",
     ),
-    ask("what", "What did they quarrel about?", "a {color} {thing}"),
+    ask(
+        "what",
+        "a {thing}",
+        "What did they find?",
+        "What did both of them want?",
+        "What did the two see?",
+        "What was found?",
+    ),
+    ask("where", "by the {place}", "Where did they find the {thing}?", "Where did the two shout?"),
     say(
         '"[It is mine|Me first]!" said {hero}. "[No, mine|No, me first]!" said {friend}.',
         "{hero} wanted to have the {thing} first, and so did {friend}.",
@@ -22,7 +30,16 @@ QUARREL = plot(
         "{hero} [stamped and shouted|said an unkind word], and {friend} ran away.",
         '"I will never play with you again!" cried {friend} and ran away.',
     ),
-    ask("why", "Why were the friends angry?", "both wanted the {thing}"),
+    ask(
+        "why",
+        "both wanted the {thing}",
+        "Why were the two angry?",
+        "Why did they shout?",
+        "Why did {friend} run away?",
+        "Why was {hero} alone?",
+    ),
+    ask("who", "{friend}", "Who ran away?"),
+    ask("who", "{hero}", "Who had the {thing} alone?", "Who was left behind?"),
     say(
         "Now {hero} had the {thing}, but the {place} was so quiet.",
         "{hero} sat by the {place} with the {thing} and felt [lonely|small and sad].",
@@ -38,14 +55,14 @@ QUARREL = plot(
                 '{hero} went to find {friend}. "I am sorry," {he} said. "You may have it first."',
                 '"I was wrong," {hero} said to {friend}. "A friend is more than a {thing}."',
             ),
-            ask("who", "Who said sorry first?", "{hero}"),
+            ask("who", "{hero}", "Who said sorry?", "Who was sorry first?"),
         ),
         then(
             say(
                 'Then {friend} came back. "I am sorry," said {friend}. "I missed you."',
                 'Then {friend} came back with [a flower|two plums]. "I am sorry," said {friend}.',
             ),
-            ask("who", "Who said sorry first?", "{friend}"),
+            ask("who", "{friend}", "Who said sorry?", "Who was sorry first?"),
         ),
     ),
     maybe(

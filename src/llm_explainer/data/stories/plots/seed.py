@@ -11,7 +11,22 @@ SEED = plot(
         "{He} had a {thing} seed and put it into the ground by the {place}.",
         "{He} made a little hole by the {place} and put a {thing} seed into it.",
     ),
-    ask("what", "What did {hero} plant?", "a {thing} seed"),
+    ask(
+        "what",
+        "a {thing} seed",
+        "What had to grow?",
+        "What did somebody put into the ground?",
+        "What was in the ground?",
+    ),
+    ask("who", "{hero}", "Who had a seed?", "Who put something into the ground?"),
+    ask(
+        "why",
+        "{hero} wanted a {thing}",
+        "Why was a seed put into the ground?",
+        "Why was there a seed in the ground?",
+        "Why did they wait and wait?",
+    ),
+    ask("where", "by the {place}", "Where was the seed?", "Where did the {thing} grow?"),
     maybe(
         "{He} waited all day, but nothing happened.",
         "{He} gave it water and waited and waited.",
@@ -26,7 +41,7 @@ SEED = plot(
         '"My {thing} will not grow," said {hero}. "[It is asleep|Give it time]," said {friend}.',
         '"Where is my {thing}?" asked {hero}. "[It is asleep|Wait and see]," said {friend}.',
     ),
-    ask("who", "Who told {hero} to wait?", "{friend}"),
+    ask("who", "{friend}", "Who said that it takes time?", "Who came to look?", "Who came by?"),
     say(
         "So every day they met by the {place} and [told stories|sang] to the {thing}.",
         "They went to the {place} each day with [some water|a song|a kind word] for the {thing}.",
@@ -41,7 +56,6 @@ SEED = plot(
         'One morning {hero} gave a shout. "My {thing} has a leaf!"',
         "And then, one day, the {thing} looked out of the ground.",
     ),
-    ask("why", "Why did {hero} wait?", "a {thing} takes time to grow"),
     maybe(
         "The {thing} grew up to {his} knees, and then up to {his} nose.",
         "The {thing} grew and grew, all summer long.",

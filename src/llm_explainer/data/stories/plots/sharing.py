@@ -11,7 +11,14 @@ SHARING = plot(
         "In {his} basket was a [big|small|warm] {thing}.",
         "{His} mother had given {him} a [big|small|warm] {thing}.",
     ),
-    ask("what", "What did {hero} have to eat?", "a {thing}"),
+    ask(
+        "what",
+        "a {thing}",
+        "What was there to eat?",
+        "What did the two eat?",
+        "What was cut in two?",
+    ),
+    ask("who", "{hero}", "Who had something to eat?", "Who had the {thing}?"),
     maybe(
         "It smelled so good that {his} nose danced.",
         '"All for me," {he} thought, and {he} opened {his} mouth.',
@@ -27,7 +34,13 @@ SHARING = plot(
         '"My lunch fell into the [water|mud]," said {friend} in a small voice.',
         "{friend} had nothing to eat, not even a crumb.",
     ),
-    ask("who", "Who was hungry?", "{friend}"),
+    ask(
+        "who",
+        "{friend}",
+        "Who had nothing to eat?",
+        "Who had not eaten?",
+        "Who got the other half?",
+    ),
     maybe(
         "{He} looked at the {thing}. Then {he} looked at {friend}.",
         "It was not easy. The {thing} was so [warm|sweet].",
@@ -37,7 +50,14 @@ SHARING = plot(
         '"Sit with me," said {hero}, and {he} gave {friend} half of the {thing}.',
         '{hero} broke the {thing} in half. "Here, {friend}," {he} said. "Eat!"',
     ),
-    ask("why", "Why did {hero} share the {thing}?", "{friend} was hungry"),
+    ask(
+        "why",
+        "{friend} had nothing to eat",
+        "Why was the {thing} cut in two?",
+        "Why was there only half a {thing}?",
+        "Why did they share?",
+    ),
+    ask("where", "by the {place}", "Where did they eat?", "Where did they share the {thing}?"),
     say(
         "They ate every crumb of the {thing} and looked out over the {place}.",
         "Side by side they sat by the {place} and ate every crumb of the {thing}.",

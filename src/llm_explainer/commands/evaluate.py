@@ -1,0 +1,110 @@
+"""The command that measures a model: on questions about stories, on records, or on a text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer import Option
+
+from llm_explainer.errors import ConfigError
+from llm_explainer.training.runs.names import RUNS, newest_run
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from llm_explainer.tokenizer import Tokenizer
+    from llm_explainer.training.exact_match import Answer
+
+BASELINE_QUESTIONS = 20_000
+"""Questions from which the commonest answer to each is known."""
+
+
+def evaluate(
+    run: Annotated[
+        Path | None,
+        typer.Argument(help="a run or a checkpoint; by default the newest run"),
+    ] = None,
+    questions: Annotated[int, Option(help="questions about stories to ask")] = 500,
+    corpus: Annotated[
+        str | None,
+        Option(help="measure the loss on this text instead: a name, a file, a folder, or -"),
+    ] = None,
+    backend: Annotated[str, Option(help="auto, numpy or mlx")] = "auto",
+) -> None:
+    """Measure a model: how many questions about stories that nobody has read it answers right.
+
+    An answer counts if it is right to the letter. Beside it stands what can be had without a look
+    at the story, by the commonest answer to each question. With --corpus the loss on a text is
+    measured instead: nats a token, perplexity, bits a byte.
+
+    Examples:
+
+      uv run run_demo.py eval runs/full/finetuned
+
+      uv run run_demo.py eval runs/quick --corpus my_text.txt
+    """
+    from llm_explainer.checkpoint import load_checkpoint
+    from llm_explainer.console.terminal import make_console, show
+
+    if questions < 1:
+        raise ConfigError(f"--questions is {questions}; it takes 1 or more")
+    console = make_console()
+    path = run or newest_run(RUNS)
+    if run is None:
+        show(console, f"model: {path}", style="dim")
+    model, tokenizer = load_checkpoint(path, backend)
+    if corpus is not None:
+        _measure_text(model, tokenizer, corpus, console)
+    else:
+        _measure_answers(model, tokenizer, questions, console)
+
+
+def _measure_answers(model: Any, tokenizer: Tokenizer, n_asked: int, console: Console) -> None:
+    from llm_explainer.console.terminal import working
+    from llm_explainer.data.stories.questions import question_only_baseline, split_questions
+    from llm_explainer.training.exact_match import ask, of_story
+
+    with working(console, f"asking {n_asked} questions"):
+        splits = split_questions(BASELINE_QUESTIONS, 0, n_asked)
+        baseline = question_only_baseline(splits.train, splits.test)
+        answers = ask(model, tokenizer, [of_story(question, tokenizer) for question in splits.test])
+    _show_answers(answers, baseline, console)
+
+
+def _show_answers(answers: list[Answer], baseline: dict[str, float], console: Console) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    from llm_explainer.console.tables import show_table
+    from llm_explainer.console.terminal import show
+    from llm_explainer.training.exact_match import share_right, share_right_by_kind
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("question", no_wrap=True)
+    for heading in ("asked", "right", "without the story"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for kind, share in share_right_by_kind(answers).items():
+        n_asked = sum(answer.question.kind == kind for answer in answers)
+        table.add_row(kind, f"{n_asked:,}", f"{share:.1%}", f"{baseline[kind]:.1%}")
+    table.add_section()
+    table.add_row("all", f"{len(answers):,}", f"{share_right(answers):.1%}", "")
+    show_table(console, table)
+    n_ended = sum(answer.ended for answer in answers)
+    show(console, f"{n_ended / len(answers):.1%} of the answers end by the end token.")
+    for answer in [answer for answer in answers if not answer.is_right][:3]:
+        given, expected = answer.given.strip(), answer.expected.strip()
+        show(console, f"wrong: {given!r}; right is {expected!r}", style="dim")
+
+
+def _measure_text(model: Any, tokenizer: Tokenizer, corpus: str, console: Console) -> None:
+    from llm_explainer.console.terminal import show, working
+    from llm_explainer.training.text_loss import text_loss
+
+    with working(console, "reading"):
+        measured = text_loss(model, tokenizer, corpus)
+    show(console, f"loss            {measured.loss:.4f} nats a token")
+    show(console, f"perplexity      {measured.perplexity:.2f}")
+    if measured.bits_per_byte is not None:
+        show(console, f"bits a byte     {measured.bits_per_byte:.3f}")

@@ -1,0 +1,153 @@
+"""Exact match: the share of questions whose answer is right to the letter.
+
+Loss says how surprised a model is by the right answer; this says whether it gives it (Rajpurkar et
+al. 2016, section 6.1, without their forgiving of articles and punctuation).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from llm_explainer.data.records import EncodedRecord
+from llm_explainer.data.stories.questions import StoryQuestion
+from llm_explainer.generation import complete_batch
+from llm_explainer.tokenizer.base import Tokenizer
+from llm_explainer.training.events import Answered
+
+MORE_TOKENS = 8
+"""How many tokens an answer may be longer than the right one: then it is wrong in any case."""
+
+MOST_TOKENS = 64
+"""The longest answer that is asked for."""
+
+N_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a model is asked, as ids, and the one answer that is right."""
+
+    prompt: tuple[int, ...]
+    answer: tuple[int, ...]  # without the end token
+    kind: str = ""  # what sort of question, for a table; empty where there are no sorts
+
+
+def of_story(question: StoryQuestion, tokenizer: Tokenizer) -> Question:
+    """Return a question about a story as ids.
+
+    Raises:
+        TokenizerError: the tokenizer cannot encode it.
+    """
+    prompt, answer = tokenizer.encode(question.prompt), tokenizer.encode(question.completion)
+    return Question(tuple(prompt), tuple(answer), question.kind)
+
+
+def last_questions(records: Iterable[EncodedRecord], end: int, limit: int) -> list[Question]:
+    """Return the last answer of each of the first records as a question, ``limit`` at most.
+
+    Left out is a text that is learned from its first token on, and an answer that is too long to be
+    repeated to the letter.
+
+    Args:
+        records: as tokens
+        end: the id that ends an answer
+    """
+    found = []
+    for record in records:
+        trained = np.flatnonzero(record.trained)
+        if len(trained) == 0:
+            continue
+        stop = int(trained[-1]) + 1
+        before = np.flatnonzero(~record.trained[:stop])
+        start = int(before[-1]) + 1 if len(before) else 0
+        ids = record.ids.tolist()
+        answer = ids[start : stop - 1] if ids[stop - 1] == end else ids[start:stop]
+        if start > 1 and 0 < len(answer) <= MOST_TOKENS:
+            found.append(Question(tuple(ids[:start]), tuple(answer)))
+        if len(found) == limit:
+            break
+    return found
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model said, beside what is right."""
+
+    question: Question
+    expected: str
+    given: str
+    ended: bool  # by the end token, not because it became too long
+
+    @property
+    def is_right(self) -> bool:
+        """Whether it is, to the letter, and ended where it should."""
+        return self.ended and self.given == self.expected
+
+
+def ask(model: Any, tokenizer: Tokenizer, questions: Sequence[Question]) -> list[Answer]:
+    """Let a model answer questions by its likeliest tokens; return the answers in their order.
+
+    Raises:
+        GenerationError: a prompt longer than the context, or logits that are not finite.
+    """
+    if not questions:
+        return []
+    completions = complete_batch(
+        model,
+        tokenizer,
+        [question.prompt for question in questions],
+        max_tokens=max(len(question.answer) for question in questions) + MORE_TOKENS,
+        temperature=0,
+    )
+    return [
+        Answer(
+            question,
+            tokenizer.decode(list(question.answer)),
+            completion.text,
+            completion.ended_by == "end of text",
+        )
+        for question, completion in zip(questions, completions, strict=True)
+    ]
+
+
+def share_right(answers: Sequence[Answer]) -> float:
+    """Return the share of answers that are right, 0 to 1."""
+    return sum(answer.is_right for answer in answers) / max(1, len(answers))
+
+
+def share_right_by_kind(answers: Sequence[Answer]) -> dict[str, float]:
+    """Return the share that is right of every kind of question, in order of their names."""
+    kinds = sorted({answer.question.kind for answer in answers})
+    return {
+        kind: share_right([answer for answer in answers if answer.question.kind == kind])
+        for kind in kinds
+    }
+
+
+class Examiner:
+    """Asks a model the same questions now and then while it learns.
+
+    Args:
+        tokenizer: the model's
+        questions: whose answers it does not learn
+    """
+
+    def __init__(self, tokenizer: Tokenizer, questions: Sequence[Question]) -> None:
+        self._tokenizer, self._questions = tokenizer, questions
+
+    def __call__(self, model: Any, step: int) -> Answered:
+        """Return how many answers are right, and a few of them."""
+        answers = ask(model, self._tokenizer, self._questions)
+        shown = [(self._last_line(a.question), a.given, a.expected) for a in answers[:N_SHOWN]]
+        n_right = sum(answer.is_right for answer in answers)
+        n_ended = sum(answer.ended for answer in answers)
+        return Answered(step, n_right, n_ended, len(answers), tuple(shown))
+
+    def _last_line(self, question: Question) -> str:
+        """Return the last line of a prompt that is not empty: the question itself."""
+        lines = self._tokenizer.decode(list(question.prompt)).strip().splitlines()
+        return lines[-1].strip() if lines else ""

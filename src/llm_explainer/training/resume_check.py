@@ -1,0 +1,143 @@
+"""Runs that are killed and resumed beside runs that are not."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from llm_explainer.errors import TrainingError
+from llm_explainer.training.runs.folder import RunFolder
+from llm_explainer.training.runs.log import read_log
+
+BASE = "pre-training"
+_FINETUNE = "llm_explainer.commands.finetune"
+KINDS = {
+    BASE: ("llm_explainer.commands.pretrain:pretrain", []),
+    "full fine-tuning": (f"{_FINETUNE}:finetune_full", []),
+    "LoRA": (f"{_FINETUNE}:finetune_lora", ["--rank", "4"]),
+    "DoRA": (f"{_FINETUNE}:finetune_lora", ["--rank", "4", "--dora"]),
+}
+"""Each kind's command, and what is asked of it."""
+
+_PRETRAINING = [
+    *("--corpus", "stories", "--max-bytes", "300000", "--windows", "documents"),
+    *("--family", "llama", "--size", "tiny", "--context-length", "192", "--vocab-size", "1000"),
+]
+_FINETUNING = ["--stories", "200", "--eval-windows", "8"]
+_MOST_S = 600.0  # that one run may take on a busy machine
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a kind of run fared."""
+
+    killed_after: list[int]  # steps of which the log knew
+    differing: list[str]  # files whose bytes are not those of the undisturbed run
+
+
+def check_kind(kind: str, folder: Path, steps: int, kills: int, seed: int, backend: str) -> Verdict:
+    """Train a run of a kind twice, one of them killed and resumed; compare what they leave.
+
+    Args:
+        kind: one of ``KINDS``; fine-tuning starts from the undisturbed pre-training, which is to
+            be checked before it
+        folder: where the runs go
+        steps: of a run
+        kills: of the one
+        seed: of the steps after which it is killed
+        backend: its name
+
+    Raises:
+        TrainingError: a run could not be started, or resumed.
+    """
+    name = kind.replace(" ", "-")
+    straight, killed = folder / name, folder / f"{name}-killed"
+    module, options = KINDS[kind]
+    options = [*options, "--backend", backend, "--steps", str(steps)]
+    options += f"--eval-every {max(1, steps // 4)} --sample-every 0 --checkpoint-every 5".split()
+    options += _PRETRAINING if kind == BASE else [*_FINETUNING, "--from", str(folder / BASE)]
+    _finish(_start(module, [*options, "--out", str(straight)]))
+    rng = Random(f"{seed} {kind}")
+    process = _start(module, [*options, "--out", str(killed)])
+    reached: list[int] = []
+    for _ in range(kills):
+        seen = _kill_after(
+            process, killed, rng.randrange(max(1, steps * 3 // 4)), rng.random() * 0.1
+        )
+        reached.append(seen)
+        process = _start(module, _resuming(killed, [*options, "--out", str(killed)]))
+    _finish(process)
+    return Verdict(reached, _differing(straight, killed))
+
+
+def _resuming(run: Path, anew: list[str]) -> list[str]:
+    """Return the options that go on with a run, or begin it anew if it has no checkpoint yet."""
+    return ["--resume", str(run)] if RunFolder(run).steps() else anew
+
+
+def _start(command: str, options: list[str]) -> subprocess.Popen[bytes]:
+    program = f"from llm_explainer.commands.app import run; run({command!r})"
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *options],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+
+
+def _finish(process: subprocess.Popen[bytes]) -> None:
+    try:
+        _, said = process.communicate(timeout=_MOST_S)
+    except BaseException:  # Ctrl-C too
+        process.kill()
+        process.communicate()
+        raise
+    if process.returncode:
+        lines = said.decode(errors="replace").strip().splitlines()
+        raise TrainingError(f"a run ended with exit code {process.returncode}: {lines[-1:]}")
+
+
+def _kill_after(process: subprocess.Popen[bytes], run: Path, step: int, delay_s: float) -> int:
+    """Kill a run some time after it logged a step; return the last one that it logged."""
+    deadline = time.monotonic() + _MOST_S
+    while process.poll() is None and time.monotonic() < deadline and _last_step(run) < step:
+        time.sleep(0.01)
+    time.sleep(delay_s)
+    process.kill()
+    process.communicate()
+    return _last_step(run)
+
+
+def _last_step(run: Path) -> int:
+    return max((event["step"] for event in read_log(RunFolder(run).log_file)), default=0)
+
+
+def _differing(straight: Path, killed: Path) -> list[str]:
+    """Return the names of what differs in the last checkpoints and the logs."""
+    one, other = (RunFolder(path).newest() for path in (straight, killed))
+    names = sorted({file.name for path in (one, other) for file in path.iterdir()})
+    found = [name for name in names if _bytes(one / name) != _bytes(other / name)]
+    if one.name != other.name:
+        found.append(f"{one.name} and {other.name}")
+    if _history(straight) != _history(killed):
+        found.append("log.jsonl")
+    return found
+
+
+def _bytes(file: Path) -> bytes | None:
+    return file.read_bytes() if file.exists() else None
+
+
+def _history(run: Path) -> list[str]:
+    """Return the log without what time and memory it took."""
+    events: list[dict[str, Any]] = read_log(RunFolder(run).log_file)
+    ignored = {"seconds", "peak_memory"}
+    return [json.dumps({k: v for k, v in e.items() if k not in ignored}) for e in events]
