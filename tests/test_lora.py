@@ -16,11 +16,13 @@ from llm_explainer import (
     apply_lora,
     merge_lora,
     numpy_backend,
+    plain,
     unmerge_lora,
 )
 from llm_explainer.batch import Batch
 from llm_explainer.gradcheck import check_model
-from llm_explainer.lora_config import HEAD
+from llm_explainer.init import initializer
+from llm_explainer.lora_config import HEAD, AdaptedRows
 from llm_explainer.model_spec import ModelSpec
 from llm_explainer.profiling.arrays import PRODUCTS, timed_arrays
 from llm_explainer.profiling.clock import Clock
@@ -205,3 +207,35 @@ def test_adapters_on_a_base_in_few_bits() -> None:
         assert ModelSpec.of(model).count_trainable() == model.lora.count_parameters(model.config)
     for name, array in copies(base.parameters()).items():
         np.testing.assert_array_equal(array, before[name])
+
+
+@each_backend
+@with_dora
+@pytest.mark.parametrize("bias", [False, True])
+def test_layers_compute_what_the_page_says(nn: Any, dora: bool, bias: bool) -> None:
+    """A layer with one slice over all of its rows, beside ``plain``."""
+    rows, rng = AdaptedRows("up_proj", "", 0, 6, 4, 2, 1.5), np.random.default_rng(0)
+    base = nn.Linear(4, 6, bias, init=initializer(0))
+    layer = nn.LoRALinear(base, [rows], dora=dora, rng=rng)
+    base.freeze()
+    drawn = {
+        name: rng.normal(size=array.shape).astype(np.float32)
+        for name, array in copies(layer.parameters()).items()
+    }
+    layer.update(drawn)
+    p = {name: drawn[name] for name in ("lora_a",)}
+    p |= {name: drawn[f"slices.0.{name}"] for name in ("lora_b", *["magnitude"] * dora)}
+    p["base"] = {name: drawn[f"base.{name}"] for name in ("weight", *["bias"] * bias)}
+    for n_rows in (2, 9):  # few, and more than W has columns
+        x, dy = (rng.normal(size=(n_rows, width)).astype(np.float32) for width in (4, 6))
+        expected, expected_backward = (plain.dora if dora else plain.lora)(x, p, 1.5)
+        y, backward = layer.forward(nn.as_array(x))
+        np.testing.assert_allclose(np.asarray(y), expected, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(np.asarray(layer(nn.as_array(x))), expected, atol=1e-5)
+        dx, grads = backward(nn.as_array(dy))
+        expected_dx, expected_grads = expected_backward(dy)
+        np.testing.assert_allclose(np.asarray(dx), expected_dx, rtol=1e-5, atol=1e-5)
+        found = {name.rpartition(".")[2]: array for name, array in copies(grads).items()}
+        assert found.keys() == expected_grads.keys()
+        for name, array in expected_grads.items():
+            np.testing.assert_allclose(found[name], array, rtol=1e-4, atol=1e-4, err_msg=name)

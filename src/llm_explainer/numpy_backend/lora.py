@@ -270,7 +270,7 @@ class TiedHead(Module):
     def backward_of(self, x: Array) -> Backward:
         """Return the backward pass of ``self(x)``, to x alone."""
         linear_backward = self._linear().backward_of(x)
-        return lambda dy, out=None: linear_backward(dy, {} if out is None else out)
+        return lambda dy, out=None: linear_backward(dy, {})  # the table's is no gradient of its own
 
     @property
     def weight_of_table(self) -> Array:

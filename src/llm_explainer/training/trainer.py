@@ -189,7 +189,7 @@ class Trainer:
         first = self.step * config.accumulate
         batches = [self.batches.training(first + index) for index in range(config.accumulate)]
         rate = learning_rate(config, self.step)
-        dropout_seed = (config.seed, self.step) if self.model.config.dropout else ()
+        dropout_seed = (config.seed, self.step) if self.model.drops else ()
         result = self._train_step(batches, rate, dropout_seed)
         if not result.is_finite:
             found = first_non_finite(self.model, batches[-1].tokens)
