@@ -17,6 +17,7 @@ from llm_explainer.commands.merge import merge
 from llm_explainer.commands.presets import presets
 from llm_explainer.commands.profile import profile
 from llm_explainer.commands.quick import quick
+from llm_explainer.commands.sweep import EXTRA, sweep
 from llm_explainer.commands.tokenize import tokenize
 from llm_explainer.commands.train_tokenizer import train_tokenizer
 from llm_explainer.commands.verify_resume import verify_resume
@@ -48,6 +49,7 @@ for command in (
 ):
     app.command()(command)
 app.command("eval")(evaluate)
+app.command(context_settings=EXTRA)(sweep)
 
 if __name__ == "__main__":
     run(app)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+from warm_commands import Commands
 
 # Machines differ in speed; how long an example takes says nothing about whether it is right.
 settings.register_profile("default", deadline=None)
@@ -17,3 +19,10 @@ def shared_bytecode(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Let the many commands that tests start compile each module once, not each again."""
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ.setdefault("PYTHONPYCACHEPREFIX", str(tmp_path_factory.mktemp("bytecode")))
+
+
+@pytest.fixture(scope="session")
+def commands() -> Iterator[Commands]:
+    """Commands in processes that start in milliseconds."""
+    with Commands() as started:
+        yield started

@@ -104,7 +104,7 @@ def test_closed_streams_are_no_reason_to_fail(closed, folder):
     assert all(line.startswith("{") for line in log.splitlines())  # and no print went in there
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-"])
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "2>/dev/full"])
 def test_errors_come_through_what_is_open(closed, folder):
     done = shell(f"{FAIL} {closed}", folder)
     assert done.returncode == 2

@@ -78,6 +78,22 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
     assert "\n" not in str(error.value)
 
 
+def test_commands_in_messages_can_be_pasted(tmp_path):
+    folder = make_run(tmp_path / "my $1 run", [3])
+    named = f"'{folder.path}'"
+    with pytest.raises(CheckpointError) as error:
+        folder.create()
+    assert f"`uv run train_pretrain.py --resume {named}`" in str(error.value)
+    with pytest.raises(CheckpointError) as error:
+        RunFolder(tmp_path / "no run").read_record()
+    assert f"`uv run train_pretrain.py --out '{tmp_path}/no run'`" in str(error.value)
+    (folder.checkpoint(3) / "config.json").unlink()
+    folder.checkpoint(3).rmdir()
+    with pytest.raises(CheckpointError) as error:
+        folder.newest()
+    assert str(error.value).endswith(f"start it again with --out {named}")
+
+
 def test_pruning_keeps_the_newest_and_the_best(tmp_path):
     folder = make_run(tmp_path / "run", [1, 2, 3, 4, 5])
     folder.prune(keep=2, best_step=2)
@@ -100,7 +116,9 @@ def test_links_follow_the_newest_and_the_best(tmp_path):
 def test_cleaning_removes_what_a_kill_left_and_nothing_else(tmp_path):
     folder = make_run(tmp_path / "run", [1])
     folder.link(best_step=None)
-    (folder.path / ".step-000002.0a1b2c3d.tmp").mkdir()
+    half = folder.path / ".step-000002.0a1b2c3d.tmp"
+    half.mkdir()
+    (half / ".tokenizer.json.e1c2fc6d.tmp").write_text("{")
     (folder.path / ".last.tmp").symlink_to("step-000001")
     folder.clean()
     names = {entry.name for entry in folder.path.iterdir()}

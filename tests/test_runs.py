@@ -15,7 +15,7 @@ from small_models import random_tokens, small_config
 
 from llm_explainer import numpy_backend
 from llm_explainer.batch import Batch
-from llm_explainer.errors import CheckpointError
+from llm_explainer.errors import CheckpointError, ConfigError
 from llm_explainer.model_spec import ModelSpec, freeze
 from llm_explainer.training.config import TrainConfig
 from llm_explainer.training.events import StepDone
@@ -54,6 +54,7 @@ class Echo:
 
     kind: ClassVar[str] = "echo"
     means: ClassVar[str] = "newest"
+    data_files: ClassVar[tuple[str, ...]] = ("ids.npy",)
     train: TrainConfig
     words: int
     frozen: tuple[str, ...] = ()
@@ -134,6 +135,37 @@ def test_a_further_kind_is_a_class_and_a_line(
     for name in ("model.safetensors", "optimizer.safetensors"):
         ends = [(tmp_path / run / "last" / name).read_bytes() for run in ("a", "b")]
         assert ends[0] == ends[1]
+
+
+@pytest.mark.parametrize("mine", [None, "train.npy", "notes.txt"])
+def test_what_a_further_kind_wrote_is_its_own_when_it_is_killed(
+    mine: str | None, tmp_path: Path
+) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.create(Echo.data_files)
+    for name in ("ids.npy", ".ids.npy.0123abcd.tmp", *([mine] if mine else [])):
+        (folder.data_folder / name).write_bytes(b"half")
+    if mine:  # of somebody else, whatever other kinds of runs write
+        with pytest.raises(CheckpointError, match="not a run's"):
+            start_run(pretraining(tmp_path), RunFolder(folder.path))
+    else:
+        start_run(pretraining(tmp_path), RunFolder(folder.path))
+    left = {path.name for path in folder.data_folder.iterdir()}
+    assert left == ({mine} if mine else {"train.npy", "validation.npy"})
+
+
+def test_a_preparation_that_fails_leaves_what_others_put_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any) -> None:
+        (tmp_path / "run/data/mine.npy").write_text("mine")
+        raise ConfigError("no")
+
+    monkeypatch.setattr("llm_explainer.training.pretrain.check_ids", fail)
+    with pytest.raises(ConfigError):
+        start_run(pretraining(tmp_path), RunFolder(tmp_path / "run"))
+    left = [str(path.relative_to(tmp_path)) for path in (tmp_path / "run").rglob("*")]
+    assert sorted(left) == ["run/data", "run/data/mine.npy"]
 
 
 def test_a_kind_that_there_is_not_is_one_line(tmp_path: Path) -> None:

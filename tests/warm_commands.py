@@ -3,11 +3,13 @@
 As a program it reads a JSON object a line: {"run": [script, option, ...], ...} starts one and
 answers with its process id, {"wait": id} answers with its exit code. ``Commands`` is the other end.
 A command may be held up at a moment: the first time that it calls a function (or the ``nth``), it
-writes a file "moment" and waits for a file "go", so that something can be done just then.
+writes a file "moment" and waits for a file "go", so that something can be done just then; ``full``
+lets its output be a full disk from there on. With a ``terminal`` it is a job of a shell's in there.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import os
@@ -105,7 +107,10 @@ def be_a_command(command: Any, how: dict[str, Any]) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(os.open(how.get("output", "output"), os.O_WRONLY | os.O_CREAT, 0o666), 1)
     os.dup2(os.open("errors", os.O_WRONLY | os.O_CREAT, 0o666), 2)
-    sys.stdin = os.fdopen(0)  # not what the orders come by
+    if "terminal" in how:
+        be_a_job(how["terminal"])
+    # Not what the orders come by, nor what this process knows of where its output went.
+    sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), os.fdopen(1, "w"), os.fdopen(2, "w", 1)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)  # these tests may run under nohup
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -113,7 +118,7 @@ def be_a_command(command: Any, how: dict[str, Any]) -> None:
     os.environ["COLUMNS"] = "200"
     signals.ECHO_S = how.get("echo_s", signals.ECHO_S)
     if "at" in how:
-        hold_at(how["at"], how.get("nth", 1))
+        hold_at(how["at"], how.get("nth", 1), how.get("after", "."), full=how.get("full", False))
     code = 0
     try:
         run(command)
@@ -137,8 +142,43 @@ def be_a_command(command: Any, how: dict[str, Any]) -> None:
         os._exit(code)
 
 
-def hold_at(place: str, nth: int) -> None:
-    """Let the nth call of "module:name" or "module:class.name" be held up before it begins."""
+def be_a_job(name: str) -> None:
+    """Go on as a job in the foreground of a terminal; the shell that began it stays behind.
+
+    Keys and hanging up then mean what they mean for people: Ctrl-Z, for one, stops nobody who has
+    no shell to continue it.
+    """
+    terminal = os.open(name, os.O_RDWR)  # the first one of a session is that session's
+    job = os.fork()
+    if job:
+        be_a_shell(job)
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    os.setpgid(0, 0)
+    os.tcsetpgrp(terminal, os.getpid())
+    signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+    for descriptor in (0, 1, 2):
+        os.dup2(terminal, descriptor)
+    os.environ["TERM"] = "xterm"
+
+
+def be_a_shell(job: int) -> None:
+    """Wait for a job's end, and exit as it does; if it stops, continue it when "on" is there."""
+    signal.signal(signal.SIGHUP, lambda *_: os.killpg(job, signal.SIGHUP))
+    while True:
+        status = os.waitpid(job, os.WUNTRACED)[1]
+        if not os.WIFSTOPPED(status):
+            os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+        Path("stopped").touch()
+        while not Path("on").exists():
+            time.sleep(0.005)
+        os.killpg(job, signal.SIGCONT)
+
+
+def hold_at(place: str, nth: int, after: str, *, full: bool) -> None:
+    """Let the nth call of "module:name" or "module:class.name" be held up before it begins.
+
+    Counted are those that come when the file ``after`` is there.
+    """
     module, _, names = place.partition(":")
     owner: Any = importlib.import_module(module)
     *path, name = names.split(".")
@@ -146,13 +186,16 @@ def hold_at(place: str, nth: int) -> None:
         owner = getattr(owner, part)
     original, calls = getattr(owner, name), []
 
+    @functools.wraps(original)
     def held(*args: Any, **options: Any) -> Any:
-        calls.append(1)
+        calls.extend([1] if Path(after).exists() else [])
         if len(calls) == nth:
             Path("moment").write_text("now")
             deadline = time.monotonic() + LIMIT_S
             while not Path("go").exists() and time.monotonic() < deadline:
                 time.sleep(0.005)
+            if full:
+                os.dup2(os.open("/dev/full", os.O_WRONLY), 1)
         return original(*args, **options)
 
     setattr(owner, name, held)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from llm_explainer import plain
     from llm_explainer.adapters import apply_lora, merge_lora, unmerge_lora
+    from llm_explainer.api import finetune, train
     from llm_explainer.backend import load_backend
     from llm_explainer.checkpoint import load_checkpoint, save_checkpoint
     from llm_explainer.config import ModelConfig
@@ -20,12 +21,14 @@ __all__ = [
     "LoRAConfig",
     "ModelConfig",
     "apply_lora",
+    "finetune",
     "generate",
     "load_backend",
     "load_checkpoint",
     "merge_lora",
     "plain",
     "save_checkpoint",
+    "train",
     "unmerge_lora",
 ]
 
@@ -34,11 +37,13 @@ _HOMES = {
     "LoRAConfig": "llm_explainer.lora_config",
     "ModelConfig": "llm_explainer.config",
     "apply_lora": "llm_explainer.adapters",
+    "finetune": "llm_explainer.api",
     "generate": "llm_explainer.generation",
     "load_backend": "llm_explainer.backend",
     "load_checkpoint": "llm_explainer.checkpoint",
     "merge_lora": "llm_explainer.adapters",
     "save_checkpoint": "llm_explainer.checkpoint",
+    "train": "llm_explainer.api",
     "unmerge_lora": "llm_explainer.adapters",
 }
 

@@ -29,6 +29,16 @@ class TrainingError(LLMExplainerError):
     """Training that cannot go on, such as a loss that is no longer finite."""
 
 
+class Diverged(TrainingError):  # noqa: N818 - says what happened
+    """Training whose loss or gradient is no longer finite."""
+
+    def __init__(self, message: str, *, step: int, where: str, why: str) -> None:
+        super().__init__(message)
+        self.step = step  # that could not be done
+        self.where = where  # the first parameter or layer that is not finite
+        self.why = why  # what it read, or what made it so
+
+
 class ProcessLost(TrainingError):  # noqa: N818 - says what happened
     """Another process of a distributed run that is gone."""
 

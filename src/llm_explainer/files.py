@@ -1,4 +1,4 @@
-"""Writing files so that whoever reads them sees the old content or the new, never half of it."""
+"""Files: what is in a folder, and writing so that readers see the old content or the new."""
 
 from __future__ import annotations
 
@@ -8,6 +8,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+OF_SYSTEMS = frozenset(
+    {".DS_Store", "._.DS_Store", ".localized", ".directory", "Thumbs.db", "desktop.ini"}
+)
+"""Files that systems leave in any folder that somebody looks at: they do not make it full."""
+
+
+def names_in(folder: Path) -> list[str]:
+    """Return, sorted, the names of what people and programs put into a folder.
+
+    What systems leave there is not among them: a folder with nothing else is an empty one.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return sorted(entry.name for entry in folder.iterdir() if entry.name not in OF_SYSTEMS)
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from llm_explainer.errors import CheckpointError
+from llm_explainer.files import names_in
+from llm_explainer.working_folders import move_into_place
 
 # Beside "name": what is being written, and what a new one is about to replace.
 _LEFTOVER = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.(?P<kind>tmp|old)", re.DOTALL)
@@ -36,18 +38,19 @@ def write_directory(
         CheckpointError: ``target`` is in the way.
         OSError: no space, no permission.
     """
-    _refuse_existing(target, known_files, overwrite)
+    refuse_existing(target, known_files, overwrite)
     temporary = _sibling(target, "tmp")
     try:
         temporary.mkdir(parents=True)
         yield temporary
-        for file in temporary.iterdir():
-            _sync(file)
-        _sync(temporary)
-        _move_into_place(temporary, target)
+        sync_all(temporary)
+        set_aside = _sibling(target, "old")
+        move_into_place(temporary, target, set_aside)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+    _sync(target.parent)
+    shutil.rmtree(set_aside, ignore_errors=True)
 
 
 def find_directory(path: Path) -> Path:
@@ -88,12 +91,18 @@ def _leftovers(folder: Path) -> list[tuple[Path, str, str]]:
     return [(path, m["kind"], m["name"]) for path, m in matches if m and path.is_dir()]
 
 
-def _refuse_existing(target: Path, known_files: Collection[str], overwrite: bool) -> None:
+def refuse_existing(target: Path, known_files: Collection[str], overwrite: bool) -> None:
+    """Refuse to replace what is no directory, or holds more than ``known_files``, or may not be.
+
+    Raises:
+        CheckpointError: naming what is in the way.
+        OSError: it cannot be read.
+    """
     if not target.exists():
         return
     if not target.is_dir():
         raise CheckpointError(f"{target} is a file; a checkpoint needs a directory of its own")
-    names = sorted(path.name for path in target.iterdir())
+    names = names_in(target)
     if names and not overwrite:
         raise CheckpointError(f"{target} exists already; take another name, or ask to overwrite it")
     # Overwriting deletes the directory: it must not hold anything that somebody else put there.
@@ -105,27 +114,21 @@ def _refuse_existing(target: Path, known_files: Collection[str], overwrite: bool
             )
 
 
-def _move_into_place(temporary: Path, target: Path) -> None:
-    if not target.exists():
-        temporary.rename(target)
-        _sync(target.parent)
-        return
-    # A directory cannot be renamed onto another that holds files, so this takes two steps.
-    set_aside = _sibling(target, "old")
-    target.rename(set_aside)
-    try:
-        temporary.rename(target)
-    except BaseException:
-        set_aside.rename(target)
-        raise
-    _sync(target.parent)
-    shutil.rmtree(set_aside, ignore_errors=True)
-
-
 def _sibling(target: Path, kind: str) -> Path:
     # A sibling, because a rename works only within one file system; random, because two processes
     # may write under the same name.
     return target.with_name(f".{target.name}.{secrets.token_hex(4)}.{kind}")
+
+
+def sync_all(folder: Path) -> None:
+    """Wait until the files of a directory, and itself, have reached the disk.
+
+    Raises:
+        OSError: no space.
+    """
+    for file in folder.iterdir():
+        _sync(file)
+    _sync(folder)
 
 
 def _sync(path: Path) -> None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import functools
 import inspect
 import logging
-import os
 import signal
 import sys
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
 from importlib import import_module
 from typing import Annotated, Any, NoReturn, TextIO, cast
 
@@ -20,7 +17,7 @@ from typer.exceptions import TyperException
 
 from llm_explainer.commands.limits import check_threads
 from llm_explainer.commands.signals import Ended, end, exit_code_of, on_signals
-from llm_explainer.console.streams import prepare_streams, say
+from llm_explainer.console.streams import give_up_lost_streams, prepare_streams, say
 from llm_explainer.errors import LLMExplainerError, LLMExplainerWarning
 
 FAILED = 2
@@ -57,17 +54,17 @@ def run(program: typer.Typer | Callable[..., None] | str) -> NoReturn:
         with on_signals(end, end):
             exit_code = typer.main.get_command(app).main(arguments, standalone_mode=False)
     except Ended as ended:
-        with suppress(OSError):  # of a terminal that is closed
-            say(f"ended by {signal.Signals(ended.number).name}")
+        say(f"ended by {signal.Signals(ended.number).name}")
         sys.exit(exit_code_of(ended.number))
     except (LLMExplainerError, OSError, TyperException, MemoryError, RuntimeError) as error:
-        _give_up_full_stream(error)
         if _DEBUG in sys.argv or (isinstance(error, RuntimeError) and not _out_of_threads(error)):
             raise
         say(f"error: {_in_one_line(error)}", color="red")
         sys.exit(FAILED)
     except KeyboardInterrupt:  # before Typer was there to take it
         sys.exit(INTERRUPTED)
+    finally:
+        give_up_lost_streams()
     sys.exit(exit_code or 0)
 
 
@@ -120,15 +117,6 @@ def _show_warning(
 
 
 _python_shows_warning = warnings.showwarning
-
-
-def _give_up_full_stream(error: Exception) -> None:
-    """Drop what a full disk or a reader that went away does not take: Python would try again."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EPIPE):
-        try:
-            sys.stdout.flush()
-        except OSError:
-            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
 
 
 def _app(program: typer.Typer | Callable[..., None] | str) -> typer.Typer:

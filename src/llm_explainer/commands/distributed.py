@@ -13,8 +13,9 @@ import typer
 
 from llm_explainer.backend import load_backend
 from llm_explainer.commands.app import FAILED
+from llm_explainer.commands.signals import Ended, exit_code_of
 from llm_explainer.console.streams import say
-from llm_explainer.errors import ConfigError, LLMExplainerError, ProcessLost, TrainingError
+from llm_explainer.errors import ConfigError, ProcessLost, TrainingError
 from llm_explainer.spelling import command_line
 from llm_explainer.training.distributed.processes import Processes
 from llm_explainer.training.distributed.same_settings import check_same_settings
@@ -71,14 +72,23 @@ def leading(processes: Processes | None, folder: RunFolder) -> Iterator[None]:
         yield
     except ProcessLost as lost:
         raise TrainingError(_lost(lost, 0, folder)) from None
-    except typer.Exit as end:
-        _dismiss(processes, end.exit_code)
-        raise
-    except (LLMExplainerError, OSError):
-        _dismiss(processes, FAILED)
+    except BaseException as error:  # a signal too
+        _dismiss(processes, _exit_code_of(error))
         raise
     else:
         _dismiss(processes, 0)
+
+
+def _exit_code_of(error: BaseException) -> int:
+    match error:
+        case typer.Exit():
+            return error.exit_code
+        case Ended():
+            return exit_code_of(error.number)
+        case KeyboardInterrupt():
+            return exit_code_of(signal.SIGINT)
+        case _:
+            return FAILED
 
 
 def _dismiss(processes: Processes, exit_code: int) -> None:

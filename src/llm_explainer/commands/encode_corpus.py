@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -80,8 +78,7 @@ def encode_corpus(
         raise CorpusError(f"--dtype is {dtype!r}; choose one of {', '.join(DTYPES)}")
     names = corpus or []
     files = token_files(out, name_of(names, name))
-    if not overwrite:
-        _refuse_existing(files)
+    _refuse_existing(files, overwrite)
     chosen = open_tokenizer(tokenizer).tokenizer
     console = make_console()
     with _new_files(files) as temporary, StageProgress(console) as bars:
@@ -104,9 +101,11 @@ def token_files(folder: Path, name: str) -> tuple[Path, Path, Path]:
     return train, val, folder / f"{name}-tokenizer.json"
 
 
-def _refuse_existing(files: tuple[Path, ...]) -> None:
+def _refuse_existing(files: tuple[Path, ...], overwrite: bool) -> None:
     for file in files:
-        if file.exists():
+        if file.is_dir():
+            raise CorpusError(f"{file} is a folder; choose another --name")
+        if file.exists() and not overwrite:
             raise CorpusError(
                 f"{file} exists already; replace it with --overwrite, or choose another --name"
             )
@@ -119,22 +118,23 @@ def _new_files(files: tuple[Path, ...]) -> Iterator[list[Path]]:
     Raises:
         CorpusError: the folder cannot be written.
     """
+    from llm_explainer.working_folders import working_folder
+
     folder = files[0].parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        # Hidden, and in the same folder: a rename works only within one file system.
-        temporary = Path(tempfile.mkdtemp(prefix=f".{files[0].stem}.", dir=folder))
-    except OSError as error:
-        raise CorpusError(
-            f"cannot write folder {folder}: {error.strerror or error}; choose one that is writable"
-        ) from error
-    try:
-        written = [temporary / file.name for file in files]
+    with ExitStack() as stack:
+        try:
+            made = stack.enter_context(working_folder(files[0]))
+        except OSError as error:
+            raise CorpusError(
+                f"cannot write folder {folder}: {error.strerror or error}; choose one that is "
+                "writable"
+            ) from error
+        written = [made / file.name for file in files]
         yield written
+        # Without a tokenizer, should it end here: half new and half old, nobody trains on it.
+        files[-1].unlink(missing_ok=True)
         for path, file in zip(written, files, strict=True):
             path.replace(file)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _encode(

@@ -111,7 +111,9 @@ def train_stage(
             run = start_run(settings(), folder, report=progress.report)
     run.nn.reset_peak_memory()
     show(console, run.preflight.summary())
-    train_and_report(run, console, command_line("run_demo.py", "full", "--resume", whole))
+    train_and_report(
+        run, console, command_line("uv", "run", "run_demo.py", "full", "--resume", whole)
+    )
 
 
 def pretrain_settings(steps: int, seed: int, backend: str) -> PretrainSettings:

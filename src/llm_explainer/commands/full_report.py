@@ -15,7 +15,7 @@ from llm_explainer.console.tables import show_table
 from llm_explainer.console.terminal import show, show_next, working
 from llm_explainer.data.stories.questions import KINDS
 from llm_explainer.files import write_atomically
-from llm_explainer.spelling import command_line, spelled_out
+from llm_explainer.spelling import command_line
 from llm_explainer.training.exact_match import share_right, share_right_by_kind
 from llm_explainer.training.side_by_side import ModelResult, SideBySide, examine, to_dict
 from llm_explainer.training.side_by_side_figure import draw_side_by_side
@@ -94,8 +94,8 @@ def _show_answers(results: SideBySide, console: Console) -> None:
     """Show some questions with every model's answer."""
     asked = results.questions[:N_SHOWN]
     for place, question in enumerate(asked):
-        show(console, Text(spelled_out(question.story), "dim"))
-        show(console, Text(question.question, "bold"), f"  {question.answer}")
+        console.print(Text(question.story, "dim"), width=min(console.width, 88))
+        show(console, Text(question.question, "bold"), f" {question.answer}")
         for model in results.models:
             answer = model.answers[place]
             mark = Text("✓", "green") if answer.is_right else Text("✗", "red")

@@ -102,16 +102,7 @@ def pretrain(
             run = resume_run(folder, backend=chosen, steps=steps, processes=processes)
             show(console, f"resuming {resume} after step {run.trainer.step:,}")
         else:
-            trained_as = size if start_from is None else nearest_size(load_config(start_from))
-            plan = PretrainSettings(
-                data=DataConfig(**DATA.take(settings)),
-                train=recipe(trained_as, **TRAINING.take(settings)),
-                size=size,
-                family=family,
-                model=MODEL.take(settings),
-                backend=backend,
-                start_from=start_from,
-            )
+            plan = settings_of({**context.params, "backend": backend})
             if path is None:
                 folder = RunFolder.new(RUNS, NAME)
             with StageProgress(console) as progress:
@@ -119,3 +110,22 @@ def pretrain(
                     plan, folder, overwrite=overwrite, report=progress.report, processes=processes
                 )
         finish(run, console)
+
+
+def settings_of(values: dict[str, Any]) -> PretrainSettings:
+    """Return the settings of a new run that the command's options, by name, mean.
+
+    Raises:
+        LLMExplainerError: a setting that cannot work.
+    """
+    size, start_from = values["size"], values["start_from"]
+    trained_as = size if start_from is None else nearest_size(load_config(start_from))
+    return PretrainSettings(
+        data=DataConfig(**DATA.take(values)),
+        train=recipe(trained_as, **TRAINING.take(values)),
+        size=size,
+        family=values["family"],
+        model=MODEL.take(values),
+        backend=values["backend"],
+        start_from=start_from,
+    )

@@ -12,6 +12,7 @@ from typer import Argument, Option
 
 from llm_explainer.commands.corpora import CORPUS_HELP, name_of, workers_or_default
 from llm_explainer.errors import TokenizerError
+from llm_explainer.files import names_in
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -76,7 +77,7 @@ def train_tokenizer(
         raise TokenizerError("--special-token does not go with --no-special-tokens; leave one out")
     names = corpus or []
     folder = out or FOLDER / name_of(names, name)
-    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
+    if folder.is_dir() and names_in(folder) and not overwrite:
         raise TokenizerError(
             f"{folder} exists already; replace it with --overwrite, or choose another --out"
         )
@@ -99,13 +100,17 @@ def train_tokenizer(
 def _new_folder(folder: Path, overwrite: bool) -> Iterator[Path]:
     """Give a folder that becomes ``folder`` when all is in it: found now if that cannot be."""
     from llm_explainer.checkpoint.chat_templates import TOKENIZER_CONFIG
-    from llm_explainer.checkpoint.directories import write_directory
+    from llm_explainer.checkpoint.directories import refuse_existing, sync_all
     from llm_explainer.checkpoint.saving import TOKENIZER
+    from llm_explainer.working_folders import OLD, move_into_place, working_folder
 
-    known = (TOKENIZER, TOKENIZER_CONFIG)
+    target = folder.resolve()
     try:
-        with write_directory(folder.resolve(), known, overwrite=overwrite) as temporary:
-            yield temporary
+        with working_folder(target) as made:
+            refuse_existing(target, (TOKENIZER, TOKENIZER_CONFIG), overwrite)
+            yield made
+            sync_all(made)
+            move_into_place(made, target, made.with_name(OLD))
     except BrokenPipeError:  # of whoever read our output
         raise
     except OSError as error:

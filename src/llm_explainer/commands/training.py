@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -14,10 +12,11 @@ from rich.console import Console
 from rich.text import Text
 
 from llm_explainer.commands.signals import Ended, end, exit_code_of, on_signals
+from llm_explainer.console.notebook import NotebookView, is_notebook
+from llm_explainer.console.streams import give_up_lost_streams
 from llm_explainer.console.terminal import make_console, show
 from llm_explainer.console.training_view import TrainingView
 from llm_explainer.errors import WorkerLost
-from llm_explainer.spelling import command_line
 from llm_explainer.training.events import Event
 from llm_explainer.training.runs.run import Run
 from llm_explainer.training.trainer import Trainer, TrainResult
@@ -25,12 +24,23 @@ from llm_explainer.training.trainer import Trainer, TrainResult
 UNREAD = 1
 """Exit code of a program whose output nobody reads any more."""
 
+LOST = (OSError, SystemExit)
+"""What a lost output raises; rich ends a program so whose pipe is closed."""
+
 
 @dataclass
 class Ending:
-    """Why training ended before its last step."""
+    """Why training ended before its last step, if it did."""
 
-    exit_code: int = exit_code_of(signal.SIGINT)
+    number: int | None = None  # of the signal that asked for it
+    is_unread: bool = False  # its output was closed
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of a program that ended so."""
+        if self.number is None and self.is_unread:
+            return UNREAD
+        return exit_code_of(self.number or signal.SIGINT)
 
 
 def train_and_report(run: Run, console: Console, again: str = "") -> None:
@@ -42,7 +52,7 @@ def train_and_report(run: Run, console: Console, again: str = "") -> None:
         Exit: a signal or a closed output ended it; how to go on has been said.
         LLMExplainerError: as ``Trainer.train``.
     """
-    again = "uv run " + (again or command_line(run.script, "--resume", run.folder.path))
+    again = again or resume_command(run.folder.path)
     try:
         result, ending = train_with_view(run, console)
     except (KeyboardInterrupt, Ended) as interrupt:
@@ -54,11 +64,11 @@ def train_and_report(run: Run, console: Console, again: str = "") -> None:
     except WorkerLost as lost:
         kept = f"continue after step {run.folder.steps()[-1]:,} with  {again}"
         raise WorkerLost(f"{lost}; {kept}") from None
-    if ending.exit_code == UNREAD:
+    if ending.is_unread:
         console = make_console(stderr=True)
     if result.finished:
         report_result(result, run, console)
-        if ending.exit_code == UNREAD:
+        if ending.is_unread:
             raise typer.Exit(UNREAD)
     else:
         line = f"stopped after step {result.step:,}; checkpoint {result.checkpoint}"
@@ -80,6 +90,21 @@ def train_with_view(run: Run, console: Console) -> tuple[TrainResult, Ending]:
     return result, ending
 
 
+def train_from_python(run: Run, *, progress: bool) -> TrainResult:
+    """Train for a caller in Python, who sees how it goes where they are: notebook or terminal.
+
+    Ctrl-C ends it after the step in progress, with a checkpoint.
+    """
+    if not progress:
+        with stop_on_interrupt(run.trainer):
+            return run.train()
+    if is_notebook():
+        with stop_on_interrupt(run.trainer), NotebookView(run.trainer.config.steps) as view:
+            return run.train([view])
+    result, _ = train_with_view(run, make_console())
+    return result
+
+
 @contextmanager
 def stop_on_interrupt(trainer: Trainer) -> Iterator[Ending]:
     """Let Ctrl-C, a polite kill or a closed terminal end training after the step in progress.
@@ -89,7 +114,7 @@ def stop_on_interrupt(trainer: Trainer) -> Iterator[Ending]:
     ending = Ending()
 
     def stop(number: int) -> None:
-        ending.exit_code = exit_code_of(number)
+        ending.number = number
         trainer.request_stop()
 
     with on_signals(stop, end):
@@ -124,27 +149,21 @@ class _Audience:
     def _watching(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, SystemExit):  # with which rich ends a program whose pipe is closed
+        except LOST:
             self._is_there = False
-            self._ending.exit_code = UNREAD
+            self._ending.is_unread = True
             self._trainer.request_stop()
-            _drop_output()
-
-
-def _drop_output() -> None:
-    """Let what is still to be written to a lost output go nowhere, instead of failing again."""
-    with suppress(OSError, ValueError, AttributeError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+            give_up_lost_streams()
 
 
 def _say(console: Console, line: str, again: str | None) -> None:
-    """Print how training ended and how to go on; nothing where nobody can read it."""
-    with suppress(OSError):
-        show(console, line)
-        if again:
-            show(console, "continue with  ", Text(again, "bold"))
+    """Print how training ended and how to go on, on stderr if the console is lost."""
+    for place in (console, make_console(stderr=True)):
+        with suppress(*LOST):
+            show(place, line)
+            if again:
+                show(place, "continue with  ", Text(again, "bold"))
+            return
 
 
 def report_result(result: TrainResult, run: Run, console: Console) -> None:
@@ -166,5 +185,8 @@ def finish(run: Run, console: Console) -> None:
     """Say what training will take, train, say how it went and what to do next."""
     show(console, run.preflight.summary())
     train_and_report(run, console)
-    command = command_line("run_demo.py", "generate", run.folder.path)
+    name = run.folder.path
+    command = command_line("run_demo.py", "generate", name)
     show(console, "talk to it     ", Text(f"uv run {command}", "bold"))
+    if command_line(name) != str(name) and str(name).isprintable() and " " not in str(name):
+        show(console, f"               where no shell takes off the quotes: generate {name}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext, suppress
 from types import TracebackType
 from typing import Self
 
@@ -58,7 +59,9 @@ class StageProgress:
         traceback: TracebackType | None,
     ) -> None:
         if self._progress:
-            self._progress.stop()
+            # Of a terminal that was closed there is nothing to say where more went wrong.
+            with suppress(OSError) if error else nullcontext():
+                self._progress.stop()
 
     def report(self, stage: str, done: int, total: int | None) -> None:
         """Show that ``done`` of ``total`` is done; a total of None is not known."""

@@ -9,6 +9,7 @@ import io
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 
 import typer
 
@@ -31,11 +32,30 @@ def prepare_streams() -> None:
 
 
 def say(line: str, *, color: str | None = None, dim: bool = False) -> None:
-    """Print a line on stderr, in a style if it is a terminal that is to have one."""
-    if wants_style(os.environ):
-        typer.secho(spelled_out(line), err=True, fg=color, dim=dim or None)
-    else:
-        typer.echo(spelled_out(line), err=True)
+    """Print a line on stderr, in a style if it is a terminal that is to have one.
+
+    Where stderr is full, or a terminal that was closed, there is nobody left to tell.
+    """
+    with suppress(OSError):
+        if wants_style(os.environ):
+            typer.secho(spelled_out(line), err=True, fg=color, dim=dim or None)
+        else:
+            typer.echo(spelled_out(line), err=True)
+
+
+def give_up_lost_streams() -> None:
+    """Let what a full disk, or a reader that went away, did not take go nowhere.
+
+    Python would try to write it again, and once more at its end.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with suppress(OSError, ValueError):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, stream.fileno())
+                os.close(nowhere)
 
 
 def wants_style(environment: Mapping[str, str]) -> bool:

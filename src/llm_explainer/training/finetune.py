@@ -23,7 +23,7 @@ from llm_explainer.checkpoint import (
 )
 from llm_explainer.checkpoint.adapters import save_adapter
 from llm_explainer.config import ModelConfig
-from llm_explainer.data.records import open_records, write_records
+from llm_explainer.data.records import open_records, record_files, write_records
 from llm_explainer.errors import ConfigError
 from llm_explainer.lora_config import LoRAConfig
 from llm_explainer.model_spec import ModelSpec
@@ -104,7 +104,7 @@ class FinetuneSettings:
 
     kind: ClassVar[str] = "finetune-full"
     means: ClassVar[Meaning] = "best"
-    script: ClassVar[str] = "train_finetune_full.py"
+    data_files: ClassVar[tuple[str, ...]] = (*record_files("train"), *record_files("validation"))
 
     base: str  # a checkpoint or a run
     records: RecordSplits  # made with its tokenizer, for its context
@@ -176,7 +176,6 @@ class LoRASettings(FinetuneSettings):
     """Everything that decides a run in which only adapters learn."""
 
     kind: ClassVar[str] = "finetune-lora"
-    script: ClassVar[str] = "train_finetune_lora.py"
 
     lora: LoRAConfig = dataclasses.field(default_factory=LoRAConfig)
 

@@ -28,6 +28,7 @@ from llm_explainer.tokenizer import (
 from llm_explainer.training.batches import WindowBatches
 from llm_explainer.training.config import TrainConfig
 from llm_explainer.training.demonstration import Continuation
+from llm_explainer.training.runs.data_files import DATA_FILES
 from llm_explainer.training.runs.folder import Meaning, RunFolder
 from llm_explainer.training.runs.kinds import Material, Prepared, Report
 
@@ -71,7 +72,7 @@ class PretrainSettings:
 
     kind: ClassVar[str] = "pretrain"
     means: ClassVar[Meaning] = "newest"
-    script: ClassVar[str] = "train_pretrain.py"
+    data_files: ClassVar[tuple[str, ...]] = DATA_FILES
 
     data: DataConfig
     train: TrainConfig
@@ -217,4 +218,5 @@ def validation_file(folder: RunFolder) -> Path:
 
 
 def _token_files(folder: RunFolder) -> tuple[Path, Path]:
-    return folder.data_folder / "train.npy", folder.data_folder / "validation.npy"
+    train, validation = (folder.data_folder / name for name in DATA_FILES)
+    return train, validation

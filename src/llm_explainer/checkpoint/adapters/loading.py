@@ -8,7 +8,9 @@ from typing import Any
 
 from llm_explainer.adapters import apply_lora
 from llm_explainer.backend import backend_of
+from llm_explainer.checkpoint.adapters import mlx_lm, peft
 from llm_explainer.checkpoint.adapters.base import ADAPTER_CONFIG, SECTION, fingerprint
+from llm_explainer.checkpoint.adapters.parts import arrays_of, join, split
 from llm_explainer.checkpoint.adapters.saving import OURS
 from llm_explainer.checkpoint.checksums import verify_checksums
 from llm_explainer.checkpoint.json_objects import JsonObject, read_object
@@ -34,6 +36,8 @@ def load_adapter(path: str | os.PathLike[str], base_model: Any) -> Any:
         source = directory / ADAPTER_CONFIG
         values = JsonObject(read_object(source), source)
         section = values.section(SECTION)
+        if not section.names():
+            return _load_foreign(directory, values, base_model)
         expected = section.get("base_sha256")
         if expected != fingerprint(base_model):
             raise CheckpointError(
@@ -47,6 +51,24 @@ def load_adapter(path: str | os.PathLike[str], base_model: Any) -> Any:
             arrays = {name: tensors.read(name) for name in tensors.shapes}
         _take(adapted, arrays, directory / OURS)
         adapted.base_sha256 = expected
+    return adapted
+
+
+def _load_foreign(directory: Path, values: JsonObject, base_model: Any) -> Any:
+    """Return a model with the adapters that PEFT or mlx-lm wrote on ``base_model``.
+
+    They do not say which base they were made for, so that they fit it is all that can be known.
+    """
+    is_peft = values.get("peft_type") is not None
+    source = directory / (peft.TENSORS if is_peft else mlx_lm.TENSORS)
+    config = base_model.config
+    with TensorFiles([source]) as tensors:
+        arrays = {name: tensors.read(name) for name in tensors.shapes}
+    read = peft.from_peft if is_peft else mlx_lm.from_mlx_lm
+    found = read(values, config, arrays, source)
+    adapted = _apply(base_model, lora := found.settings(source), source)
+    fresh = split(lora, config, arrays_of(adapted))  # of blocks that had no adapters there
+    _take(adapted, join(lora, config, {**fresh, **found.parts}), source)
     return adapted
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
 
 import numpy as np
 
+from llm_explainer.checkpoint.adapters.names import Place, place_of
 from llm_explainer.checkpoint.tensors import Array
 from llm_explainer.config import ModelConfig
+from llm_explainer.errors import CheckpointError, ConfigError
 from llm_explainer.lora_config import HEAD, AdaptedRows, LoRAConfig
 from llm_explainer.tree import flatten
 
@@ -25,6 +28,79 @@ class Part:
     b: Array  # (rows, r)
     scale: float
     magnitude: Array | None = None  # (rows,)
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """The adapters that other software wrote, on those blocks that it adapted."""
+
+    dropout: float
+    rslora: bool
+    parts: dict[Key, Part] = field(default_factory=dict)
+
+    def settings(self, source: object) -> LoRAConfig:
+        """Return settings under which ours are as these: of the highest rank that a target has.
+
+        Raises:
+            CheckpointError: no adapters; some with DoRA and some without; settings that cannot be.
+        """
+        kinds = {part.magnitude is None for part in self.parts.values()}
+        if len(kinds) != 1:
+            raise CheckpointError(f"{source}: adapters are expected, all with DoRA or none")
+        ranks: dict[str, int] = {}
+        alphas: dict[str, float] = {}
+        for (_, target), part in self.parts.items():
+            ranks[target] = max(ranks.get(target, 0), len(part.a))
+        for (_, target), part in self.parts.items():
+            root = math.sqrt(ranks[target]) if self.rslora else ranks[target]
+            alphas.setdefault(target, part.scale * root)
+        rank, alpha = next(iter(ranks.values())), next(iter(alphas.values()))
+        try:
+            return LoRAConfig(
+                rank=rank,
+                alpha=alpha,
+                dropout=self.dropout,
+                targets=tuple(ranks),
+                rslora=self.rslora,
+                dora=kinds == {False},
+                rank_pattern={target: n for target, n in ranks.items() if n != rank},
+                alpha_pattern={target: a for target, a in alphas.items() if a != alpha},
+            )
+        except ConfigError as error:
+            raise CheckpointError(f"{source}: {error}") from None
+
+
+def as_parts(
+    config: ModelConfig, module: str, arrays: Mapping[str, Array], source: object
+) -> tuple[Part, Place]:
+    """Return the arrays of one layer of other software's model, and what the layer is here.
+
+    Raises:
+        CheckpointError: no layer of this model; arrays that do not belong together or to it.
+    """
+    place = place_of(config, module)
+    if place is None or not {"a", "b"} <= arrays.keys():
+        refuse(source, module, "is no layer of this base with both A and B")
+    part = Part(arrays["a"], arrays["b"], 1.0, arrays.get("magnitude"))
+    rows = LoRAConfig(rank=1, targets=place.targets).rows(config)
+    n_rows, inputs = sum(row.n_rows for row in rows), rows[0].inputs
+    rank = len(part.a)
+    shapes = {"A": (rank, inputs), "B": (n_rows, rank), "the magnitude": (n_rows,)}
+    for (name, expected), array in zip(
+        shapes.items(), (part.a, part.b, part.magnitude), strict=True
+    ):
+        if array is not None and array.shape != expected:
+            refuse(source, module, f"has {name} of shape {array.shape}, and here it is {expected}")
+    return part, place
+
+
+def refuse(source: object, name: str, reason: str) -> NoReturn:
+    """Raise the error for a tensor or layer of this name.
+
+    Raises:
+        CheckpointError: always.
+    """
+    raise CheckpointError(f"{source}: {name!r} {reason}")
 
 
 def arrays_of(model: Any) -> dict[str, Array]:
@@ -44,10 +120,11 @@ def split(lora: LoRAConfig, config: ModelConfig, arrays: Mapping[str, Array]) ->
 
 
 def join(lora: LoRAConfig, config: ModelConfig, parts: Mapping[Key, Part]) -> dict[str, Array]:
-    """Return arrays under our names; the parts are of the ranks and scales that ``lora`` says."""
+    """Return arrays under our names, brought to the ranks and scales that ``lora`` says."""
     arrays: dict[str, Array] = {}
     for block, prefix, index, _, rows in _slots(lora, config):
-        part, name = parts[block, rows.target], f"{prefix}.lora_a"
+        part = widened(parts[block, rows.target], rows.rank, rows.scale)
+        name = f"{prefix}.lora_a"
         arrays[name] = np.concatenate([arrays[name], part.a]) if name in arrays else part.a
         arrays[f"{prefix}.slices.{index}.lora_b"] = part.b
         if part.magnitude is not None:

@@ -6,14 +6,20 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from llm_explainer.backend import backend_of
+from llm_explainer.checkpoint.adapters import mlx_lm, peft
 from llm_explainer.checkpoint.adapters.base import (
     ADAPTER_CONFIG,
     SECTION,
     fingerprint,
     places_of,
 )
-from llm_explainer.checkpoint.adapters.parts import arrays_of
-from llm_explainer.checkpoint.chat_templates import TOKENIZER_CONFIG
+from llm_explainer.checkpoint.adapters.fusing import by_layer
+from llm_explainer.checkpoint.adapters.mlx_lm import to_mlx_lm
+from llm_explainer.checkpoint.adapters.parts import arrays_of, split
+from llm_explainer.checkpoint.adapters.peft import to_peft
 from llm_explainer.checkpoint.checksums import MANIFEST
 from llm_explainer.checkpoint.saving import (
     OPTIMIZER,
@@ -34,8 +40,9 @@ OURS = "lora.safetensors"
 ADAPTER_FILES = (
     ADAPTER_CONFIG,
     OURS,
+    peft.TENSORS,
+    mlx_lm.TENSORS,
     TOKENIZER,
-    TOKENIZER_CONFIG,
     TRAINER,
     OPTIMIZER,
     MANIFEST,
@@ -83,8 +90,27 @@ def save_adapter(
         **places_of(base, absolute(directory)),
         "base_sha256": fingerprint(model),
     }
+    arrays = arrays_of(model)
+    files, settings = {OURS: arrays}, {"base_model_name_or_path": section["base"]}
+    if config.family is not None:
+        layers = by_layer(config, split(lora, config, arrays), _lengths(model))
+        written = {peft.TENSORS: to_peft(lora, config, layers)}
+        if (for_mlx_lm := to_mlx_lm(lora, config, layers)) is not None:
+            written[mlx_lm.TENSORS] = for_mlx_lm
+        for name, (own, tensors) in written.items():
+            settings, files[name] = {**settings, **own}, tensors
     with writing(directory, ADAPTER_FILES, overwrite=overwrite) as folder:
-        write_json(folder / ADAPTER_CONFIG, {SECTION: section})
-        write_tensors(folder / OURS, arrays_of(model))
+        write_json(folder / ADAPTER_CONFIG, {**settings, SECTION: section})
+        for name, tensors in files.items():
+            write_tensors(folder / name, tensors)
         write_company(folder, config, tokenizer, trainer_state, optimizer_state)
     return Path(directory)
+
+
+def _lengths(model: Any) -> dict[int, Array]:
+    """Return the lengths of the rows of every block's queries, keys and values, which a GPT-2 with
+    DoRA has in other software whether they are adapted or not."""
+    layers = [block.attention.qkv_proj for block in model.blocks]
+    if not model.lora.dora or not isinstance(layers[0], backend_of(model).LoRALinear):
+        return {}
+    return {i: np.asarray(layer.lengths_of_base()) for i, layer in enumerate(layers)}

@@ -17,7 +17,12 @@ from llm_explainer.data.records.encoding import (
     encode_record,
     encode_records,
 )
-from llm_explainer.data.records.files import Records, open_records, write_records
+from llm_explainer.data.records.files import (
+    Records,
+    open_records,
+    record_files,
+    write_records,
+)
 from llm_explainer.data.records.jsonl import read_records
 from llm_explainer.data.records.record import (
     Conversation,
@@ -47,6 +52,7 @@ __all__ = [
     "encode_records",
     "open_records",
     "read_records",
+    "record_files",
     "story_records",
     "template_of",
     "write_records",

@@ -67,6 +67,11 @@ class Records:
         return np.diff(self.starts)
 
 
+def record_files(split: str) -> tuple[str, ...]:
+    """Return the names of the files that a split of records is kept in."""
+    return tuple(f"{split}-{part}.npy" for part in PARTS)
+
+
 def write_records(folder: str | Path, split: str, records: Sequence[EncodedRecord]) -> None:
     """Write records into a folder; each file appears whole or not at all, the starts last.
 

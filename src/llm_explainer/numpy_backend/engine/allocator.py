@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from contextlib import suppress
 
 # Names and numbers from glibc's malloc.h; see mallopt(3).
 _M_TRIM_THRESHOLD = -1
@@ -33,3 +34,10 @@ def keep_freed_memory() -> bool:
     }
     accepted = [mallopt(name, value) == 1 for name, value in settings.items()]
     return all(accepted)
+
+
+def give_freed_memory_back() -> None:
+    """Let the system have what was kept, where there is such a thing."""
+    if sys.platform.startswith("linux"):
+        with suppress(OSError, AttributeError):  # not glibc
+            ctypes.CDLL("libc.so.6").malloc_trim(0)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from contextlib import suppress
 from pathlib import Path
+
+from llm_explainer.numpy_backend.engine.allocator import give_freed_memory_back
 
 try:
     import resource
@@ -31,7 +34,12 @@ def peak_memory() -> int:
 
 
 def reset_peak_memory() -> None:
-    """Count the most bytes anew from here on, where the system can: on Linux."""
+    """Count the most bytes anew from here on, where the system can: on Linux.
+
+    What nobody uses any more is given back before.
+    """
+    gc.collect()
+    give_freed_memory_back()
     if sys.platform == "linux":
         with suppress(OSError):  # a container may forbid it
             Path("/proc/self/clear_refs").write_text("5")

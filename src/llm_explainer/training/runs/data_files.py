@@ -9,7 +9,7 @@ from llm_explainer.checkpoint.checksums import digest_of
 
 DATA = "data"
 DATA_FILES = ("train.npy", "validation.npy")
-"""What a run may write into ``data/`` before its list says what it did write there."""
+"""Those of pre-training, and of every run of a version that kept no list of them."""
 
 
 def describe(path: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
     runs/stories/
         run.json              the record: settings that decide what the run computes
         run-files.json        what in this folder is the run's own (``own_files.py``)
-        run.lock              while a process works on it: which (``lock.py``)
+        run.lock              while a process works on it: which (``folder_lock.py``)
         data/                 what it trains on; for pre-training train.npy, validation.npy
         log.jsonl, loss.png   history
         step-000400/          a checkpoint, which is a Hugging Face model directory
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -27,12 +27,13 @@ from typing import Any, Literal
 from llm_explainer.checkpoint.json_objects import read_object
 from llm_explainer.errors import CheckpointError
 from llm_explainer.files import write_atomically
+from llm_explainer.folder_lock import FolderLock
 from llm_explainer.run_folders import RECORD, checkpoint_name, is_run, steps_of
-from llm_explainer.training.runs.data_files import DATA, changed_file
+from llm_explainer.spelling import command_line
+from llm_explainer.training.runs.data_files import DATA, DATA_FILES, changed_file
 from llm_explainer.training.runs.entries import renew_entries
 from llm_explainer.training.runs.leftovers import foreign_files
-from llm_explainer.training.runs.lock import RunLock
-from llm_explainer.training.runs.names import make_free_folder
+from llm_explainer.training.runs.names import make_free_folder, resume_command
 from llm_explainer.training.runs.own_files import CURVE, LOG, OwnFiles
 
 Meaning = Literal["newest", "best"]
@@ -44,10 +45,10 @@ class RunFolder:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._lock = RunLock(self.path)
+        self._lock = FolderLock(self.path)
         self._own = OwnFiles(self.path)
         self._made: list[Path] = []  # folders that were not there before, the innermost first
-        self._is_preparing = self._made_data = False
+        self._is_preparing = False
 
     @classmethod
     def new(cls, parent: Path, name: str) -> RunFolder:
@@ -108,10 +109,11 @@ class RunFolder:
                 missing = missing.parent
             self.path.resolve().mkdir(parents=True, exist_ok=True)
 
-    def create(self, *, overwrite: bool = False) -> None:
+    def create(self, data_files: Collection[str] = DATA_FILES, *, overwrite: bool = False) -> None:
         """Begin a run in the folder, which must be new or empty, or with ``overwrite`` hold a run.
 
-        What of that run is its own is set aside. Files of others stay where they are.
+        What of that run is its own is set aside. Files of others stay where they are. The run may
+        write ``data_files`` into its data folder.
 
         Raises:
             CheckpointError: it holds another run or other files, or cannot be made.
@@ -123,8 +125,7 @@ class RunFolder:
             if self._own.others():
                 self._refuse(overwrite)
             # An unwritable folder is found now, too, not after the first hour of training.
-            self._own.begin()
-            self._made_data = not self.data_folder.exists()
+            self._own.begin(data_files)
             self.data_folder.mkdir(exist_ok=True)
 
     @contextmanager
@@ -151,9 +152,10 @@ class RunFolder:
         has_history = self.log_file.exists() and self.log_file.stat().st_size > 0
         if (steps or has_history) and not overwrite:
             reached = f"step {steps[-1]}" if steps else "no checkpoint"
+            go_on = f"continue it with `{resume_command(self.path)}`, " if steps else ""
             raise CheckpointError(
-                f"{self.path} holds a run that reached {reached}; continue it with --resume, "
-                "replace it with --overwrite, or choose another folder"
+                f"{self.path} holds a run that reached {reached}; {go_on}replace it with "
+                "--overwrite, or choose another folder"
             )
 
     def give_back(self) -> None:
@@ -161,9 +163,6 @@ class RunFolder:
         if self._is_preparing:
             self._is_preparing = False
             with suppress(OSError):
-                if self._made_data and self.data_folder.is_dir():
-                    names = [entry.name for entry in self.data_folder.iterdir()]
-                    self._own.write(data=names)  # all of it was written since ``create``
                 self._own.undo()
                 self._own.clean()
         self.let_go()
@@ -192,8 +191,8 @@ class RunFolder:
         """
         if not self.record_file.is_file():
             raise CheckpointError(
-                f"{self.path} holds no run to resume (it has no run.json); "
-                "start one with train_pretrain.py --out"
+                f"{self.path} holds no run to resume (it has no run.json); start one with "
+                f"`uv run {command_line('train_pretrain.py', '--out', self.path)}`"
             )
         try:
             return read_object(self.record_file)
@@ -232,7 +231,8 @@ class RunFolder:
         """
         steps = self.steps()
         if not steps:
-            raise CheckpointError(f"{self.path} has no checkpoint yet; start it again with --out")
+            again = command_line("--out", self.path)
+            raise CheckpointError(f"{self.path} has no checkpoint yet; start it again with {again}")
         return self.checkpoint(steps[-1])
 
     def link(self, best_step: int | None) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 from llm_explainer.checkpoint.adapters.saving import ADAPTER_FILES
 from llm_explainer.checkpoint.saving import FILES
-
-OF_SYSTEMS = frozenset({".DS_Store", ".localized", "Thumbs.db", "desktop.ini"})
-"""Files that systems leave in any folder that somebody looks at: they do not make it full."""
+from llm_explainer.files import names_in
 
 _FILE = re.compile(r"\.(?P<name>[^/]+?)(\.[0-9a-f]{1,8})?\.tmp", re.ASCII)
 _CHECKPOINT = re.compile(r"\.(?P<name>step-\d{6,})(\.[0-9a-f]{8}\.(tmp|old)|\.deleted)", re.ASCII)
@@ -22,8 +21,10 @@ def foreign_files(checkpoint: Path) -> list[str]:
     Raises:
         OSError: it cannot be read.
     """
-    names = sorted(entry.name for entry in checkpoint.iterdir())
-    return [name for name in names if name not in {*FILES, *ADAPTER_FILES, *OF_SYSTEMS}]
+    known = {*FILES, *ADAPTER_FILES}
+    return [
+        name for name in names_in(checkpoint) if name not in known and not _is_half_of(name, known)
+    ]
 
 
 def remove_temporary_files(folder: Path, names: set[str]) -> None:
@@ -35,9 +36,14 @@ def remove_temporary_files(folder: Path, names: set[str]) -> None:
     if not folder.is_dir():
         return
     for entry in folder.iterdir():
-        match = _FILE.fullmatch(entry.name)
-        if match and match["name"] in names and (entry.is_symlink() or entry.is_file()):
+        if _is_half_of(entry.name, names) and (entry.is_symlink() or entry.is_file()):
             entry.unlink()
+
+
+def _is_half_of(name: str, names: Collection[str]) -> bool:
+    """Whether a file is called as one of ``names`` is while it is written."""
+    match = _FILE.fullmatch(name)
+    return match is not None and match["name"] in names
 
 
 def remove_temporary_checkpoints(folder: Path) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llm_explainer.picture import save_picture
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SMOOTHING = 0.95
 """Weight of the past in the smoothed loss: an average over about the last 20 steps."""
@@ -26,11 +29,15 @@ def smooth(losses: list[float]) -> list[float]:
 
 
 def draw_loss_curve(events: list[dict[str, Any]], path: Path, title: str) -> None:
-    """Draw training and validation loss against steps into a PNG.
+    """Draw training and validation loss against steps into a PNG; arguments as below."""
+    save_picture(loss_figure(events, title), path)
+
+
+def loss_figure(events: list[dict[str, Any]], title: str) -> Figure:
+    """Return training and validation loss against steps as a picture.
 
     Args:
         events: of a run log, as ``read_log`` returns them
-        path: the PNG
         title: the run's name
     """
     # Matplotlib takes half a second to load, so only here.
@@ -72,4 +79,4 @@ def draw_loss_curve(events: list[dict[str, Any]], path: Path, title: str) -> Non
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
-    save_picture(figure, path)
+    return figure

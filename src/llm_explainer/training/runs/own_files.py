@@ -15,11 +15,13 @@ import json
 import re
 import secrets
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from llm_explainer.errors import CheckpointError
-from llm_explainer.files import write_atomically
+from llm_explainer.files import names_in, write_atomically
+from llm_explainer.folder_lock import LOCK
 from llm_explainer.run_folders import (
     FORMAT,
     OWN_FILES,
@@ -32,12 +34,10 @@ from llm_explainer.run_folders import (
 from llm_explainer.training.runs.data_files import DATA, DATA_FILES, describe
 from llm_explainer.training.runs.entries import LINKED_FILES, LINKED_FOLDERS, made_entries
 from llm_explainer.training.runs.leftovers import (
-    OF_SYSTEMS,
     foreign_files,
     remove_temporary_checkpoints,
     remove_temporary_files,
 )
-from llm_explainer.training.runs.lock import LOCK
 
 LOG, CURVE = "log.jsonl", "loss.png"
 _ABOUT = "what this run wrote here; everything else in this folder is left alone"
@@ -73,11 +73,12 @@ class OwnFiles:
 
     def others(self) -> list[str]:
         """Return the names of entries that are neither the lock nor of the system."""
-        known = {LOCK, *OF_SYSTEMS}
-        return sorted(entry.name for entry in self._folder.iterdir() if entry.name not in known)
+        return [name for name in names_in(self._folder) if name != LOCK]
 
-    def begin(self) -> None:
+    def begin(self, data_files: Collection[str]) -> None:
         """Write a new list, before anything else is made: what follows is the run's own.
+
+        Of the data folder only ``data_files`` are, whatever else somebody may put there.
 
         Raises:
             CheckpointError: a checkpoint of a run that is to be replaced has files of somebody.
@@ -85,7 +86,7 @@ class OwnFiles:
         """
         old = self.names() if is_run(self._folder) else []
         if not old:
-            self.write(state="preparing", data=list(DATA_FILES))
+            self.write(state="preparing", data=list(data_files))
             return
         for name in old:
             _refuse_foreign(self._folder / name)
@@ -98,7 +99,7 @@ class OwnFiles:
             "format": FORMAT,
             "about": _ABOUT,
             "state": "preparing",
-            "data": list(DATA_FILES),
+            "data": list(data_files),
             "replaced": aside.name,
             "moved": old,
         }
@@ -112,8 +113,8 @@ class OwnFiles:
         Raises:
             OSError: no space, no permission.
         """
-        folder = self._folder / DATA
-        data = {entry.name: describe(entry) for entry in sorted(folder.iterdir())}
+        paths = [self._folder / name for name in sorted(_data_names(self.read()))]
+        data = {path.name: describe(path) for path in paths if path.exists()}
         self.write(state="ready", data=data, means=means)
         self._drop_replaced()
 
@@ -211,7 +212,9 @@ def _is_data_name(name: str) -> bool:
 
 
 def _data_names(own: dict[str, Any]) -> list[str]:
-    listed = own.get("data") or DATA_FILES
+    listed = own.get("data")
+    if not isinstance(listed, (list, dict)):
+        listed = DATA_FILES
     return [name for name in (f"{DATA}/{part}" for part in listed) if _is_data_name(name)]
 
 

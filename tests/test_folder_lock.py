@@ -13,9 +13,9 @@ import pytest
 from run_commands import TINY, write_text
 from warm_commands import Commands, wait_for
 
+from llm_explainer import folder_lock
 from llm_explainer.errors import CheckpointError
-from llm_explainer.training.runs import lock
-from llm_explainer.training.runs.lock import RunLock
+from llm_explainer.folder_lock import FolderLock
 from llm_explainer.training.runs.names import make_free_folder
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="forks")
@@ -29,36 +29,36 @@ MOMENTS = {
 @linux
 @pytest.mark.parametrize("second", ["new", "overwrite", "resume"])
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_who_comes_second_is_told_who_was_first(moment: str, second: str, tmp_path: Path) -> None:
+def test_who_comes_second_is_told_who_was_first(
+    moment: str, second: str, commands: Commands, tmp_path: Path
+) -> None:
     write_text(tmp_path / "text.txt")
     words = {
         "new": NEW,
         "overwrite": [*NEW, "--overwrite"],
         "resume": ["train_pretrain.py", "--resume=run"],
     }[second]
-    with Commands() as commands:
-        first = commands.start(tmp_path, *NEW, at=MOMENTS[moment])
-        wait_for(tmp_path / "moment", first)
-        assert commands.wait(commands.start(tmp_path, *words, output="second")) == 2
-        told = (tmp_path / "errors").read_text()
-        assert f"run is in use by process {first} on {os.uname().nodename}" in told
-        assert f"kill {first}" in told
-        (tmp_path / "go").touch()
-        assert commands.wait(first) == 0
-        assert (tmp_path / "run/step-000003/config.json").exists()
-        assert not (tmp_path / "run/run.lock").exists()
+    first = commands.start(tmp_path, *NEW, at=MOMENTS[moment])
+    wait_for(tmp_path / "moment", first)
+    assert commands.wait(commands.start(tmp_path, *words, output="second")) == 2
+    told = (tmp_path / "errors").read_text()
+    assert f"run is in use by process {first} on {os.uname().nodename}" in told
+    assert f"kill {first}" in told
+    (tmp_path / "go").touch()
+    assert commands.wait(first) == 0
+    assert (tmp_path / "run/step-000003/config.json").exists()
+    assert not (tmp_path / "run/run.lock").exists()
 
 
 @linux
-def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
+def test_a_lock_ends_with_its_process(commands: Commands, tmp_path: Path) -> None:
     write_text(tmp_path / "text.txt")
-    with Commands() as commands:
-        first = commands.start(tmp_path, *NEW, "--workers=2", at=MOMENTS["training"], nth=2)
-        wait_for(tmp_path / "moment", first)
-        os.kill(first, signal.SIGKILL)  # its worker may live on for a moment
-        second = commands.start(tmp_path, "train_pretrain.py", "--resume=run")
-        assert commands.wait(second) == 0, (tmp_path / "errors").read_text()
-        commands.wait(first)
+    first = commands.start(tmp_path, *NEW, "--workers=2", at=MOMENTS["training"], nth=2)
+    wait_for(tmp_path / "moment", first)
+    os.kill(first, signal.SIGKILL)  # its worker may live on for a moment
+    second = commands.start(tmp_path, "train_pretrain.py", "--resume=run")
+    assert commands.wait(second) == 0, (tmp_path / "errors").read_text()
+    commands.wait(first)
 
 
 def test_default_folders_are_numbered_without_a_race(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_default_folders_are_numbered_without_a_race(tmp_path: Path) -> None:
 
 
 def holder(**changes: object) -> dict[str, object]:
-    return {**lock._this_process(), **changes}
+    return {**folder_lock._this_process(), **changes}
 
 
 @pytest.mark.parametrize(
@@ -92,9 +92,9 @@ def holder(**changes: object) -> dict[str, object]:
 def test_without_locks_of_the_system_the_text_counts(
     changes: dict[str, object], is_free: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lock, "fcntl", None)
+    monkeypatch.setattr(folder_lock, "fcntl", None)
     (tmp_path / "run.lock").write_text(json.dumps(holder(**changes)))
-    held = RunLock(tmp_path)
+    held = FolderLock(tmp_path)
     if is_free:
         held.acquire()
         assert json.loads((tmp_path / "run.lock").read_text())["pid"] == os.getpid()
@@ -108,7 +108,7 @@ def test_without_locks_of_the_system_the_text_counts(
 
 
 def test_objects_of_one_process_share_the_lock(tmp_path: Path) -> None:
-    one, other = RunLock(tmp_path), RunLock(tmp_path)
+    one, other = FolderLock(tmp_path), FolderLock(tmp_path)
     one.acquire()
     one.acquire()
     other.acquire()

@@ -1,7 +1,7 @@
-"""One run, one process: a lock that dies with the process that holds it.
+"""One folder, one process: a lock that dies with the process that holds it.
 
-The system's lock (``flock``) on a file in the run's folder is let go of by the system when its
-process ends, however that happens; on network file systems it holds between machines. The file
+The system's lock (``flock``) on a file in the folder is let go of by the system when its process
+ends, however that happens; on network file systems it holds between machines. The file
 says who holds it, for the message to whoever comes second. Where a file system has no such locks,
 that text is all there is, and it counts for as long as the process that it names is running.
 """
@@ -45,17 +45,17 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 
 
-class RunLock:
-    """The lock of one run's folder, held from ``acquire`` to ``release`` or to the process's end.
+class FolderLock:
+    """The lock of a folder, held from ``acquire`` to ``release`` or to the process's end.
 
     It keeps other processes away. Several objects of one process may hold it.
 
     Args:
-        folder: the run's, which must exist when the lock is taken.
+        folder: which must exist when the lock is taken.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._path = folder, folder / LOCK
+        self.folder, self._path = folder, folder / LOCK
         self._release: weakref.finalize[..., Any] | None = None
 
     def acquire(self) -> None:
@@ -79,6 +79,10 @@ class RunLock:
         if self._release is not None:
             self._release()
             self._release = None
+
+    def is_of_others(self) -> bool:
+        """Whether another process made a lock here; it may be gone, and ``acquire`` tells."""
+        return self._path.resolve() not in _held and _read(self._path) is not None
 
     def _wait(self) -> int:
         """Return the descriptor of the file, locked; wait only for what a dead process left."""
@@ -119,7 +123,7 @@ class RunLock:
         stop = f"stop it (kill {pid})" if here else f"stop it there (kill {pid})"
         hint = "" if fcntl is not None else f"; if it is gone, delete {self._path}"
         return (
-            f"{self._folder} is in use by process {pid} on {host}; wait until it ends, {stop}, or "
+            f"{self.folder} is in use by process {pid} on {host}; wait until it ends, {stop}, or "
             f"choose another folder{hint}"
         )
 
