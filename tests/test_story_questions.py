@@ -97,6 +97,15 @@ def test_no_question_gives_away_a_name_a_place_or_an_animal() -> None:
                 assert not words(question.question) & GIVEAWAYS, question
 
 
+def test_the_english_of_questions_and_answers_is_tidy() -> None:
+    for story in islice(iter_stories(7), 300):
+        for question in story.questions:
+            text = f"{question.question} {question.answer}"
+            assert re.fullmatch(r"[A-Z][A-Za-z ]+\?", question.question), question
+            assert re.fullmatch(r"[A-Za-z][A-Za-z ]+[a-z]", question.answer), question
+            assert not re.search(r"\ba [aeiou]|  |\b(\w+) \1\b", text), question
+
+
 def test_no_two_questions_about_a_story_differ_in_the_answer_alone() -> None:
     for story in islice(iter_stories(7), 300):
         assert {question.kind for question in story.questions} == set(KINDS)

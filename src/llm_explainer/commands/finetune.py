@@ -18,6 +18,7 @@ from llm_explainer.training.runs.names import RUNS, newest_run
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from llm_explainer.training.finetune import Start
     from llm_explainer.training.runs.run import Run
 
 NOT_HERE = ("windows", "init_scheme", "sample_prompt")
@@ -144,7 +145,7 @@ def _start(values: dict[str, Any], name: str, adapters: Options | None, console:
         backend=values["backend"],
         **TRAINING.take(values),
     )
-    # show_records
+    _look(start, plan.train.batch_size, console)
     out, overwrite = values["out"], values["overwrite"]
     if out is None and not overwrite:
         folder = RunFolder.new(RUNS, name)
@@ -152,6 +153,23 @@ def _start(values: dict[str, Any], name: str, adapters: Options | None, console:
         folder = RunFolder(out or RUNS / name)
     with StageProgress(console) as progress:
         return start_run(plan, folder, overwrite=overwrite, report=progress.report)
+
+
+def _look(start: Start, batch_size: int, console: Console) -> None:
+    """Show some records and what of them is learned, before it is."""
+    from llm_explainer.console.records import show_records
+    from llm_explainer.training.record_batches import padding_of
+
+    records = start.records
+    show_records(
+        console,
+        records.train,
+        start.tokenizer,
+        records.counts,
+        template=records.template,
+        padding=padding_of(records.train, batch_size),
+        n_shown=1,
+    )
 
 
 def find_base(data: RecordsConfig, console: Console) -> Path:
