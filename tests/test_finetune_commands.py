@@ -105,7 +105,6 @@ def test_full_is_resumed_where_it_was_stopped(
 
     monkeypatch.setattr(full_stages, "quick_settings", small)
     monkeypatch.setattr(full_stages, "CONTEXT", 320)
-    monkeypatch.setattr(full_stages, "STORIES", 20)
     monkeypatch.setattr(full_command, "train_stage", _stopping(full_command.train_stage))
     options = ["--steps=2", "--finetune-steps=2", "--questions=4", "--backend=numpy", "--out=all"]
     assert command(full, *options)[0] == 130  # where LoRA was to begin

@@ -19,6 +19,13 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SMALLER = {
     "run_demo.py quick": ["--steps", "12"],
+    "run_demo.py full": ["--steps", "3", "--finetune-steps", "2", "--questions", "4"],
+    "run_demo.py ask": [],
+    "run_demo.py eval": ["--questions", "4"],
+    "run_demo.py merge": [],
+    "run_demo.py finetune-data": ["--stories", "20"],
+    "train_finetune_full.py": ["--steps", "2", "--stories", "20"],
+    "train_finetune_lora.py": ["--steps", "2", "--stories", "20"],
     "run_demo.py generate": ["--max-tokens", "5"],
     "run_demo.py gradcheck": ["--family", "llama", "--n-layers", "1"],
     "run_demo.py presets": [],

@@ -24,7 +24,6 @@ BASE, TUNED, LORA = "pretrained", "finetuned", "lora"
 PLAN = "full.json"
 CONTEXT = 192  # tokens: a story, a question and its answer
 PRETRAIN_STEPS, FINETUNE_STEPS = 8000, 2500
-STORIES = 20_000  # that questions are asked about
 RANK, ALPHA = 2, 4.0
 
 
@@ -91,8 +90,10 @@ def tuning_settings(base: Path, plan: Plan, lora: LoRAConfig | None = None) -> F
     """Return how the model is fine-tuned: all of its parameters, or adapters."""
     from llm_explainer.training.finetune import finetune_settings, open_start
     from llm_explainer.training.finetune_data import RecordsConfig
+    from llm_explainer.training.recipes import FINETUNING_BATCH
 
-    start = open_start(base, RecordsConfig(stories=STORIES))
+    n_stories = plan.finetune_steps * FINETUNING_BATCH  # each comes once
+    start = open_start(base, RecordsConfig(stories=n_stories))
     return finetune_settings(
         start, lora, backend=plan.backend, steps=plan.finetune_steps, seed=plan.seed
     )
