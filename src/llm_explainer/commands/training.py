@@ -183,12 +183,15 @@ def report_result(result: TrainResult, run: Run, console: Console) -> None:
     show(console, f"loss curve  {run.folder.curve_file}")
 
 
-def finish(run: Run, console: Console) -> None:
-    """Say what training will take, train, say how it went and what to do next."""
+def finish(run: Run, console: Console, talk: str = "generate") -> None:
+    """Say what training will take, train, say how it went and what to do next.
+
+    ``talk`` is the command that shows what the model has learned.
+    """
     show(console, run.preflight.summary())
     train_and_report(run, console)
     name = run.folder.path
-    command = command_line("run_demo.py", "generate", name)
+    command = command_line("run_demo.py", talk, name)
     show(console, "talk to it     ", Text(f"uv run {command}", "bold"))
     if command_line(name) != str(name) and str(name).isprintable() and " " not in str(name):
-        show(console, f"               where no shell takes off the quotes: generate {name}")
+        show(console, f"               where no shell takes off the quotes: {talk} {name}")
