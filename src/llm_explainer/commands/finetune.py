@@ -124,6 +124,7 @@ def _finetune(context: typer.Context, name: str, adapters: Options | None) -> No
         show(console, f"resuming {resume} after step {run.trainer.step:,}")
     else:
         run = _start(values, name, adapters, console)
+    assert run.trainer.tokenizer is not None  # with none, nothing can be fine-tuned
     template = run.trainer.tokenizer.chat_template
     knows_stories = template is not None and template.source == WORD_FOR_WORD
     finish(run, console, "ask" if knows_stories else "generate")
