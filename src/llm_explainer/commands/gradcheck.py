@@ -108,7 +108,7 @@ def small_adapters(dora: bool) -> LoRAConfig:
         alpha=3.0,
         targets=(ALL_LINEAR, HEAD),
         dora=dora,
-        rank_pattern={"k_proj": 1, "down_proj": 3},
+        rank_pattern={"k_proj": 1, "down_proj": 1},
         alpha_pattern={"v_proj": 1.5},
     )
 
