@@ -141,7 +141,8 @@ def make_table(
     from rich.table import Table
     from rich.text import Text
 
-    switches = f"{config.norm}, {config.position} positions, {config.activation}"
+    switches = f"{config.norm} ({config.norm_position}), {config.position} positions"
+    switches += f", {config.activation}"
     what = f"{config.count_parameters():,} parameters"
     if lora is not None:
         what = f"{lora.count_parameters(config):,} parameters of adapters, {what} frozen"
