@@ -157,6 +157,19 @@ def question_only_baseline(
     return {kind: right[kind] / asked[kind] for kind in KINDS if asked[kind]}
 
 
+def examination(n_questions: int) -> tuple[list[StoryQuestion], dict[str, float]]:
+    """Return questions that every model is examined with, and what is right without their stories.
+
+    As many of each kind; the baseline is ``question_only_baseline``, which knows the commonest
+    answers of 20,000 other questions.
+
+    Raises:
+        CorpusError: a number below 0.
+    """
+    splits = split_questions(20_000, 0, n_questions)
+    return splits.test, question_only_baseline(splits.train, splits.test)
+
+
 def _stories(seed: int) -> Iterator[tuple[Story, Random]]:
     """Yield stories, and with each the generator that draws a question about it."""
     rng = Random(f"questions {seed}")
