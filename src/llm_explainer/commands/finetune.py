@@ -151,11 +151,8 @@ def _start(values: dict[str, Any], name: str, adapters: Options | None, console:
         **TRAINING.take(values),
     )
     _look(start, plan.train.batch_size, console)
-    out, overwrite = values["out"], values["overwrite"]
-    if out is None and not overwrite:
-        folder = RunFolder.new(RUNS, name)
-    else:
-        folder = RunFolder(out or RUNS / name)
+    overwrite = values["overwrite"]
+    folder = RunFolder.asked_for(values["out"], name, overwrite=overwrite)
     with StageProgress(console) as progress:
         return start_run(plan, folder, overwrite=overwrite, report=progress.report)
 
