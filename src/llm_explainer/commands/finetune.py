@@ -183,7 +183,9 @@ def _look(start: Start, batch_size: int, console: Console) -> None:
         start.tokenizer,
         records.counts,
         template=records.template,
-        padding=padding_of(records.train, batch_size),
+        padding=padding_of(
+            records.train, start.config.context_length, batch_size, packing=start.packing
+        ),
         n_shown=1,
     )
 
