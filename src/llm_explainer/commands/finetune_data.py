@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from typer import Argument, Option
 
 from llm_explainer.commands.corpora import SPEC_HELP
+from llm_explainer.data.stories.questions import STORY_CONTEXT
 from llm_explainer.errors import ConfigError
 
 if TYPE_CHECKING:
     from llm_explainer.tokenizer import Tokenizer
-
-CONTEXT_LENGTH = 192
-"""Tokens in which each story fits with a question and its answer."""
 
 
 def finetune_data(
@@ -28,7 +26,7 @@ def finetune_data(
     ] = None,
     tokenizer: Annotated[str | None, Option(help=SPEC_HELP)] = None,
     context_length: Annotated[
-        int | None, Option(help="tokens that a model takes", min=1, show_default="192")
+        int | None, Option(help="tokens that a model takes", min=1, show_default=str(STORY_CONTEXT))
     ] = None,
     long_records: Annotated[
         Literal["cut", "refuse"], Option(help="what becomes of a record longer than the context")
@@ -93,7 +91,7 @@ def _reader(
         named = open_tokenizer(tokenizer or STORIES)
         if named.files and Path(named.name).is_dir():
             named.tokenizer.chat_template = read_chat_template(Path(named.name))
-        return named.tokenizer, context_length or CONTEXT_LENGTH, named.name
+        return named.tokenizer, context_length or STORY_CONTEXT, named.name
     if tokenizer is not None:
         raise ConfigError(f"--from {base} has a tokenizer of its own; leave --tokenizer out")
     config = load_config(base)

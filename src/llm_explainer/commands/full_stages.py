@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llm_explainer.commands.quick import quick_settings
+from llm_explainer.data.stories.questions import STORY_CONTEXT
 from llm_explainer.errors import CheckpointError, ConfigError
 from llm_explainer.files import write_atomically
 from llm_explainer.spelling import command_line
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 BASE, TUNED, LORA = "pretrained", "finetuned", "lora"
 PLAN = "full.json"
-CONTEXT = 192  # tokens: a story, a question and its answer
 PRETRAIN_STEPS, FINETUNE_STEPS = 8000, 2500
 RANK, ALPHA = 2, 4.0
 
@@ -84,7 +84,7 @@ def read_plan(folder: Path) -> Plan:
 def pretrain_settings(plan: Plan) -> PretrainSettings:
     """Return how the model is pre-trained: as ``quick`` does it, with room for a question."""
     quick = quick_settings(plan.steps, plan.seed, plan.backend)
-    return dataclasses.replace(quick, model={**quick.model, "context_length": CONTEXT})
+    return dataclasses.replace(quick, model={**quick.model, "context_length": STORY_CONTEXT})
 
 
 def tuning_settings(base: Path, plan: Plan, lora: LoRAConfig | None = None) -> FinetuneSettings:

@@ -36,9 +36,9 @@ def verify_resume(
     from rich.text import Text
 
     from llm_explainer.backend import load_backend
+    from llm_explainer.commands.resume_check import KINDS, check_kind
     from llm_explainer.console.tables import show_table
     from llm_explainer.console.terminal import make_console, show, working
-    from llm_explainer.training.resume_check import KINDS, check_kind
 
     for name, value in (("kills", kills), ("steps", steps)):
         if value < 1:

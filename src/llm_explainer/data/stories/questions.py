@@ -29,6 +29,8 @@ from llm_explainer.errors import CorpusError
 
 KINDS = ("who", "where", "what", "why")
 TRAIN, VALIDATION, TEST = range(3)
+STORY_CONTEXT = 192
+"""Tokens in which every story fits together with a question and its answer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,25 +12,26 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from llm_explainer.data.stories.questions import STORY_CONTEXT
 from llm_explainer.errors import TrainingError
 from llm_explainer.training.runs.folder import RunFolder
 from llm_explainer.training.runs.log import read_log
 
 BASE = "pre-training"
 _FINETUNE = "llm_explainer.commands.finetune"
-KINDS = {
+KINDS: dict[str, tuple[str, list[str]]] = {
     BASE: ("llm_explainer.commands.pretrain:pretrain", []),
     "full fine-tuning": (f"{_FINETUNE}:finetune_full", []),
-    "LoRA": (f"{_FINETUNE}:finetune_lora", ["--rank", "4"]),
-    "DoRA": (f"{_FINETUNE}:finetune_lora", ["--rank", "4", "--dora"]),
+    "LoRA": (f"{_FINETUNE}:finetune_lora", ["--rank=4"]),
+    "DoRA": (f"{_FINETUNE}:finetune_lora", ["--rank=4", "--dora"]),
 }
 """Each kind's command, and what is asked of it."""
 
 _PRETRAINING = [
-    *("--corpus", "stories", "--max-bytes", "300000", "--windows", "documents"),
-    *("--family", "llama", "--size", "tiny", "--context-length", "192", "--vocab-size", "1000"),
+    *("--corpus=stories", "--max-bytes=300000", "--windows=documents", "--vocab-size=1000"),
+    *("--family=llama", "--size=tiny", f"--context-length={STORY_CONTEXT}"),
 ]
-_FINETUNING = ["--stories", "200", "--eval-windows", "8"]
+_FINETUNING = ["--stories=200", "--eval-windows=8"]
 _MOST_S = 600.0  # that one run may take on a busy machine
 
 
@@ -59,27 +60,23 @@ def check_kind(kind: str, folder: Path, steps: int, kills: int, seed: int, backe
     """
     name = kind.replace(" ", "-")
     straight, killed = folder / name, folder / f"{name}-killed"
-    module, options = KINDS[kind]
-    options = [*options, "--backend", backend, "--steps", str(steps)]
-    options += f"--eval-every {max(1, steps // 4)} --sample-every 0 --checkpoint-every 5".split()
-    options += _PRETRAINING if kind == BASE else [*_FINETUNING, "--from", str(folder / BASE)]
-    _finish(_start(module, [*options, "--out", str(straight)]))
+    command, options = KINDS[kind]
+    options = [*options, f"--backend={backend}", f"--steps={steps}", "--checkpoint-every=5"]
+    options += [f"--eval-every={max(1, steps // 4)}", "--sample-every=0"]
+    options += _PRETRAINING if kind == BASE else [*_FINETUNING, f"--from={folder / BASE}"]
+    _finish(_start(command, [*options, f"--out={straight}"]))
     rng = Random(f"{seed} {kind}")
-    process = _start(module, [*options, "--out", str(killed)])
+    anew = [*options, f"--out={killed}"]
+    process = _start(command, anew)
     reached: list[int] = []
-    for _ in range(kills):
-        seen = _kill_after(
-            process, killed, rng.randrange(max(1, steps * 3 // 4)), rng.random() * 0.1
-        )
-        reached.append(seen)
-        process = _start(module, _resuming(killed, [*options, "--out", str(killed)]))
+    for step in sorted(rng.choices(range(1, max(2, steps * 3 // 4)), k=kills)):
+        # One that was killed before is to come further: its start is no moment of training.
+        further = max(step, _last_step(killed) + 1)
+        reached.append(_kill_after(process, killed, further, rng.random() * 0.1))
+        # Killed before it had a checkpoint, it has nothing to go on with.
+        process = _start(command, [f"--resume={killed}"] if RunFolder(killed).steps() else anew)
     _finish(process)
-    return Verdict(reached, _differing(straight, killed))
-
-
-def _resuming(run: Path, anew: list[str]) -> list[str]:
-    """Return the options that go on with a run, or begin it anew if it has no checkpoint yet."""
-    return ["--resume", str(run)] if RunFolder(run).steps() else anew
+    return Verdict(reached, differing_files(straight, killed))
 
 
 def _start(command: str, options: list[str]) -> subprocess.Popen[bytes]:
@@ -101,8 +98,8 @@ def _finish(process: subprocess.Popen[bytes]) -> None:
         process.communicate()
         raise
     if process.returncode:
-        lines = said.decode(errors="replace").strip().splitlines()
-        raise TrainingError(f"a run ended with exit code {process.returncode}: {lines[-1:]}")
+        *_, last = ["it said nothing", *said.decode(errors="replace").strip().splitlines()]
+        raise TrainingError(f"a run ended with exit code {process.returncode}: {last}")
 
 
 def _kill_after(process: subprocess.Popen[bytes], run: Path, step: int, delay_s: float) -> int:
@@ -120,7 +117,7 @@ def _last_step(run: Path) -> int:
     return max((event["step"] for event in read_log(RunFolder(run).log_file)), default=0)
 
 
-def _differing(straight: Path, killed: Path) -> list[str]:
+def differing_files(straight: Path, killed: Path) -> list[str]:
     """Return the names of what differs in the last checkpoints and the logs."""
     one, other = (RunFolder(path).newest() for path in (straight, killed))
     names = sorted({file.name for path in (one, other) for file in path.iterdir()})
