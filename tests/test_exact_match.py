@@ -12,10 +12,11 @@ from llm_explainer.data.records import EncodedRecord
 from llm_explainer.tokenizer import CharTokenizer
 from llm_explainer.training.exact_match import (
     Answer,
+    EncodedQuestion,
     Examiner,
-    Question,
-    ask,
+    ask_model,
     last_questions,
+    share_ended,
     share_right,
     share_right_by_kind,
 )
@@ -43,19 +44,19 @@ class Parrot:
         return np.full(len(tokens), token), np.zeros(len(tokens))
 
 
-def question(prompt: str, answer: str, kind: str = "") -> Question:
-    return Question(tuple(TOKENIZER.encode(prompt)), tuple(TOKENIZER.encode(answer)), kind)
+def question(prompt: str, answer: str, kind: str = "") -> EncodedQuestion:
+    return EncodedQuestion(tuple(TOKENIZER.encode(prompt)), tuple(TOKENIZER.encode(answer)), kind)
 
 
 def test_an_answer_is_right_to_the_letter_and_ends() -> None:
     a, b = TOKENIZER.encode("ab")
     asked = [question("b?", "ab"), question("c?", "a")]
-    assert [x.is_right for x in ask(Parrot(a, b, END), TOKENIZER, asked)] == [True, False]
-    goes_on = ask(Parrot(a, b, a, a), TOKENIZER, asked[:1])
+    assert [x.is_right for x in ask_model(Parrot(a, b, END), TOKENIZER, asked)] == [True, False]
+    goes_on = ask_model(Parrot(a, b, a, a), TOKENIZER, asked[:1])
     assert not goes_on[0].is_right
     assert not goes_on[0].ended
     assert goes_on[0].given.startswith("abaa")
-    assert ask(Parrot(END), TOKENIZER, []) == []
+    assert ask_model(Parrot(END), TOKENIZER, []) == []
 
 
 def test_shares_by_kind() -> None:
@@ -65,14 +66,15 @@ def test_shares_by_kind() -> None:
     ]
     assert share_right(answers) == 2 / 3
     assert share_right_by_kind(answers) == {"who": 0.5, "why": 1.0}
-    assert share_right([]) == 0
+    assert share_ended(answers) == 2 / 3
+    assert share_right([]) == share_ended([]) == 0
 
 
 def test_the_last_answer_of_a_record_is_asked_for() -> None:
     ids = np.array([1, 2, 3, END, 4, 5, 6, END, 1])
     trained = np.array([0, 0, 1, 1, 0, 0, 1, 1, 0], bool)
     found = last_questions([EncodedRecord(ids, trained)], END, 5)
-    assert found == [Question((1, 2, 3, END, 4, 5), (6,))]
+    assert found == [EncodedQuestion((1, 2, 3, END, 4, 5), (6,))]
 
 
 def test_texts_and_endless_answers_are_not_asked_for() -> None:
@@ -81,7 +83,7 @@ def test_texts_and_endless_answers_are_not_asked_for() -> None:
     nothing = EncodedRecord(np.array([1, 2]), np.zeros(2, bool))
     short = EncodedRecord(np.array([1, 2, 3]), np.array([0, 0, 1], bool))
     found = last_questions([text, long, nothing, short, short], END, 1)
-    assert found == [Question((1, 2), (3,))]
+    assert found == [EncodedQuestion((1, 2), (3,))]
 
 
 def test_an_examiner_tells_what_was_said() -> None:

@@ -10,7 +10,6 @@ import pytest
 
 from llm_explainer.data.stories import (
     StoryQuestion,
-    iter_questions,
     iter_stories,
     question_only_baseline,
     split_questions,
@@ -33,12 +32,12 @@ def words(text: str) -> set[str]:
 
 
 def test_a_seed_asks_the_same_questions_again_and_another_seed_others() -> None:
-    first = list(islice(iter_questions(1), 200))
-    assert list(islice(iter_questions(1), 200)) == first
-    assert not {question.story for question in first} & {
-        question.story for question in islice(iter_questions(2), 200)
-    }
-    assert [question.kind for question in first[:8]] == [*KINDS, *KINDS]
+    first = split_questions(200, 20, 20, seed=1)
+    assert split_questions(200, 20, 20, seed=1) == first
+    assert [question.kind for question in first.train[:8]] == [*KINDS, *KINDS]
+    stories = {question.story for split in first for question in split}
+    others = {question.story for split in split_questions(200, 20, 20, 2) for question in split}
+    assert not stories & others
     assert split_questions(20, 4, 4, seed=3).train == SPLITS.train[:20]
 
 
@@ -46,8 +45,6 @@ def test_a_prompt_ends_where_the_answer_begins() -> None:
     question = StoryQuestion("Pip lost a kite.", "Who lost a kite?", "Pip", "who")
     assert question.prompt == "Pip lost a kite.\n\nWho lost a kite?"
     assert question.completion == " Pip"
-    assert question.is_answered_by(" Pip\n")
-    assert not question.is_answered_by(" Pip the mouse")
 
 
 def test_splits_have_the_sizes_and_kinds_asked_for_and_share_no_story() -> None:
@@ -64,7 +61,7 @@ def test_splits_have_the_sizes_and_kinds_asked_for_and_share_no_story() -> None:
 
 
 def test_without_the_story_a_quarter_of_no_kind_can_be_answered() -> None:
-    many = list(islice(iter_questions(5), 8000))
+    many = split_questions(8000, 0, 0, seed=5).train
     known = [question_only_baseline(SPLITS.train, split) for split in SPLITS]
     likely = [question_only_baseline(many, split) for split in SPLITS]
     for share in (*known, *likely):

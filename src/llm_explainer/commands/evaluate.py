@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from llm_explainer.tokenizer import Tokenizer
     from llm_explainer.training.exact_match import Answer
 
-BASELINE_QUESTIONS = 20_000
-"""Questions from which the commonest answer to each is known."""
-
 
 def evaluate(
     run: Annotated[
@@ -63,13 +60,12 @@ def evaluate(
 
 def _measure_answers(model: Any, tokenizer: Tokenizer, n_asked: int, console: Console) -> None:
     from llm_explainer.console.terminal import working
-    from llm_explainer.data.stories.questions import question_only_baseline, split_questions
-    from llm_explainer.training.exact_match import ask, of_story
+    from llm_explainer.data.stories.questions import examination
+    from llm_explainer.training.exact_match import ask_model, encode_question
 
     with working(console, f"asking {n_asked} questions"):
-        splits = split_questions(BASELINE_QUESTIONS, 0, n_asked)
-        baseline = question_only_baseline(splits.train, splits.test)
-        answers = ask(model, tokenizer, [of_story(question, tokenizer) for question in splits.test])
+        asked, baseline = examination(n_asked)
+        answers = ask_model(model, tokenizer, [encode_question(q, tokenizer) for q in asked])
     _show_answers(answers, baseline, console)
 
 
@@ -79,7 +75,7 @@ def _show_answers(answers: list[Answer], baseline: dict[str, float], console: Co
 
     from llm_explainer.console.tables import show_table
     from llm_explainer.console.terminal import show
-    from llm_explainer.training.exact_match import share_right, share_right_by_kind
+    from llm_explainer.training.exact_match import share_ended, share_right, share_right_by_kind
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("question", no_wrap=True)
@@ -91,8 +87,7 @@ def _show_answers(answers: list[Answer], baseline: dict[str, float], console: Co
     table.add_section()
     table.add_row("all", f"{len(answers):,}", f"{share_right(answers):.1%}", "")
     show_table(console, table)
-    n_ended = sum(answer.ended for answer in answers)
-    show(console, f"{n_ended / len(answers):.1%} of the answers end by the end token.")
+    show(console, f"{share_ended(answers):.1%} of the answers end by the end token.")
     for answer in [answer for answer in answers if not answer.is_right][:3]:
         given, expected = answer.given.strip(), answer.expected.strip()
         show(console, f"wrong: {given!r}; right is {expected!r}", style="dim")

@@ -151,11 +151,8 @@ def _start(values: dict[str, Any], name: str, adapters: Options | None, console:
         **TRAINING.take(values),
     )
     _look(start, plan.train.batch_size, console)
-    out, overwrite = values["out"], values["overwrite"]
-    if out is None and not overwrite:
-        folder = RunFolder.new(RUNS, name)
-    else:
-        folder = RunFolder(out or RUNS / name)
+    overwrite = values["overwrite"]
+    folder = RunFolder.asked_for(values["out"], name, overwrite=overwrite)
     with StageProgress(console) as progress:
         return start_run(plan, folder, overwrite=overwrite, report=progress.report)
 
@@ -186,7 +183,9 @@ def _look(start: Start, batch_size: int, console: Console) -> None:
         start.tokenizer,
         records.counts,
         template=records.template,
-        padding=padding_of(records.train, batch_size),
+        padding=padding_of(
+            records.train, start.config.context_length, batch_size, packing=start.packing
+        ),
         n_shown=1,
     )
 

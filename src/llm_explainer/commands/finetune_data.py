@@ -72,7 +72,7 @@ def finetune_data(
         used,
         splits.counts,
         template=splits.template,
-        padding=padding_of(splits.train, batch_size),
+        padding=padding_of(splits.train, room, min(batch_size, len(splits.train))),
         n_shown=records,
     )
 

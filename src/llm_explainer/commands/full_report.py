@@ -16,7 +16,7 @@ from llm_explainer.console.terminal import show, show_next, working
 from llm_explainer.data.stories.questions import KINDS
 from llm_explainer.files import write_atomically
 from llm_explainer.spelling import command_line
-from llm_explainer.training.exact_match import share_right, share_right_by_kind
+from llm_explainer.training.exact_match import share_ended, share_right, share_right_by_kind
 from llm_explainer.training.side_by_side import ModelResult, SideBySide, examine, to_dict
 from llm_explainer.training.side_by_side_figure import draw_side_by_side
 
@@ -78,10 +78,7 @@ def _rows(models: list[ModelResult]) -> list[tuple[str, list[str]]]:
     outcomes = [model.outcome for model in models]
     return [
         ("right: all", [f"{share_right(model.answers):.1%}" for model in models]),
-        (
-            "ends by the end token",
-            [f"{sum(a.ended for a in m.answers) / len(m.answers):.1%}" for m in models],
-        ),
+        ("ends by the end token", [f"{share_ended(model.answers):.1%}" for model in models]),
         ("loss on the old task", [f"{model.old_loss:.3f}" for model in models]),
         ("parameters that learn", [f"{outcome.n_trained:,}" for outcome in outcomes]),
         ("seconds of training", [f"{outcome.seconds:,.0f}" for outcome in outcomes]),

@@ -36,6 +36,14 @@ class Linear(Module):
         self.bias = mx.zeros(output_dims) if bias else None  # (O,)
         self._group: Group = group
 
+    @classmethod
+    def of(cls, weight: Array, bias: Array | None, group: Group) -> Self:
+        """Return a layer of these very arrays, (O, I) and (O,)."""
+        layer = cls.__new__(cls)
+        Module.__init__(layer)
+        layer.weight, layer.bias, layer._group = weight, bias, group
+        return layer
+
     def group_of(self, name: str) -> Group:
         """Return the weight's group, as it was given; a bias is a vector."""
         return self._group if name == "weight" else "vector"

@@ -6,12 +6,13 @@ rows of x (B·T), dz = dLoss/dz.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from llm_explainer.init import adapter_a
 from llm_explainer.lora_config import AdaptedRows
 from llm_explainer.numpy_backend.kernels import (
     column_sums,
@@ -88,11 +89,11 @@ class LoRALinear(Module):
         rng: np.random.Generator,
     ) -> None:
         self.base = base
-        self.lora_a = draw_a(slices, rng)  # (R, I)
-        weight = weight_of(base) if dora else None
-        firsts = np.cumsum([0, *(rows.rank for rows in slices)]).tolist()
+        *firsts, n_ranks = accumulate((rows.rank for rows in slices), initial=0)
+        self.lora_a = adapter_a(rng, n_ranks, slices[0].inputs)  # (R, I)
+        weight = base.weight if dora else None
         self.slices = [
-            LoRASlice(rows, first, weight) for rows, first in zip(slices, firsts, strict=False)
+            LoRASlice(rows, first, weight) for rows, first in zip(slices, firsts, strict=True)
         ]
         self._dropout = Dropout(dropout)
 
@@ -103,7 +104,7 @@ class LoRALinear(Module):
     def __call__(self, x: Array) -> Array:
         """Map (..., I) to (..., O)."""
         x_rows = x.reshape(-1, x.shape[-1])  # (N, I)
-        y = np.empty((len(x_rows), len(weight_of(self.base))), x.dtype)  # (N, O)
+        y = np.empty((len(x_rows), len(self.base.weight)), x.dtype)  # (N, O)
         self.write(x_rows, y)
         return y.reshape(*x.shape[:-1], -1)
 
@@ -114,7 +115,7 @@ class LoRALinear(Module):
     def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Backward]:
         """Map (..., I) to (..., O); ``rng`` draws what the adapters do not see of x."""
         call = self._call(x.reshape(-1, x.shape[-1]), rng)
-        y = np.empty((len(call.x), len(weight_of(self.base))), x.dtype)  # (N, O)
+        y = np.empty((len(call.x), len(self.base.weight)), x.dtype)  # (N, O)
         kept = self._fill(call, y)
         return y.reshape(*x.shape[:-1], -1), self._backward(call, kept, x.shape)
 
@@ -126,16 +127,13 @@ class LoRALinear(Module):
 
     def merged(self) -> Linear:
         """Return a layer whose weight is W + s B A; of one that shared a table, the untied head."""
-        layer = Linear.__new__(Linear)
         directions = self._directions()
-        layer.weight = self._stretched(directions, self._lengths(directions))
-        layer.bias = self.base.bias
-        layer._group = "head" if isinstance(self.base, TiedHead) else self.base.group_of("weight")
-        return layer
+        weight = self._stretched(directions, self._lengths(directions))
+        return Linear.of(weight, self.base.bias, self.base.group_of("weight"))
 
     def lengths_of_base(self) -> Array:
         """Return the length of each row of W, (O,)."""
-        return row_lengths(weight_of(self.base))
+        return row_lengths(self.base.weight)
 
     def hold_lengths(self) -> None:
         """Go by the lengths that the rows have now, whatever becomes of A and B.
@@ -223,7 +221,7 @@ class LoRALinear(Module):
 
     def _directions(self) -> Array:
         """Return W + s B A (O, I)."""
-        weight = weight_of(self.base)
+        weight: Array = self.base.weight
         directions = np.zeros_like(weight)  # stored as it is
         for part in self.slices:
             b, a = part.lora_b * part._scale, self.lora_a[part._ranks]
@@ -273,21 +271,10 @@ class TiedHead(Module):
         return lambda dy, out=None: linear_backward(dy, {})  # the table's is no gradient of its own
 
     @property
-    def weight_of_table(self) -> Array:
+    def weight(self) -> Array:
         """The table, (V, D)."""
         return self._linear().weight
 
-
-def weight_of(base: Linear | TiedHead) -> Array:
-    """Return the weight (O, I) of what an adapter stands on."""
-    return base.weight_of_table if isinstance(base, TiedHead) else base.weight
-
-
-def draw_a(slices: Sequence[AdaptedRows], rng: np.random.Generator) -> Array:
-    """Return A of all slices (R, I), uniform within 1 / sqrt(I), as PEFT draws it.
-
-    With B = 0 the model computes what it did before, and the first gradients reach B alone.
-    """
-    bound = 1 / math.sqrt(slices[0].inputs)
-    shape = (sum(rows.rank for rows in slices), slices[0].inputs)
-    return rng.uniform(-bound, bound, shape).astype(np.float32)
+    def group_of(self, name: str) -> Group:
+        """Of a weight that is the table's no more, it is the head's."""
+        return "head"

@@ -28,7 +28,7 @@ N_SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Question:
+class EncodedQuestion:
     """What a model is asked, as ids, and the one answer that is right."""
 
     prompt: tuple[int, ...]
@@ -36,17 +36,17 @@ class Question:
     kind: str = ""  # what sort of question, for a table; empty where there are no sorts
 
 
-def of_story(question: StoryQuestion, tokenizer: Tokenizer) -> Question:
+def encode_question(question: StoryQuestion, tokenizer: Tokenizer) -> EncodedQuestion:
     """Return a question about a story as ids.
 
     Raises:
         TokenizerError: the tokenizer cannot encode it.
     """
     prompt, answer = tokenizer.encode(question.prompt), tokenizer.encode(question.completion)
-    return Question(tuple(prompt), tuple(answer), question.kind)
+    return EncodedQuestion(tuple(prompt), tuple(answer), question.kind)
 
 
-def last_questions(records: Iterable[EncodedRecord], end: int, limit: int) -> list[Question]:
+def last_questions(records: Iterable[EncodedRecord], end: int, limit: int) -> list[EncodedQuestion]:
     """Return the last answer of each of the first records as a question, ``limit`` at most.
 
     Left out is a text that is learned from its first token on, and an answer that is too long to be
@@ -67,7 +67,7 @@ def last_questions(records: Iterable[EncodedRecord], end: int, limit: int) -> li
         ids = record.ids.tolist()
         answer = ids[start : stop - 1] if ids[stop - 1] == end else ids[start:stop]
         if start > 1 and 0 < len(answer) <= MOST_TOKENS:
-            found.append(Question(tuple(ids[:start]), tuple(answer)))
+            found.append(EncodedQuestion(tuple(ids[:start]), tuple(answer)))
         if len(found) == limit:
             break
     return found
@@ -77,7 +77,7 @@ def last_questions(records: Iterable[EncodedRecord], end: int, limit: int) -> li
 class Answer:
     """What a model said, beside what is right."""
 
-    question: Question
+    question: EncodedQuestion
     expected: str
     given: str
     ended: bool  # by the end token, not because it became too long
@@ -88,7 +88,9 @@ class Answer:
         return self.ended and self.given == self.expected
 
 
-def ask(model: Any, tokenizer: Tokenizer, questions: Sequence[Question]) -> list[Answer]:
+def ask_model(
+    model: Any, tokenizer: Tokenizer, questions: Sequence[EncodedQuestion]
+) -> list[Answer]:
     """Let a model answer questions by its likeliest tokens; return the answers in their order.
 
     Raises:
@@ -119,6 +121,11 @@ def share_right(answers: Sequence[Answer]) -> float:
     return sum(answer.is_right for answer in answers) / max(1, len(answers))
 
 
+def share_ended(answers: Sequence[Answer]) -> float:
+    """Return the share of answers that end by the end token, 0 to 1."""
+    return sum(answer.ended for answer in answers) / max(1, len(answers))
+
+
 def share_right_by_kind(answers: Sequence[Answer]) -> dict[str, float]:
     """Return the share that is right of every kind of question, in order of their names."""
     kinds = sorted({answer.question.kind for answer in answers})
@@ -136,18 +143,18 @@ class Examiner:
         questions: whose answers it does not learn
     """
 
-    def __init__(self, tokenizer: Tokenizer, questions: Sequence[Question]) -> None:
+    def __init__(self, tokenizer: Tokenizer, questions: Sequence[EncodedQuestion]) -> None:
         self._tokenizer, self._questions = tokenizer, questions
 
     def __call__(self, model: Any, step: int) -> Answered:
         """Return how many answers are right, and a few of them."""
-        answers = ask(model, self._tokenizer, self._questions)
+        answers = ask_model(model, self._tokenizer, self._questions)
         shown = [(self._last_line(a.question), a.given, a.expected) for a in answers[:N_SHOWN]]
         n_right = sum(answer.is_right for answer in answers)
         n_ended = sum(answer.ended for answer in answers)
         return Answered(step, n_right, n_ended, len(answers), tuple(shown))
 
-    def _last_line(self, question: Question) -> str:
+    def _last_line(self, question: EncodedQuestion) -> str:
         """Return the last line of a prompt that is not empty: the question itself."""
         lines = self._tokenizer.decode(list(question.prompt)).strip().splitlines()
         return lines[-1].strip() if lines else ""

@@ -13,11 +13,11 @@ from llm_explainer.data.records import (
     count_records,
     encode_record,
     encode_records,
+    encode_story,
     read_records,
     story_records,
     template_of,
 )
-from llm_explainer.data.records.stories import encode_story
 from llm_explainer.data.stories.questions import split_questions, stories_to_learn_from
 from llm_explainer.errors import ConfigError
 from llm_explainer.settings import setting

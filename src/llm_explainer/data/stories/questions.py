@@ -50,10 +50,6 @@ class StoryQuestion:
         """What follows the prompt; the token that ends a text is not in it."""
         return f" {self.answer}"
 
-    def is_answered_by(self, text: str) -> bool:
-        """Whether a text that a model wrote is the answer, but for space around it."""
-        return text.strip() == self.answer
-
 
 class QuestionSplits(NamedTuple):
     """Questions to learn from and questions to be judged by, about different stories."""
@@ -61,16 +57,6 @@ class QuestionSplits(NamedTuple):
     train: list[StoryQuestion]
     validation: list[StoryQuestion]
     test: list[StoryQuestion]
-
-
-def iter_questions(seed: int = 0) -> Iterator[StoryQuestion]:
-    """Yield questions without end, as many of each kind; the same seed yields the same ones.
-
-    Each is about a story of its own, none of which ``iter_stories`` tells for a small seed: a model
-    that was pre-trained on a corpus of stories has not read them.
-    """
-    for number, (story, rng) in enumerate(_stories(seed)):
-        yield _ask(story, KINDS[number % len(KINDS)], rng)
 
 
 def split_questions(n_train: int, n_validation: int, n_test: int, seed: int = 0) -> QuestionSplits:
@@ -157,8 +143,25 @@ def question_only_baseline(
     return {kind: right[kind] / asked[kind] for kind in KINDS if asked[kind]}
 
 
+def examination(n_questions: int) -> tuple[list[StoryQuestion], dict[str, float]]:
+    """Return questions that every model is examined with, and what is right without their stories.
+
+    As many of each kind; the baseline is ``question_only_baseline``, which knows the commonest
+    answers of 20,000 other questions.
+
+    Raises:
+        CorpusError: a number below 0.
+    """
+    splits = split_questions(20_000, 0, n_questions)
+    return splits.test, question_only_baseline(splits.train, splits.test)
+
+
 def _stories(seed: int) -> Iterator[tuple[Story, Random]]:
-    """Yield stories, and with each the generator that draws a question about it."""
+    """Yield stories without end, and with each the generator that draws a question about it.
+
+    ``iter_stories`` tells none of them for a small seed: a model that was pre-trained on a corpus
+    of stories has not read them.
+    """
     rng = Random(f"questions {seed}")
     for story in iter_stories(rng.getrandbits(64)):
         yield story, rng

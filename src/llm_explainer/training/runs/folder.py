@@ -33,7 +33,7 @@ from llm_explainer.spelling import command_line
 from llm_explainer.training.runs.data_files import DATA, DATA_FILES, changed_file
 from llm_explainer.training.runs.entries import renew_entries
 from llm_explainer.training.runs.leftovers import foreign_files
-from llm_explainer.training.runs.names import make_free_folder, resume_command
+from llm_explainer.training.runs.names import RUNS, make_free_folder, resume_command
 from llm_explainer.training.runs.own_files import CURVE, LOG, OwnFiles
 
 Meaning = Literal["newest", "best"]
@@ -62,6 +62,17 @@ class RunFolder:
         folder = cls(path)
         folder._made = [path.resolve()] + ([parent.resolve()] if is_first else [])
         return folder
+
+    @classmethod
+    def asked_for(cls, out: str | Path | None, name: str, *, overwrite: bool) -> RunFolder:
+        """Return the folder ``out``; by default a new one under runs/, or one there to replace.
+
+        Raises:
+            CheckpointError: it cannot be made.
+        """
+        if out is None and not overwrite:
+            return cls.new(RUNS, name)
+        return cls(out or RUNS / name)
 
     @property
     def record_file(self) -> Path:
