@@ -15,6 +15,7 @@ from llm_explainer.training.exact_match import (
     Examiner,
     Question,
     ask,
+    last_line,
     last_questions,
     share_right,
     share_right_by_kind,
@@ -89,3 +90,11 @@ def test_an_examiner_tells_what_was_said() -> None:
     event = Examiner(TOKENIZER, [question("a b\nc?", "a"), question("b?", "b")])(Parrot(a, END), 7)
     assert (event.step, event.n_right, event.n_ended, event.n_asked) == (7, 1, 2, 2)
     assert event.examples == (("c?", "a", "a"), ("b?", "a", "b"))
+
+
+def test_the_question_is_shown_where_the_last_line_only_asks_for_the_answer() -> None:
+    assert last_line(question("b c\n\na b?\n", "a"), TOKENIZER) == "a b?"
+    assert last_line(question("b c\na b?\n\nc\n", "a"), TOKENIZER) == "a b? c"
+    assert last_line(question("a? b<|endoftext|>c a", "a"), TOKENIZER) == "c a"
+    assert last_line(question("a?", "a"), TOKENIZER) == "a?"
+    assert last_line(question("\n", "a"), TOKENIZER) == ""

@@ -59,7 +59,7 @@ def test_a_lora_run_is_trained_shown_and_merged(command: Call, tmp_path: Path) -
 
 
 WRONG: dict[str, tuple[Callable[..., None], list[str], list[str]]] = {
-    "no base": (finetune_full, ["--data=stories"], ["stories", "run_demo.py quick"]),
+    "no base": (finetune_full, ["--data=stories"], ["stories", "run_demo.py full"]),
     "no such base": (finetune_full, ["--from=nowhere"], ["nowhere", "does not exist"]),
     "no such file": (finetune_full, ["--from=base", "--data=x.jsonl"], ["x.jsonl"]),
     "stories too long": (finetune_full, ["--from=base", "--stories=3"], ["32 tokens", "full"]),

@@ -15,7 +15,7 @@ import numpy as np
 from llm_explainer.data.records import EncodedRecord
 from llm_explainer.data.stories.questions import StoryQuestion
 from llm_explainer.generation import complete_batch
-from llm_explainer.tokenizer.base import Tokenizer
+from llm_explainer.tokenizer.base import END_OF_TEXT, Tokenizer
 from llm_explainer.training.events import Answered
 
 MORE_TOKENS = 8
@@ -71,6 +71,20 @@ def last_questions(records: Iterable[EncodedRecord], end: int, limit: int) -> li
         if len(found) == limit:
             break
     return found
+
+
+def last_line(question: Question, tokenizer: Tokenizer) -> str:
+    """Return the last line of a prompt that is not empty: the question itself. Of a conversation
+    only what comes behind the last ``<|endoftext|>`` counts.
+
+    A single word there, "Answer:" or a chat template's "Assistant:", only asks for the answer, so
+    the line above it stands before it.
+    """
+    text = tokenizer.decode(list(question.prompt)).rpartition(END_OF_TEXT)[2]
+    lines = text.splitlines()
+    lines = [line.strip() for line in lines if line.strip()]
+    only_asks = len(lines) > 1 and " " not in lines[-1] and not lines[-1].endswith("?")
+    return " ".join(lines[-2:] if only_asks else lines[-1:])
 
 
 @dataclass(frozen=True)
@@ -142,12 +156,10 @@ class Examiner:
     def __call__(self, model: Any, step: int) -> Answered:
         """Return how many answers are right, and a few of them."""
         answers = ask(model, self._tokenizer, self._questions)
-        shown = [(self._last_line(a.question), a.given, a.expected) for a in answers[:N_SHOWN]]
+        shown = [
+            (last_line(answer.question, self._tokenizer), answer.given, answer.expected)
+            for answer in answers[:N_SHOWN]
+        ]
         n_right = sum(answer.is_right for answer in answers)
         n_ended = sum(answer.ended for answer in answers)
         return Answered(step, n_right, n_ended, len(answers), tuple(shown))
-
-    def _last_line(self, question: Question) -> str:
-        """Return the last line of a prompt that is not empty: the question itself."""
-        lines = self._tokenizer.decode(list(question.prompt)).strip().splitlines()
-        return lines[-1].strip() if lines else ""
