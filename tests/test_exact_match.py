@@ -59,6 +59,14 @@ def test_an_answer_is_right_to_the_letter_and_ends() -> None:
     assert ask(Parrot(END), TOKENIZER, []) == []
 
 
+def test_asking_tells_how_far_it_is() -> None:
+    told: list[tuple[int, int]] = []
+    many = [question("b?", "a")] * 70
+    answers = ask(Parrot(*[END] * 70), TOKENIZER, many, lambda *done: told.append(done))
+    assert len(answers) == 70
+    assert told == [(0, 70), (32, 70), (64, 70), (70, 70)]
+
+
 def test_shares_by_kind() -> None:
     answers = [
         Answer(question("?", "a", kind), "a", given, ended)

@@ -6,7 +6,7 @@ al. 2016, section 6.1, without their forgiving of articles and punctuation).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from llm_explainer.data.records import EncodedRecord
 from llm_explainer.data.stories.questions import StoryQuestion
-from llm_explainer.generation import complete_batch
+from llm_explainer.generation import Completion, complete_batch
 from llm_explainer.tokenizer.base import END_OF_TEXT, Tokenizer
 from llm_explainer.training.events import Answered
 
@@ -23,6 +23,9 @@ MORE_TOKENS = 8
 
 MOST_TOKENS = 64
 """The longest answer that is asked for."""
+
+AT_ONCE = 32
+"""Questions that are answered together."""
 
 N_SHOWN = 3
 
@@ -102,21 +105,28 @@ class Answer:
         return self.ended and self.given == self.expected
 
 
-def ask(model: Any, tokenizer: Tokenizer, questions: Sequence[Question]) -> list[Answer]:
+def ask(
+    model: Any,
+    tokenizer: Tokenizer,
+    questions: Sequence[Question],
+    report: Callable[[int, int], object] = lambda done, total: None,
+) -> list[Answer]:
     """Let a model answer questions by its likeliest tokens; return the answers in their order.
+
+    ``report`` is told how many are answered, of how many.
 
     Raises:
         GenerationError: a prompt longer than the context, or logits that are not finite.
     """
-    if not questions:
-        return []
-    completions = complete_batch(
-        model,
-        tokenizer,
-        [question.prompt for question in questions],
-        max_tokens=max(len(question.answer) for question in questions) + MORE_TOKENS,
-        temperature=0,
-    )
+    longest = max((len(question.answer) for question in questions), default=0) + MORE_TOKENS
+    completions: list[Completion] = []
+    for first in range(0, len(questions), AT_ONCE):
+        report(first, len(questions))
+        prompts = [question.prompt for question in questions[first : first + AT_ONCE]]
+        completions += complete_batch(
+            model, tokenizer, prompts, batch_size=AT_ONCE, max_tokens=longest, temperature=0
+        )
+    report(len(questions), len(questions))
     return [
         Answer(
             question,
