@@ -162,7 +162,7 @@ def test_a_sweep_over_own_records_names_its_base(
     call = command_runner(tmp_path, monkeypatch, capsys)
     arguments = ("--script=finetune-lora", "--rank=2,4")
     assert_one_line(call(app, *arguments, "--data=qa.jsonl"), "--from")
-    assert_one_line(call(app, *arguments), "pre-trained on stories", "run_demo.py quick")
+    assert_one_line(call(app, *arguments), "pre-trained on stories", "run_demo.py full")
 
 
 def test_names_of_folders() -> None:

@@ -82,6 +82,8 @@ def open_start(
     if data.data == STORIES and tokenizer.chat_template is None:
         tokenizer.chat_template = ChatTemplate(WORD_FOR_WORD)
     records = load_records(data, tokenizer, config.context_length, report)
+    if records.template is not None:
+        tokenizer.chat_template = records.template  # the model that comes of it speaks so
     return Start(str(base), config, tokenizer, records, data.packing)
 
 

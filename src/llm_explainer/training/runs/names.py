@@ -72,9 +72,12 @@ def newest_run(folder: Path, *, corpus: str | None = None) -> Path:
         if configs and (corpus is None or pretrained_on(path) == corpus):
             changed[path] = configs[0].stat().st_mtime
     if not changed:
-        what = "trained model" if corpus is None else f"model that was pre-trained on {corpus}"
+        what, command = "trained model", "quick"
+        if corpus is not None:
+            # quick's model would do, but for its context: a question has no room in it.
+            what, command = f"model that was pre-trained on {corpus}", "full"
         raise CheckpointError(
-            f"no {what} under {folder}/; train one with `uv run run_demo.py quick`, or name "
+            f"no {what} under {folder}/; train one with `uv run run_demo.py {command}`, or name "
             "a checkpoint directory"
         )
     return max(changed, key=lambda path: changed[path])
