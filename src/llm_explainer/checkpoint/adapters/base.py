@@ -31,7 +31,7 @@ def fingerprint(model: Any) -> str:
 
     It is equal for a model and for what ``apply_lora`` made of it.
     """
-    if model.lora is not None and hasattr(model, "base_sha256"):
+    if model.lora is not None and model.base_sha256 is not None:
         return str(model.base_sha256)
     digest = hashlib.sha256()
     for name, array in sorted(flatten(model.parameters()).items()):
