@@ -11,7 +11,7 @@ import pytest
 from tiny_base import base, write_records  # noqa: F401 - a fixture
 
 from llm_explainer import LoRAConfig, load_checkpoint, merge_lora
-from llm_explainer.checkpoint import load_model
+from llm_explainer.checkpoint import base_of, load_model
 from llm_explainer.errors import ConfigError
 from llm_explainer.run_folders import meant_checkpoint
 from llm_explainer.training.events import Answered, Evaluated, StepDone
@@ -142,6 +142,41 @@ def test_a_base_that_moved_is_missed_by_name(base: Path, tmp_path: Path) -> None
     here.rename(tmp_path / "elsewhere")
     with pytest.raises(Exception, match="base"):
         load_model(tmp_path / "run", "numpy")
+
+
+def test_a_copied_run_goes_on_anywhere_with_its_own_base(
+    base: Path,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shutil.copytree(base, tmp_path / "here" / "base", symlinks=True)
+    monkeypatch.chdir(tmp_path / "here")
+    begin(Path("base"), Path("run"), LoRAConfig(rank=2), steps=1).train()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").rename(tmp_path / "there")
+    resume_run(RunFolder(Path("there/run")), steps=2).train()
+    assert base_of("there/run") == RunFolder(Path("there/base")).newest()
+    load_model("there/run", "numpy")
+
+
+def test_adapters_stay_on_the_checkpoint_that_they_began_with(
+    base: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    shutil.copytree(base, tmp_path / "base", symlinks=True)
+    run = begin(tmp_path / "base", tmp_path / "run", LoRAConfig(rank=2), steps=2)
+    resume_run(RunFolder(tmp_path / "base"), steps=4).train()  # the run means another one now
+    run.train()
+    load_model(tmp_path / "run", "numpy")
+
+
+def test_adapters_do_not_take_the_place_of_their_base(base: Path, tmp_path: Path) -> None:  # noqa: F811
+    shutil.copytree(base, tmp_path / "base", symlinks=True)
+    start = open_start(tmp_path / "base", RecordsConfig(data=str(write_records(tmp_path / "qa"))))
+    plan = finetune_settings(start, LoRAConfig(rank=2), steps=1, backend="numpy")
+    with pytest.raises(ConfigError, match="holds the base"):
+        start_run(plan, RunFolder(tmp_path / "base"), overwrite=True)
+    load_model(tmp_path / "base", "numpy")
 
 
 def test_adapters_are_not_fine_tuned_themselves(base: Path, tmp_path: Path) -> None:  # noqa: F811
