@@ -22,7 +22,7 @@ from llm_explainer.checkpoint import (
     load_tokenizer_of,
     save_checkpoint,
 )
-from llm_explainer.checkpoint.adapters import save_adapter
+from llm_explainer.checkpoint.adapters import keep_base, save_adapter
 from llm_explainer.checkpoint.reading import reading
 from llm_explainer.config import ModelConfig
 from llm_explainer.data.records import Records, open_records, record_files, write_records
@@ -214,12 +214,15 @@ class LoRASettings(FinetuneSettings):
         prepare = super().load()
 
         def prepare_beside(folder: RunFolder, report: Report) -> Prepared:
-            if Path(self.start.base).is_relative_to(folder.path.resolve()):
+            base = Path(self.start.base)
+            if base.is_relative_to(folder.path.resolve()):
                 raise ConfigError(
                     f"{folder.path} holds the base, which adapters are nothing without; choose "
                     "another --out"
                 )
-            return prepare(folder, report)
+            prepared = prepare(folder, report)
+            keep_base(base, folder.path)
+            return prepared
 
         return prepare_beside
 
