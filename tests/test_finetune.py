@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from tiny_base import base, write_records  # noqa: F401 - a fixture
 
 from llm_explainer import LoRAConfig, load_checkpoint, merge_lora
 from llm_explainer.checkpoint import base_of, load_model
-from llm_explainer.errors import ConfigError
+from llm_explainer.errors import ConfigError, Diverged
 from llm_explainer.run_folders import meant_checkpoint
 from llm_explainer.training.events import Answered, Evaluated, StepDone
 from llm_explainer.training.finetune import finetune_settings, open_start
@@ -189,3 +190,23 @@ def test_adapters_are_not_fine_tuned_themselves(base: Path, tmp_path: Path) -> N
         with pytest.raises(ConfigError, match="merge it first"):
             begin(tmp_path / "first", tmp_path / "second", lora)
     assert not (tmp_path / "second").exists()
+
+
+def test_a_conversation_s_template_goes_with_the_model(base: Path, tmp_path: Path) -> None:  # noqa: F811
+    turns = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "The fox"}]
+    line = json.dumps({"messages": turns}) + "\n"
+    (tmp_path / "chat.jsonl").write_text(line * 4)
+    start = open_start(base, RecordsConfig(data=str(tmp_path / "chat.jsonl")))
+    plan = finetune_settings(start, steps=1, batch_size=2, backend="numpy")
+    start_run(plan, RunFolder(tmp_path / "run")).train()
+    _, tokenizer = load_checkpoint(tmp_path / "run", "numpy")
+    assert tokenizer.chat_template == start.records.template
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of NumPy, about the overflow
+def test_diverged_adapters_are_not_to_be_started_from(base: Path, tmp_path: Path) -> None:  # noqa: F811
+    run = begin(
+        base, tmp_path / "run", LoRAConfig(rank=2), clip_norm=0.0, **WILD | {"learning_rate": 1e30}
+    )
+    with pytest.raises(Diverged, match="start again with a learning rate under"):
+        run.train()

@@ -86,6 +86,8 @@ def open_start(
     if data.data == STORIES and tokenizer.chat_template is None:
         tokenizer.chat_template = ChatTemplate(WORD_FOR_WORD)
     records = load_records(data, tokenizer, config.context_length, report)
+    if tokenizer.chat_template is None:
+        tokenizer.chat_template = records.template  # it belongs to the model that learns by it
     return Start(found, config, tokenizer, records, data.packing)
 
 
