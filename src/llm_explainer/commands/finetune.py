@@ -31,7 +31,7 @@ Base = Annotated[
     Option(
         "--from",
         help="the model to start from: a run, a checkpoint, or a GPT-2 or Llama directory from "
-        "elsewhere; by default the newest pre-training run on stories under runs/",
+        "elsewhere; by default the newest pre-training run under runs/, for stories one on stories",
     ),
 ]
 Out = Annotated[Path | None, Option(help="the run folder; by default a new one under runs/")]
@@ -198,7 +198,7 @@ def _look(start: Start, batch_size: int, console: Console) -> None:
 
 
 def find_base(data: RecordsConfig, console: Console) -> Path:
-    """Return the newest run that can be fine-tuned on this data, and say which it is.
+    """Return the newest pre-training run that suits this data, and say which it is.
 
     Raises:
         CheckpointError: there is none.
@@ -206,6 +206,6 @@ def find_base(data: RecordsConfig, console: Console) -> Path:
     from llm_explainer.console.terminal import show
     from llm_explainer.training.finetune_data import STORIES
 
-    base = newest_run(RUNS, corpus=STORIES if data.data == STORIES else None)
+    base = newest_run(RUNS, pretrained=True, corpus=STORIES if data.data == STORIES else None)
     show(console, f"base: {base}")
     return base
