@@ -15,6 +15,7 @@ from llm_explainer.training.exact_match import (
     EncodedQuestion,
     Examiner,
     ask_model,
+    last_line,
     last_questions,
     share_ended,
     share_right,
@@ -59,6 +60,14 @@ def test_an_answer_is_right_to_the_letter_and_ends() -> None:
     assert ask_model(Parrot(END), TOKENIZER, []) == []
 
 
+def test_asking_tells_how_far_it_is() -> None:
+    told: list[tuple[int, int]] = []
+    many = [question("b?", "a")] * 70
+    answers = ask_model(Parrot(*[END] * 70), TOKENIZER, many, lambda *done: told.append(done))
+    assert len(answers) == 70
+    assert told == [(0, 70), (32, 70), (64, 70), (70, 70)]
+
+
 def test_shares_by_kind() -> None:
     answers = [
         Answer(question("?", "a", kind), "a", given, ended)
@@ -91,3 +100,11 @@ def test_an_examiner_tells_what_was_said() -> None:
     event = Examiner(TOKENIZER, [question("a b\nc?", "a"), question("b?", "b")])(Parrot(a, END), 7)
     assert (event.step, event.n_right, event.n_ended, event.n_asked) == (7, 1, 2, 2)
     assert event.examples == (("c?", "a", "a"), ("b?", "a", "b"))
+
+
+def test_the_question_is_shown_where_the_last_line_only_asks_for_the_answer() -> None:
+    assert last_line(question("b c\n\na b?\n", "a"), TOKENIZER) == "a b?"
+    assert last_line(question("b c\na b?\n\nc\n", "a"), TOKENIZER) == "a b? c"
+    assert last_line(question("a? b<|endoftext|>c a", "a"), TOKENIZER) == "c a"
+    assert last_line(question("a?", "a"), TOKENIZER) == "a?"
+    assert last_line(question("\n", "a"), TOKENIZER) == ""

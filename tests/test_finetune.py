@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ import pytest
 from tiny_base import base, write_records  # noqa: F401 - a fixture
 
 from llm_explainer import LoRAConfig, load_checkpoint, merge_lora
-from llm_explainer.checkpoint import load_model
-from llm_explainer.errors import ConfigError
+from llm_explainer.checkpoint import base_of, load_model
+from llm_explainer.errors import ConfigError, Diverged
 from llm_explainer.run_folders import meant_checkpoint
 from llm_explainer.training.events import Answered, Evaluated, StepDone
 from llm_explainer.training.finetune import finetune_settings, open_start
@@ -144,9 +145,68 @@ def test_a_base_that_moved_is_missed_by_name(base: Path, tmp_path: Path) -> None
         load_model(tmp_path / "run", "numpy")
 
 
+def test_a_copied_run_goes_on_anywhere_with_its_own_base(
+    base: Path,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shutil.copytree(base, tmp_path / "here" / "base", symlinks=True)
+    monkeypatch.chdir(tmp_path / "here")
+    begin(Path("base"), Path("run"), LoRAConfig(rank=2), steps=1).train()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").rename(tmp_path / "there")
+    resume_run(RunFolder(Path("there/run")), steps=2).train()
+    assert base_of("there/run") == RunFolder(Path("there/base")).newest()
+    load_model("there/run", "numpy")
+
+
+def test_adapters_stay_on_the_checkpoint_that_they_began_with(
+    base: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    shutil.copytree(base, tmp_path / "base", symlinks=True)
+    run = begin(tmp_path / "base", tmp_path / "run", LoRAConfig(rank=2), steps=2)
+    resume_run(RunFolder(tmp_path / "base"), steps=4).train()  # the run means another one now
+    run.train()
+    for steps in (6, 8):  # two are kept, and the one that is needed
+        resume_run(RunFolder(tmp_path / "base"), steps=steps).train()
+    assert RunFolder(tmp_path / "base").steps() == [2, 6, 8]
+    load_model(tmp_path / "run", "numpy")
+
+
+def test_adapters_do_not_take_the_place_of_their_base(base: Path, tmp_path: Path) -> None:  # noqa: F811
+    others_note = shutil.ignore_patterns("needed-by-adapters.txt")
+    shutil.copytree(base, tmp_path / "base", symlinks=True, ignore=others_note)
+    start = open_start(tmp_path / "base", RecordsConfig(data=str(write_records(tmp_path / "qa"))))
+    plan = finetune_settings(start, LoRAConfig(rank=2), steps=1, backend="numpy")
+    with pytest.raises(ConfigError, match="holds the base"):
+        start_run(plan, RunFolder(tmp_path / "base"), overwrite=True)
+    load_model(tmp_path / "base", "numpy")
+
+
 def test_adapters_are_not_fine_tuned_themselves(base: Path, tmp_path: Path) -> None:  # noqa: F811
     begin(base, tmp_path / "first", LoRAConfig(rank=2), steps=1).train()
     for lora in (None, LoRAConfig(rank=2)):
         with pytest.raises(ConfigError, match="merge it first"):
             begin(tmp_path / "first", tmp_path / "second", lora)
     assert not (tmp_path / "second").exists()
+
+
+def test_a_conversation_s_template_goes_with_the_model(base: Path, tmp_path: Path) -> None:  # noqa: F811
+    turns = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "The fox"}]
+    line = json.dumps({"messages": turns}) + "\n"
+    (tmp_path / "chat.jsonl").write_text(line * 4)
+    start = open_start(base, RecordsConfig(data=str(tmp_path / "chat.jsonl")))
+    plan = finetune_settings(start, steps=1, batch_size=2, backend="numpy")
+    start_run(plan, RunFolder(tmp_path / "run")).train()
+    _, tokenizer = load_checkpoint(tmp_path / "run", "numpy")
+    assert tokenizer.chat_template == start.records.template
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of NumPy, about the overflow
+def test_diverged_adapters_are_not_to_be_started_from(base: Path, tmp_path: Path) -> None:  # noqa: F811
+    run = begin(
+        base, tmp_path / "run", LoRAConfig(rank=2), clip_norm=0.0, **WILD | {"learning_rate": 1e30}
+    )
+    with pytest.raises(Diverged, match="start again with a learning rate under"):
+        run.train()

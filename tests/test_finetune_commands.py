@@ -45,6 +45,11 @@ def test_a_lora_run_is_trained_shown_and_merged(command: Call, tmp_path: Path) -
     assert "Who sang?" in out  # a look at the records, before
     assert "right to the letter" in out
     assert "run_demo.py generate run" in out
+    code, out, _ = command(evaluate, "run", "--data=qa.jsonl")
+    assert code == 0
+    assert "records         16\n" in out
+    assert "0 of 16, 0.0%" in out
+    assert "✗ The fox sang at 0. Who sang?" in out  # the question, with its answer
     assert command(generate, "run", "--prompt=The fox", "--max-tokens=3")[0] == 0
     assert command(generate, "base", "--adapter=run", "--prompt=The", "--max-tokens=3")[0] == 0
     assert command(generate, "--adapter=run", "--prompt=The fox", "--max-tokens=3")[0] == 0
@@ -59,7 +64,7 @@ def test_a_lora_run_is_trained_shown_and_merged(command: Call, tmp_path: Path) -
 
 
 WRONG: dict[str, tuple[Callable[..., None], list[str], list[str]]] = {
-    "no base": (finetune_full, ["--data=stories"], ["stories", "run_demo.py quick"]),
+    "no base": (finetune_full, ["--data=stories"], ["stories", "run_demo.py full"]),
     "no such base": (finetune_full, ["--from=nowhere"], ["nowhere", "does not exist"]),
     "no such file": (finetune_full, ["--from=base", "--data=x.jsonl"], ["x.jsonl"]),
     "stories too long": (finetune_full, ["--from=base", "--stories=3"], ["32 tokens", "full"]),
@@ -81,6 +86,8 @@ WRONG: dict[str, tuple[Callable[..., None], list[str], list[str]]] = {
     "not resumable with": (finetune_lora, ["--resume=base", "--rank=3"], ["--rank"]),
     "no questions": (ask, ["base", "--questions=0"], ["--questions"]),
     "nothing to ask": (evaluate, ["base", "--questions=0"], ["--questions"]),
+    "nothing to measure": (evaluate, ["base", "--data=x.jsonl"], ["x.jsonl"]),
+    "two to measure": (evaluate, ["base", "--data=a", "--corpus=b"], ["--data", "--corpus"]),
     "nothing begun": (full, ["--resume=base"], ["base", "full.json"]),
 }
 

@@ -1,6 +1,7 @@
 """The generate command: from a prompt, a pipe, in a session; and what a user sees when it fails."""
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -154,6 +155,24 @@ def test_the_newest_run_is_the_default(tmp_path):
     assert newest_run(tmp_path) == tmp_path / "b"
     with pytest.raises(CheckpointError, match="no trained model"):
         newest_run(tmp_path / "d")
+
+
+def test_the_newest_pre_training_run_is_a_base(tmp_path):
+    def run(name, seconds, kind, corpus, read):
+        (tmp_path / name).mkdir()
+        record = {"kind": kind, "corpus": f"{read}: 1 MB", "data": {"corpus": corpus}}
+        (tmp_path / name / "run.json").write_text(json.dumps(record))
+        (tmp_path / name / "config.json").write_text("{}")
+        os.utime(tmp_path / name / "config.json", (seconds, seconds))
+
+    run("a", 100, "pretrain", "auto", "stories")
+    run("b", 200, "pretrain", "plays.txt", "plays.txt")
+    run("c", 300, "finetune-lora", "stories", "stories")
+    assert newest_run(tmp_path) == tmp_path / "c"
+    assert newest_run(tmp_path, pretrained=True) == tmp_path / "b"
+    assert newest_run(tmp_path, pretrained=True, corpus="stories") == tmp_path / "a"
+    with pytest.raises(CheckpointError, match="no model that was pre-trained on poems"):
+        newest_run(tmp_path, pretrained=True, corpus="poems")
 
 
 def test_debug_shows_the_traceback(command, monkeypatch):

@@ -144,6 +144,18 @@ def test_merged_adapters_are_an_ordinary_checkpoint(tmp_path: Path) -> None:
         save_adapter(tmp_path / "model", merged, base=tmp_path / "base")
 
 
+@each_backend
+def test_adapters_on_a_merged_model_know_it_for_their_base(tmp_path: Path, backend: str) -> None:
+    base, adapted, _ = saved(tmp_path, backend)
+    merged = merge_lora(adapted)
+    save_checkpoint(tmp_path / "merged", merged)
+    second = apply_lora(merged, CONFIG, seed=3)
+    path = save_adapter(tmp_path / "second", second, base=tmp_path / "merged")
+    load_model(path, backend)
+    with pytest.raises(CheckpointError, match="made for another base"):
+        load_adapter(path, base)
+
+
 def test_what_does_not_belong_is_refused_by_name(tmp_path: Path) -> None:
     base, adapted, path = saved(tmp_path)
     other = random_model(base.config, np.float32, seed=5)

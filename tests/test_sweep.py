@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 import typer
 from command_line import assert_one_line, command_runner
-from rich.console import Console
 from run_commands import TINY, write_text
 
 from llm_explainer.commands.sweep import EXTRA, sweep
-from llm_explainer.commands.sweep_plan import SCRIPTS, plan_runs
+from llm_explainer.commands.sweep_options import Value
+from llm_explainer.commands.sweep_plan import SCRIPTS, plan_runs, with_base
+from llm_explainer.console.terminal import make_console
 from llm_explainer.errors import ConfigError
 from llm_explainer.training.runs.log import read_log
 from llm_explainer.training.sweeps.folder import SweepFolder
@@ -104,7 +105,7 @@ def test_tokens_are_one_budget_for_every_batch(
     words = [each for each in BASE if not each.startswith(("--steps", "--batch"))]
     choices = SCRIPTS["pretrain"].choices([*words, f"--batch-size={batch_size}"])
     runs = plan_runs(
-        "pretrain", choices, [Combination(())], [5], 192, Console(), lambda stage, done, total: None
+        "pretrain", choices, [Combination(())], [5], 192, lambda stage, done, total: None
     )
     assert [run.settings.train.steps for run in runs] == [steps]
     assert runs[0].settings.train.seed == 5
@@ -162,7 +163,24 @@ def test_a_sweep_over_own_records_names_its_base(
     call = command_runner(tmp_path, monkeypatch, capsys)
     arguments = ("--script=finetune-lora", "--rank=2,4")
     assert_one_line(call(app, *arguments, "--data=qa.jsonl"), "--from")
-    assert_one_line(call(app, *arguments), "pre-trained on stories", "run_demo.py quick")
+    assert_one_line(call(app, *arguments), "pre-trained on stories", "run_demo.py full")
+
+
+def test_a_base_that_was_found_is_part_of_what_a_sweep_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    base = tmp_path / "runs" / "base"
+    base.mkdir(parents=True)
+    (base / "run.json").write_text('{"kind": "pretrain", "data": {"corpus": "stories"}}')
+    (base / "config.json").write_text("{}")
+    choices = SCRIPTS["finetune-lora"].choices(["--rank=2,4"])
+    found = with_base("finetune-lora", choices, make_console())
+    assert found["from"] == [Value(("--from=runs/base",), "runs/base")]
+    assert found["rank"] == choices["rank"]
+    typed = SCRIPTS["finetune-lora"].choices(["--from=here"])
+    assert with_base("finetune-lora", typed, make_console()) == typed
+    assert with_base("pretrain", {}, make_console()) == {}
 
 
 def test_names_of_folders() -> None:

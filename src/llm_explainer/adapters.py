@@ -41,7 +41,7 @@ def apply_lora(model: Any, config: LoRAConfig, seed: int = 0) -> Any:
     rows, rng = config.rows(model.config), np.random.default_rng(seed)
     nn = backend_of(model)
     adapted = model.sharing().freeze()
-    adapted.lora = config
+    adapted.lora, adapted.base_sha256 = config, None  # a merged model remembers another base's
     for layer, group in groupby(rows, key=lambda row: row.layer):
         slices = list(group)
         for owner, name in _places(adapted, layer):

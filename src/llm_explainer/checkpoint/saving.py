@@ -27,6 +27,8 @@ CONFIG, MODEL = "config.json", "model.safetensors"
 TOKENIZER = "tokenizer.json"
 TRAINER, OPTIMIZER = "trainer_state.json", "optimizer.safetensors"
 FILES = (CONFIG, MODEL, TOKENIZER, TOKENIZER_CONFIG, TRAINER, OPTIMIZER, MANIFEST)
+NEEDED = "needed-by-adapters.txt"
+"""A note in a run's checkpoint; the run keeps one that holds anything but ``FILES``."""
 
 
 class Model(Protocol):
@@ -78,7 +80,7 @@ def save_checkpoint(
     document = to_document(config, end_of_text, ModelSpec.of(model).frozen)
     if from_document(document, CONFIG)[1] != config:
         raise CheckpointError(f"config.json cannot express {config}; use plain numbers in it")
-    with writing(directory, FILES, overwrite=overwrite) as folder:
+    with writing(directory, (*FILES, NEEDED), overwrite=overwrite) as folder:
         write_json(folder / CONFIG, document)
         write_tensors(folder / MODEL, _stored_tensors(model))
         write_company(folder, config, tokenizer, trainer_state, optimizer_state)

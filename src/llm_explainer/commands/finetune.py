@@ -31,7 +31,7 @@ Base = Annotated[
     Option(
         "--from",
         help="the model to start from: a run, a checkpoint, or a GPT-2 or Llama directory from "
-        "elsewhere; by default the newest pre-training run on stories under runs/",
+        "elsewhere; by default the newest pre-training run under runs/, for stories one on stories",
     ),
 ]
 Out = Annotated[Path | None, Option(help="the run folder; by default a new one under runs/")]
@@ -93,7 +93,7 @@ def finetune_lora(
 
       uv run train_finetune_lora.py
 
-      uv run train_finetune_lora.py --from runs/quick --rank 4 --targets q_proj,v_proj
+      uv run train_finetune_lora.py --from runs/full/pretrained --rank 4 --targets q_proj,v_proj
 
       uv run train_finetune_lora.py --data qa.jsonl --rank 16 --dora --out runs/qa-dora
     """
@@ -104,7 +104,6 @@ def _finetune(context: typer.Context, name: str, adapters: Options | None) -> No
     """Start or continue a run as the options in ``context`` say, and train."""
     from llm_explainer.commands.training import finish
     from llm_explainer.console.terminal import make_console, show
-    from llm_explainer.tokenizer.chat_template import WORD_FOR_WORD
     from llm_explainer.training.runs.folder import RunFolder
     from llm_explainer.training.runs.run import resume_run
 
@@ -124,10 +123,18 @@ def _finetune(context: typer.Context, name: str, adapters: Options | None) -> No
         show(console, f"resuming {resume} after step {run.trainer.step:,}")
     else:
         run = _start(values, name, adapters, console)
+    finish(run, console, *_command_to_talk(run))
+
+
+def _command_to_talk(run: Run) -> tuple[str, ...]:
+    """Return the command that shows what a run's model has learned, and its options."""
+    from llm_explainer.tokenizer.chat_template import WORD_FOR_WORD
+
     assert run.trainer.tokenizer is not None  # with none, nothing can be fine-tuned
     template = run.trainer.tokenizer.chat_template
-    knows_stories = template is not None and template.source == WORD_FOR_WORD
-    finish(run, console, "ask" if knows_stories else "generate")
+    if template is None:
+        return ("generate",)
+    return ("ask",) if template.source == WORD_FOR_WORD else ("generate", "--chat")
 
 
 def _start(values: dict[str, Any], name: str, adapters: Options | None, console: Console) -> Run:
@@ -191,7 +198,7 @@ def _look(start: Start, batch_size: int, console: Console) -> None:
 
 
 def find_base(data: RecordsConfig, console: Console) -> Path:
-    """Return the newest run that can be fine-tuned on this data, and say which it is.
+    """Return the newest pre-training run that suits this data, and say which it is.
 
     Raises:
         CheckpointError: there is none.
@@ -199,6 +206,6 @@ def find_base(data: RecordsConfig, console: Console) -> Path:
     from llm_explainer.console.terminal import show
     from llm_explainer.training.finetune_data import STORIES
 
-    base = newest_run(RUNS, corpus=STORIES if data.data == STORIES else None)
+    base = newest_run(RUNS, pretrained=True, corpus=STORIES if data.data == STORIES else None)
     show(console, f"base: {base}")
     return base

@@ -11,8 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from llm_explainer.commands.full_stages import BASE, LORA, TUNED
+from llm_explainer.console.progress import StageProgress
 from llm_explainer.console.tables import show_table
-from llm_explainer.console.terminal import show, show_next, working
+from llm_explainer.console.terminal import show, show_next
 from llm_explainer.data.stories.questions import KINDS
 from llm_explainer.files import write_atomically
 from llm_explainer.spelling import command_line
@@ -28,10 +29,8 @@ N_SHOWN = 6
 def report(folder: Path, n_questions: int, console: Console, backend: str) -> None:
     """Examine the three models of ``folder``, and show what came of it."""
     runs = [(name, folder / run) for run, name in NAMES.items()]
-    with working(console, "examining the models") as say:
-        results = examine(
-            runs, n_questions, backend, lambda name: say(f"{name}: {n_questions} questions")
-        )
+    with StageProgress(console) as progress:
+        results = examine(runs, n_questions, backend, progress.report)
     show_table(console, results_table(results))
     show(console, "right: to the letter, of answers to questions about stories that none has read;")
     show(console, "guess: the commonest answer to the question, without a look at the story;")

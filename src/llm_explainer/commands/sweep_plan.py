@@ -51,13 +51,28 @@ class Planned:
         return self.combination.run_name(self.seed)
 
 
+def with_base(script: str, choices: dict[str, list[Value]], console: Console) -> dict[str, Any]:
+    """Return the choices and, where fine-tuning names no base, the one that it would find now.
+
+    So it is part of what the sweep is over: one that goes on another day goes on with it.
+
+    Raises:
+        LLMExplainerError: there is none, or own records without a base.
+    """
+    if script == "pretrain" or "from" in choices:
+        return choices
+    if any(value.text != STORIES for value in choices.get("data", [])):
+        raise ConfigError("a sweep on your own records needs --from, the model to start from")
+    base = finetune.find_base(RecordsConfig(), console)
+    return {**choices, "from": [Value((f"--from={base}",), str(base))]}
+
+
 def plan_runs(
     script: str,
     choices: dict[str, list[Value]],
     combinations: Sequence[Combination],
     seeds: Sequence[int],
     tokens: int | None,
-    console: Console,
     report: Report,
 ) -> list[Planned]:
     """Return every run with its settings: what cannot work is found before anything is trained.
@@ -68,7 +83,6 @@ def plan_runs(
         combinations: of those that have several
         seeds: each combination's
         tokens: that each run is to train on; None for as many as its steps take
-        console: where to say which base was found
         report: of what is read
 
     Raises:
@@ -78,10 +92,7 @@ def plan_runs(
         raise ConfigError(
             f"tokens is {tokens}; it takes 1 or more, with --script pretrain and without --steps"
         )
-    if script == "pretrain":
-        settings_of = _pretraining(tokens, report)
-    else:
-        settings_of = _finetuning(console, report)
+    settings_of = _pretraining(tokens, report) if script == "pretrain" else _finetuning(report)
     runs = []
     for combination in combinations:
         chosen = dict(combination.values)
@@ -130,21 +141,14 @@ def _look_at_corpus(data: DataConfig, report: Report) -> None:
     )
 
 
-def _finetuning(console: Console, report: Report) -> SettingsOf:
+def _finetuning(report: Report) -> SettingsOf:
     known: dict[Any, Any] = {}  # records are read once for all runs that share them
 
     def settings_of(values: dict[str, Any]) -> RunSettings:
         data = RecordsConfig(**finetune.DATA.take(values))
-        if "base" not in known and values["base"] is None:
-            if data.data != STORIES:  # the newest run would soon be one of the sweep's own
-                raise ConfigError(
-                    "a sweep on your own records needs --from, the model to start from"
-                )
-            known["base"] = finetune.find_base(data, console)
-        base = values["base"] or known["base"]
-        key = str(base), str(dataclasses.asdict(data))
+        key = str(values["base"]), str(dataclasses.asdict(data))
         if key not in known:
-            known[key] = open_start(base, data, report)
+            known[key] = open_start(values["base"], data, report)
         has_adapters = "rank" in values
         lora = LoRAConfig(**finetune.ADAPTERS.take(values)) if has_adapters else None
         return finetune_settings(

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from llm_explainer.commands.sweep_options import Script
-from llm_explainer.commands.sweep_plan import SCRIPTS, Planned, plan_runs
+from llm_explainer.commands.sweep_plan import SCRIPTS, Planned, plan_runs, with_base
 from llm_explainer.commands.training import stop_on_interrupt
 from llm_explainer.console.progress import StageProgress
 from llm_explainer.console.sweep_table import divergence_lines, sweep_table
@@ -38,12 +38,12 @@ def run_sweep(
     """
     console = make_console()
     used = _script(script)
-    choices = used.choices(arguments)
+    choices = with_base(script, used.choices(arguments), console)
     all_seeds = _read_seeds(seeds)
     swept = {name: values for name, values in choices.items() if len(values) > 1}
     plan = list(combinations({name: [v.text for v in values] for name, values in swept.items()}))
     with StageProgress(console) as progress:
-        runs = plan_runs(script, choices, plan, all_seeds, tokens, console, progress.report)
+        runs = plan_runs(script, choices, plan, all_seeds, tokens, progress.report)
     fixed = {name: values[0].text for name, values in choices.items() if len(values) == 1}
     record = SweepRecord(
         script=script,

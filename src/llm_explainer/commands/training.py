@@ -17,6 +17,7 @@ from llm_explainer.console.streams import give_up_lost_streams
 from llm_explainer.console.terminal import make_console, show
 from llm_explainer.console.training_view import TrainingView
 from llm_explainer.errors import WorkerLost
+from llm_explainer.run_folders import meant_checkpoint
 from llm_explainer.spelling import command_line
 from llm_explainer.training.events import Event
 from llm_explainer.training.runs.names import resume_command
@@ -174,24 +175,25 @@ def report_result(result: TrainResult, run: Run, console: Console) -> None:
     assert measured is not None  # of a run that finished
     per_byte = measured.bits_per_byte
     bits = "" if per_byte is None else f", {per_byte:.3f} bits a byte"
-    show(
-        console,
-        Text(f"Validation loss {measured.loss:.4f}", "bold"),
-        f" on all validation text (perplexity {measured.perplexity:.2f}{bits})",
-    )
+    loss = Text(f"Validation loss {measured.loss:.4f}", "bold")
+    show(console, loss, " on all validation text")
+    show(console, f"perplexity  {measured.perplexity:.2f}{bits}")
     show(console, f"checkpoint  {result.checkpoint}")
+    meant, best_loss = meant_checkpoint(run.folder.path), run.trainer.best_loss
+    if meant not in (None, result.checkpoint):
+        show(console, f"its best    {meant} (loss {best_loss:.4f}), which the run stands for")
     show(console, f"loss curve  {run.folder.curve_file}")
 
 
-def finish(run: Run, console: Console, talk: str = "generate") -> None:
+def finish(run: Run, console: Console, talk: str = "generate", *options: str) -> None:
     """Say what training will take, train, say how it went and what to do next.
 
-    ``talk`` is the command that shows what the model has learned.
+    ``talk`` is the command that shows what the model has learned, with its options.
     """
     show(console, run.preflight.summary())
     train_and_report(run, console)
     name = run.folder.path
-    command = command_line("run_demo.py", talk, name)
-    show(console, "talk to it     ", Text(f"uv run {command}", "bold"))
+    command = command_line("run_demo.py", talk, name, *options)
+    show(console, "talk to it  ", Text(f"uv run {command}", "bold"))
     if command_line(name) != str(name) and str(name).isprintable() and " " not in str(name):
-        show(console, f"               where no shell takes off the quotes: {talk} {name}")
+        show(console, f"            where no shell takes off the quotes: {talk} {name}")

@@ -43,6 +43,7 @@ class GPT(Module):
 
     is_lazy = False
     lora: LoRAConfig | None = None
+    base_sha256: str | None = None  # of what its adapters stand on, where it is known
 
     def __init__(
         self, config: ModelConfig, seed: int = 0, init_scheme: InitScheme = "normal"

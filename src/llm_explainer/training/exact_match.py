@@ -6,7 +6,7 @@ al. 2016, section 6.1, without their forgiving of articles and punctuation).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +14,8 @@ import numpy as np
 
 from llm_explainer.data.records import EncodedRecord
 from llm_explainer.data.stories.questions import StoryQuestion
-from llm_explainer.generation import complete_batch
-from llm_explainer.tokenizer.base import Tokenizer
+from llm_explainer.generation import Completion, complete_batch
+from llm_explainer.tokenizer.base import END_OF_TEXT, Tokenizer
 from llm_explainer.training.events import Answered
 
 MORE_TOKENS = 8
@@ -23,6 +23,9 @@ MORE_TOKENS = 8
 
 MOST_TOKENS = 64
 """The longest answer that is asked for."""
+
+AT_ONCE = 32
+"""Questions that are answered together."""
 
 N_SHOWN = 3
 
@@ -73,6 +76,20 @@ def last_questions(records: Iterable[EncodedRecord], end: int, limit: int) -> li
     return found
 
 
+def last_line(question: EncodedQuestion, tokenizer: Tokenizer) -> str:
+    """Return the last line of a prompt that is not empty: the question itself. Of a conversation
+    only what comes behind the last ``<|endoftext|>`` counts.
+
+    A single word there, "Answer:" or a chat template's "Assistant:", only asks for the answer, so
+    the line above it stands before it.
+    """
+    text = tokenizer.decode(list(question.prompt)).rpartition(END_OF_TEXT)[2]
+    lines = text.splitlines()
+    lines = [line.strip() for line in lines if line.strip()]
+    only_asks = len(lines) > 1 and " " not in lines[-1] and not lines[-1].endswith("?")
+    return " ".join(lines[-2:] if only_asks else lines[-1:])
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a model said, beside what is right."""
@@ -89,22 +106,27 @@ class Answer:
 
 
 def ask_model(
-    model: Any, tokenizer: Tokenizer, questions: Sequence[EncodedQuestion]
+    model: Any,
+    tokenizer: Tokenizer,
+    questions: Sequence[EncodedQuestion],
+    report: Callable[[int, int], object] = lambda done, total: None,
 ) -> list[Answer]:
     """Let a model answer questions by its likeliest tokens; return the answers in their order.
+
+    ``report`` is told how many are answered, of how many.
 
     Raises:
         GenerationError: a prompt longer than the context, or logits that are not finite.
     """
-    if not questions:
-        return []
-    completions = complete_batch(
-        model,
-        tokenizer,
-        [question.prompt for question in questions],
-        max_tokens=max(len(question.answer) for question in questions) + MORE_TOKENS,
-        temperature=0,
-    )
+    longest = max((len(question.answer) for question in questions), default=0) + MORE_TOKENS
+    completions: list[Completion] = []
+    for first in range(0, len(questions), AT_ONCE):
+        report(first, len(questions))
+        prompts = [question.prompt for question in questions[first : first + AT_ONCE]]
+        completions += complete_batch(
+            model, tokenizer, prompts, batch_size=AT_ONCE, max_tokens=longest, temperature=0
+        )
+    report(len(questions), len(questions))
     return [
         Answer(
             question,
@@ -149,12 +171,10 @@ class Examiner:
     def __call__(self, model: Any, step: int) -> Answered:
         """Return how many answers are right, and a few of them."""
         answers = ask_model(model, self._tokenizer, self._questions)
-        shown = [(self._last_line(a.question), a.given, a.expected) for a in answers[:N_SHOWN]]
+        shown = [
+            (last_line(answer.question, self._tokenizer), answer.given, answer.expected)
+            for answer in answers[:N_SHOWN]
+        ]
         n_right = sum(answer.is_right for answer in answers)
         n_ended = sum(answer.ended for answer in answers)
         return Answered(step, n_right, n_ended, len(answers), tuple(shown))
-
-    def _last_line(self, question: EncodedQuestion) -> str:
-        """Return the last line of a prompt that is not empty: the question itself."""
-        lines = self._tokenizer.decode(list(question.prompt)).strip().splitlines()
-        return lines[-1].strip() if lines else ""

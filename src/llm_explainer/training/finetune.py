@@ -16,12 +16,14 @@ from typing import Any, ClassVar
 
 from llm_explainer.adapters import apply_lora
 from llm_explainer.checkpoint import (
+    base_of,
     load_config,
     load_model,
     load_tokenizer_of,
     save_checkpoint,
 )
-from llm_explainer.checkpoint.adapters import save_adapter
+from llm_explainer.checkpoint.adapters import keep_base, save_adapter
+from llm_explainer.checkpoint.reading import reading
 from llm_explainer.config import ModelConfig
 from llm_explainer.data.records import Records, open_records, record_files, write_records
 from llm_explainer.errors import ConfigError
@@ -52,7 +54,7 @@ N_EXAMINED = 64
 class Start:
     """What fine-tuning starts from: a model, and records as its tokens."""
 
-    base: str  # a checkpoint or a run
+    base: str  # the directory of its checkpoint; a run may mean another one tomorrow
     config: ModelConfig
     tokenizer: Tokenizer
     records: RecordSplits
@@ -72,8 +74,10 @@ def open_start(
     Raises:
         LLMExplainerError: a base or records that cannot be used, or not together.
     """
-    config = load_config(base)
-    tokenizer = load_tokenizer_of(base, config)
+    with reading(base) as directory:
+        found = str(directory.resolve())
+    config = load_config(found)
+    tokenizer = load_tokenizer_of(found, config)
     if tokenizer is None or tokenizer.end_of_text is None:
         raise ConfigError(
             f"{base} has no tokenizer with {END_OF_TEXT}, by which answers end; fine-tune a model "
@@ -82,7 +86,9 @@ def open_start(
     if data.data == STORIES and tokenizer.chat_template is None:
         tokenizer.chat_template = ChatTemplate(WORD_FOR_WORD)
     records = load_records(data, tokenizer, config.context_length, report)
-    return Start(str(base), config, tokenizer, records, data.packing)
+    if records.template is not None:
+        tokenizer.chat_template = records.template  # the model that comes of it speaks so
+    return Start(found, config, tokenizer, records, data.packing)
 
 
 def finetune_settings(
@@ -177,10 +183,10 @@ class FinetuneSettings:
         )
         questions = last_questions(held_out, tokenizer.end_of_text, N_EXAMINED)
         examiner = Examiner(tokenizer, questions) if questions else None
-        return Material(batches, examiner, cls.saving(own))
+        return Material(batches, examiner, cls.saving(folder, own))
 
     @staticmethod
-    def saving(own: dict[str, Any]) -> Save:
+    def saving(folder: RunFolder, own: dict[str, Any]) -> Save:
         """Return how checkpoints are written: whole models."""
         return save_checkpoint
 
@@ -200,10 +206,36 @@ class LoRASettings(FinetuneSettings):
         """Return what ``run.json`` is to hold of these settings beside model and training."""
         return {**super().own_record(), "lora": self.lora.to_dict()}
 
+    def load(self) -> Callable[[RunFolder, Report], Prepared]:
+        """Load the base and put adapters on it.
+
+        Raises:
+            LLMExplainerError: no such base, or one that has adapters; from what is returned, that
+                the run is to take the place of its base.
+        """
+        prepare = super().load()
+
+        def prepare_beside(folder: RunFolder, report: Report) -> Prepared:
+            base = Path(self.start.base)
+            if base.is_relative_to(folder.path.resolve()):
+                raise ConfigError(
+                    f"{folder.path} holds the base, which adapters are nothing without; choose "
+                    "another --out"
+                )
+            prepared = prepare(folder, report)
+            keep_base(base, folder.path)
+            return prepared
+
+        return prepare_beside
+
     @staticmethod
-    def saving(own: dict[str, Any]) -> Save:
-        """Return how checkpoints are written: the adapters alone, and where their base is."""
-        return partial(save_adapter, base=own["base"])
+    def saving(folder: RunFolder, own: dict[str, Any]) -> Save:
+        """Return how checkpoints are written: the adapters alone, and where their base is.
+
+        A run that goes on has found its base, wherever it and the run have been moved.
+        """
+        base = base_of(folder.newest()) if folder.steps() else own["base"]
+        return partial(save_adapter, base=base)
 
     def _to_learn(self, base: Any) -> Any:
         return apply_lora(base, self.lora, self.train.seed)

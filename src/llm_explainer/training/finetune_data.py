@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
@@ -9,6 +10,7 @@ from llm_explainer.data.records import (
     Conversation,
     EncodedRecord,
     Pair,
+    Record,
     RecordCounts,
     count_records,
     encode_record,
@@ -85,8 +87,7 @@ def load_records(
         return _load_stories(config.stories, tokenizer, context_length, report)
     records = read_records(config.data)
     others = [] if config.validation_data is None else read_records(config.validation_data)
-    has_turns = any(isinstance(record, Conversation) for record in (*records, *others))
-    template = template_of(tokenizer) if has_turns else None
+    template = template_for([*records, *others], tokenizer)
     how = context_length, template, config.long_records
     train, counts = encode_records(records, tokenizer, *how)
     if others:
@@ -101,6 +102,16 @@ def load_records(
     noun = "record" if counts.records == 1 else "records"
     description = f"{counts.records:,} {noun} of {config.data}"
     return RecordSplits(train, validation, counts, description, template)
+
+
+def template_for(records: Iterable[Record], tokenizer: Tokenizer) -> ChatTemplate | None:
+    """Return what makes text of the conversations among some records; None where there are none.
+
+    Raises:
+        CorpusError: a template that does not suit the tokenizer.
+    """
+    has_turns = any(isinstance(record, Conversation) for record in records)
+    return template_of(tokenizer) if has_turns else None
 
 
 def _load_stories(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,11 @@ from llm_explainer.training.exact_match import (
 )
 from llm_explainer.training.pretrain import validation_file
 from llm_explainer.training.runs.folder import RunFolder
+from llm_explainer.training.runs.kinds import Report
 from llm_explainer.training.runs.outcome import Outcome, read_outcome
 from llm_explainer.training.text_loss import tokens_loss
 
+INVENTING = "inventing questions"
 OLD_TASK_WINDOWS = 256
 
 
@@ -49,7 +52,7 @@ def examine(
     runs: Sequence[tuple[str, Path]],
     n_questions: int,
     backend: str = "auto",
-    report: Callable[[str], None] = lambda name: None,
+    report: Report = lambda stage, done, total: None,
 ) -> SideBySide:
     """Ask the models of some runs the same questions, about stories that none has read.
 
@@ -57,18 +60,21 @@ def examine(
         runs: names and folders, the pre-training's first
         n_questions: as many of each kind
         backend: as for ``load_backend``
-        report: called with the name of each model, before its turn
+        report: called with a stage, and how much of it is done
 
     Raises:
         LLMExplainerError: a run that is missing or damaged.
     """
+    report(INVENTING, 0, None)
     asked, baseline = examination(n_questions)
+    report(INVENTING, 1, 1)
     old_text = open_tokens(validation_file(RunFolder(runs[0][1])))
     models = []
     for name, path in runs:
-        report(name)
         model, tokenizer = load_checkpoint(path, backend)
-        answers = ask_model(model, tokenizer, [encode_question(q, tokenizer) for q in asked])
+        encoded = [encode_question(question, tokenizer) for question in asked]
+        asking = partial(report, f"asking the {name} model")
+        answers = ask_model(model, tokenizer, encoded, asking)
         old = tokens_loss(model, old_text, tokenizer, OLD_TASK_WINDOWS)
         models.append(ModelResult(name, answers, old.loss, read_outcome(RunFolder(path))))
     return SideBySide(asked, baseline, models)

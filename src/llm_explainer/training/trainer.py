@@ -193,11 +193,13 @@ class Trainer:
         result = self._train_step(batches, rate, dropout_seed)
         if not result.is_finite:
             found = first_non_finite(self.model, batches[-1].tokens)
-            again = command_line("--from", self.folder.newest())
+            # Adapters are no model to start from: they begin at nothing, on the same base.
+            again = command_line("--from", self.folder.newest()) if self.model.lora is None else ""
             raise Diverged(
                 f"at step {self.step + 1} the loss is {result.loss} and the gradient's norm "
-                f"{result.grad_norm}; first not finite: {found.where}; start again with {again} "
-                f"and a learning rate under {config.learning_rate:g} (--learning-rate)",
+                f"{result.grad_norm}; first not finite: {found.where}; start again with "
+                f"{again + ' and ' if again else ''}a learning rate under "
+                f"{config.learning_rate:g} (--learning-rate)",
                 step=self.step + 1,
                 where=found.where,
                 why=found.why,

@@ -10,8 +10,8 @@ The directory is read like a checkpoint: its base is loaded, and the adapters pu
 that PEFT or mlx-lm wrote are read too.
 """
 
-from llm_explainer.checkpoint.adapters.base import base_of, fingerprint, is_adapter
+from llm_explainer.checkpoint.adapters.base import base_of, fingerprint, is_adapter, keep_base
 from llm_explainer.checkpoint.adapters.loading import load_adapter
 from llm_explainer.checkpoint.adapters.saving import save_adapter
 
-__all__ = ["base_of", "fingerprint", "is_adapter", "load_adapter", "save_adapter"]
+__all__ = ["base_of", "fingerprint", "is_adapter", "keep_base", "load_adapter", "save_adapter"]

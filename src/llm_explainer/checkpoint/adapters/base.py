@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ import numpy as np
 
 from llm_explainer.checkpoint.json_objects import JsonObject, read_object
 from llm_explainer.checkpoint.reading import reading
+from llm_explainer.checkpoint.saving import NEEDED
 from llm_explainer.errors import CheckpointError
+from llm_explainer.run_folders import is_run
+from llm_explainer.spelling import spelled_out
 from llm_explainer.tree import flatten
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -31,7 +35,7 @@ def fingerprint(model: Any) -> str:
 
     It is equal for a model and for what ``apply_lora`` made of it.
     """
-    if model.lora is not None and hasattr(model, "base_sha256"):
+    if model.lora is not None and model.base_sha256 is not None:
         return str(model.base_sha256)
     digest = hashlib.sha256()
     for name, array in sorted(flatten(model.parameters()).items()):
@@ -69,6 +73,17 @@ def base_of(path: str | os.PathLike[str]) -> Path:
             f"the base of the adapter {directory} {reason}; put it there, or load the adapter onto "
             "a base with load_adapter"
         )
+
+
+def keep_base(base: Path, adapters: Path) -> None:
+    """Leave a note in a run's checkpoint that adapters stand on it, so that the run keeps it.
+
+    Runs drop their older checkpoints when they go on, and adapters are nothing without the one that
+    they were trained on. Where nothing can be written, nothing is.
+    """
+    if is_run(base.parent):
+        with suppress(OSError), (base / NEEDED).open("a", encoding="utf-8") as file:
+            file.write(f"{spelled_out(adapters.resolve())} has adapters on these weights\n")
 
 
 def places_of(base: str | os.PathLike[str], adapter: Path) -> dict[str, str]:

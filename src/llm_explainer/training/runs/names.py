@@ -54,10 +54,10 @@ def make_free_folder(folder: Path, name: str) -> Path:
     raise CheckpointError(f"{folder} has {MOST:,} runs called {name}; name another with --out")
 
 
-def newest_run(folder: Path, *, corpus: str | None = None) -> Path:
+def newest_run(folder: Path, *, pretrained: bool = False, corpus: str | None = None) -> Path:
     """Return the run in ``folder``, or in one of its folders, whose last checkpoint is the newest.
 
-    With ``corpus`` only pre-training runs on that corpus count.
+    With ``pretrained`` only pre-training runs count, and of them with ``corpus`` those on it.
 
     Raises:
         CheckpointError: there is none.
@@ -69,12 +69,15 @@ def newest_run(folder: Path, *, corpus: str | None = None) -> Path:
         # A folder that is no run may be a model directory itself.
         meant = meant_checkpoint(path) or path
         configs = [meant / name for name in CONFIGS if (meant / name).is_file()]
-        if configs and (corpus is None or pretrained_on(path) == corpus):
+        if configs and (not pretrained or _has_read(path, corpus)):
             changed[path] = configs[0].stat().st_mtime
     if not changed:
-        what = "trained model" if corpus is None else f"model that was pre-trained on {corpus}"
+        what = "model that was pre-trained" if pretrained else "trained model"
+        what += f" on {corpus}" if corpus else ""
+        # quick's model would do for stories, but for its context: a question has no room in it.
+        command = "full" if corpus else "quick"
         raise CheckpointError(
-            f"no {what} under {folder}/; train one with `uv run run_demo.py quick`, or name "
+            f"no {what} under {folder}/; train one with `uv run run_demo.py {command}`, or name "
             "a checkpoint directory"
         )
     return max(changed, key=lambda path: changed[path])
@@ -86,7 +89,14 @@ def pretrained_on(run: Path) -> str | None:
     data = record.get("data")
     if record.get("kind") != "pretrain" or not isinstance(data, dict):
         return None
-    return str(data.get("corpus"))
+    corpus = str(data.get("corpus"))
+    return str(record.get("corpus")).partition(":")[0] if corpus == "auto" else corpus
+
+
+def _has_read(run: Path, corpus: str | None) -> bool:
+    """Whether a folder is of a pre-training run; with ``corpus``, of one on it."""
+    read = pretrained_on(run)
+    return read is not None and corpus in (None, read)
 
 
 def _record(run: Path) -> dict[str, Any]:
