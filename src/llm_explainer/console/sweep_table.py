@@ -15,8 +15,7 @@ def sweep_table(results: list[Result]) -> Table:
 
     "± " is the sample standard deviation over seeds.
     """
-    finished = [result for result in results if result.losses]
-    best = min(finished, key=lambda result: sum(result.losses) / len(result.losses), default=None)
+    best = min((each.loss for each in results if each.loss is not None), default=None)
     asks = any(run.right is not None for result in results for run in result.seeds)
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     options = [option for option, _ in results[0].combination.values]
@@ -26,18 +25,18 @@ def sweep_table(results: list[Result]) -> Table:
     for heading in ("loss", "±", *(["right"] if asks else []), "minutes", "runs"):
         table.add_column(heading, justify="right", no_wrap=True)
     for result in results:
-        loss, right = result.mean(lambda run: run.loss), result.mean(lambda run: run.right)
-        spread = result.spread
+        loss, right = result.loss, result.mean(lambda run: run.right)
+        is_best = loss is not None and loss == best
         cells = [Text(spelled_out(value)) for _, value in result.combination.values]
         table.add_row(
-            "→" if result is best else "",
+            "→" if is_best else "",
             *cells,
             "diverged" if loss is None and result.divergences else _written(loss, 4),
-            _written(spread, 4),
+            _written(result.spread, 4),
             *([_percent(right)] if asks else []),
             _written(result.mean(lambda run: run.minutes), 2),
             f"{len(result.losses)} of {len(result.seeds)}",
-            style="bold" if result is best else None,
+            style="bold" if is_best else None,
         )
     return table
 

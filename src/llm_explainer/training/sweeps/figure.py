@@ -46,11 +46,8 @@ def _draw_curves(axes: Axes, results: list[Result]) -> None:
     """Draw how each combination learned: the best in colours, best first, the others in grey."""
     from matplotlib.ticker import EngFormatter
 
-    def loss_of(result: Result) -> float:
-        return sum(result.losses) / len(result.losses) if result.losses else math.inf
-
     drawn = [curve[-1][1] for result in results for run in result.seeds if (curve := run.curve)]
-    ranked = sorted(results, key=loss_of)
+    ranked = sorted(results, key=lambda each: math.inf if each.loss is None else each.loss)
     named, others = ranked[: len(COLOURS)], ranked[len(COLOURS) :]
     for result, colour in [*zip(named, COLOURS, strict=False), *((each, GREY) for each in others)]:
         label = _label(result) if colour != GREY else "others" if result is others[0] else None
@@ -86,11 +83,8 @@ def _draw_ends(axes: Axes, results: list[Result]) -> None:
     numbers = [_number(result, option) for result in results]
     for (name, along), colour in zip(lines.items(), itertools.cycle(COLOURS)):
         along.sort(key=lambda result: _number(result, option))
-        ended = [result for result in along if result.losses]
-        means = [sum(result.losses) / len(result.losses) for result in ended]
-        axes.plot(
-            [_number(r, option) for r in ended], means, color=colour, linewidth=1.4, label=name
-        )
+        means = {_number(each, option): each.loss for each in along if each.loss is not None}
+        axes.plot([*means], [*means.values()], color=colour, linewidth=1.4, label=name)
         for result in along:
             x = _number(result, option)
             axes.scatter([x] * len(result.losses), result.losses, s=16, color=colour)
@@ -124,9 +118,8 @@ def _draw_bars(axes: Axes, results: list[Result]) -> None:
     """Draw a point for each run and a bar for each mean, combinations one below the other."""
     for place, (result, colour) in enumerate(zip(results, itertools.cycle(COLOURS))):
         axes.scatter(result.losses, [place] * len(result.losses), s=18, color=colour)
-        if result.losses:
-            mean = sum(result.losses) / len(result.losses)
-            axes.plot([mean, mean], [place - 0.3, place + 0.3], color=colour, linewidth=2)
+        if result.loss is not None:
+            axes.plot([result.loss] * 2, [place - 0.3, place + 0.3], color=colour, linewidth=2)
         if result.divergences:
             axes.scatter(
                 0.98, place, s=50, marker="x", color=colour, transform=axes.get_yaxis_transform()

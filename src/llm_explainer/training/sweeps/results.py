@@ -47,6 +47,11 @@ class Result:
         return [run.loss for run in self.seeds if run.loss is not None]
 
     @property
+    def loss(self) -> float | None:
+        """Their mean; None where none finished."""
+        return self.mean(lambda run: run.loss)
+
+    @property
     def divergences(self) -> list[SeedResult]:
         """The runs that diverged."""
         return [run for run in self.seeds if run.diverged is not None]
