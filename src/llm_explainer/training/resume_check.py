@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -42,7 +43,15 @@ class Verdict:
     differing: list[str]  # files whose bytes are not those of the undisturbed run
 
 
-def check_kind(kind: str, folder: Path, steps: int, kills: int, seed: int, backend: str) -> Verdict:
+def check_kind(
+    kind: str,
+    folder: Path,
+    steps: int,
+    kills: int,
+    seed: int,
+    backend: str,
+    report: Callable[[int, int], object] = lambda done, total: None,
+) -> Verdict:
     """Train a run of a kind twice, one of them killed and resumed; compare what they leave.
 
     Args:
@@ -53,6 +62,7 @@ def check_kind(kind: str, folder: Path, steps: int, kills: int, seed: int, backe
         kills: of the one
         seed: of the steps after which it is killed
         backend: its name
+        report: told how many of its processes have ended, of how many
 
     Raises:
         TrainingError: a run could not be started, or resumed.
@@ -63,17 +73,21 @@ def check_kind(kind: str, folder: Path, steps: int, kills: int, seed: int, backe
     options = [*options, "--backend", backend, "--steps", str(steps)]
     options += f"--eval-every {max(1, steps // 4)} --sample-every 0 --checkpoint-every 5".split()
     options += _PRETRAINING if kind == BASE else [*_FINETUNING, "--from", str(folder / BASE)]
+    report(0, kills + 2)
     _finish(_start(module, [*options, "--out", str(straight)]))
     rng = Random(f"{seed} {kind}")
     process = _start(module, [*options, "--out", str(killed)])
     reached: list[int] = []
-    for _ in range(kills):
+    for n_ended in range(1, kills + 1):
+        report(n_ended, kills + 2)
         seen = _kill_after(
             process, killed, rng.randrange(max(1, steps * 3 // 4)), rng.random() * 0.1
         )
         reached.append(seen)
         process = _start(module, _resuming(killed, [*options, "--out", str(killed)]))
+    report(kills + 1, kills + 2)
     _finish(process)
+    report(kills + 2, kills + 2)
     return Verdict(reached, _differing(straight, killed))
 
 
