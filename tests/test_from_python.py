@@ -38,11 +38,19 @@ def test_own_ids_are_trained_on() -> None:
     run = train(np.arange(400) % 7, steps=4, **SMALL)
     assert run.path == Path("runs/pretrain")
     assert len(run.losses) == 4
+    assert repr(run).startswith("<run runs/pretrain after step 4, loss ")  # what a notebook shows
     assert run.model.config.vocab_size == 7
     assert run.tokenizer is None
     assert run.plot().axes[0].get_ylabel().startswith("loss")
     two = train((np.arange(400) % 7, np.arange(60) % 9), steps=1, vocab_size=9, **SMALL)
     assert two.path == Path("runs/pretrain-2")
+
+
+def test_the_preparation_of_a_run_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine.txt").write_text("The fox sang. " * 200)
+    settings = {**SMALL, "progress": True}
+    train("mine.txt", steps=1, vocab_size=270, **settings)
+    assert "encoding training text" in capsys.readouterr().out
 
 
 def test_a_text_is_trained_on_and_a_run_fine_tuned(base: Path) -> None:  # noqa: F811

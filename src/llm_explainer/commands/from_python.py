@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llm_explainer.commands.training import train_from_python
+from llm_explainer.console.progress import StageProgress
+from llm_explainer.console.terminal import make_console
 from llm_explainer.data.windows import Ids
 from llm_explainer.errors import ConfigError
 from llm_explainer.lora_config import LoRAConfig
@@ -30,7 +32,7 @@ from llm_explainer.training.finetune_data import RecordsConfig
 from llm_explainer.training.pretrain import DataConfig, PretrainSettings
 from llm_explainer.training.recipes import recipe
 from llm_explainer.training.runs.folder import RunFolder
-from llm_explainer.training.runs.kinds import RunSettings
+from llm_explainer.training.runs.kinds import Report, RunSettings
 from llm_explainer.training.runs.log import read_log
 from llm_explainer.training.runs.loss_curve import loss_figure
 from llm_explainer.training.runs.run import start_run
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
 VALIDATION_SHARE = 0.1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainedRun:
     """A run that has trained, to the end or to Ctrl-C: its model, its history, its folder."""
 
@@ -56,6 +58,11 @@ class TrainedRun:
     def losses(self) -> list[float]:
         """The loss of every step, in nats a token."""
         return [event["loss"] for event in self._log() if event["event"] == "step"]
+
+    def __repr__(self) -> str:
+        """Say what a notebook is to show of it."""
+        loss = "" if self.result.evaluation is None else f", loss {self.result.evaluation.loss:.4f}"
+        return f"<run {self.path} after step {self.result.step:,}{loss}>"
 
     def plot(self) -> Figure:
         """Return the picture of the loss, which a notebook shows."""
@@ -142,7 +149,8 @@ def finetune(
     """
     records, training = _sorted_out(settings, RecordsConfig, TrainConfig)
     path = base.path if isinstance(base, TrainedRun) else base
-    start = open_start(path, RecordsConfig(**{**records, "data": str(data)}))
+    with _stages(progress) as report:
+        start = open_start(path, RecordsConfig(**{**records, "data": str(data)}), report)
     plan = finetune_settings(start, lora, epochs=epochs, backend=backend, **training)
     return _run(plan, plan.kind, out, overwrite, progress)
 
@@ -152,9 +160,20 @@ def _run(
 ) -> TrainedRun:
     """Start a run and train it."""
     folder = RunFolder.asked_for(out, name, overwrite=overwrite)
-    run = start_run(plan, folder, overwrite=overwrite)
+    with _stages(progress) as report:
+        run = start_run(plan, folder, overwrite=overwrite, report=report)
     result = train_from_python(run, progress=progress)
     return TrainedRun(folder.path, run.trainer.model, run.trainer.tokenizer, result)
+
+
+@contextmanager
+def _stages(progress: bool) -> Iterator[Report]:
+    """Give what shows how far the preparation is, where ``progress`` is wanted."""
+    if not progress:
+        yield lambda stage, done, total: None
+        return
+    with StageProgress(make_console()) as bars:
+        yield bars.report
 
 
 def _sorted_out(settings: Mapping[str, Any], *classes: type) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -43,7 +44,15 @@ class Verdict:
     differing: list[str]  # files whose bytes are not those of the undisturbed run
 
 
-def check_kind(kind: str, folder: Path, steps: int, kills: int, seed: int, backend: str) -> Verdict:
+def check_kind(
+    kind: str,
+    folder: Path,
+    steps: int,
+    kills: int,
+    seed: int,
+    backend: str,
+    report: Callable[[int, int], object] = lambda done, total: None,
+) -> Verdict:
     """Train a run of a kind twice, one of them killed and resumed; compare what they leave.
 
     Args:
@@ -54,6 +63,7 @@ def check_kind(kind: str, folder: Path, steps: int, kills: int, seed: int, backe
         kills: of the one
         seed: of the steps after which it is killed
         backend: its name
+        report: told how many of its processes have ended, of how many
 
     Raises:
         TrainingError: a run could not be started, or resumed.
@@ -64,18 +74,23 @@ def check_kind(kind: str, folder: Path, steps: int, kills: int, seed: int, backe
     options = [*options, f"--backend={backend}", f"--steps={steps}", "--checkpoint-every=5"]
     options += [f"--eval-every={max(1, steps // 4)}", "--sample-every=0"]
     options += _PRETRAINING if kind == BASE else [*_FINETUNING, f"--from={folder / BASE}"]
+    report(0, kills + 2)
     _finish(_start(command, [*options, f"--out={straight}"]))
     rng = Random(f"{seed} {kind}")
     anew = [*options, f"--out={killed}"]
     process = _start(command, anew)
     reached: list[int] = []
-    for step in sorted(rng.choices(range(1, max(2, steps * 3 // 4)), k=kills)):
+    moments = sorted(rng.choices(range(1, max(2, steps * 3 // 4)), k=kills))
+    for n_ended, step in enumerate(moments, 1):
+        report(n_ended, kills + 2)
         # One that was killed before is to come further: its start is no moment of training.
         further = max(step, _last_step(killed) + 1)
         reached.append(_kill_after(process, killed, further, rng.random() * 0.1))
         # Killed before it had a checkpoint, it has nothing to go on with.
         process = _start(command, [f"--resume={killed}"] if RunFolder(killed).steps() else anew)
+    report(kills + 1, kills + 2)
     _finish(process)
+    report(kills + 2, kills + 2)
     return Verdict(reached, differing_files(straight, killed))
 
 

@@ -29,6 +29,7 @@ def verify_resume(
       uv run run_demo.py verify-resume --kills 10 --backend mlx
     """
     import tempfile
+    from functools import partial
     from pathlib import Path
 
     from rich.box import SIMPLE_HEAD
@@ -37,8 +38,9 @@ def verify_resume(
 
     from llm_explainer.backend import load_backend
     from llm_explainer.commands.resume_check import KINDS, check_kind
+    from llm_explainer.console.progress import StageProgress
     from llm_explainer.console.tables import show_table
-    from llm_explainer.console.terminal import make_console, show, working
+    from llm_explainer.console.terminal import make_console, show
 
     for name, value in (("kills", kills), ("steps", steps)):
         if value < 1:
@@ -49,10 +51,10 @@ def verify_resume(
     for heading in ("run", "killed after step", "then"):
         table.add_column(heading, no_wrap=True)
     differing: list[str] = []
-    with tempfile.TemporaryDirectory() as folder, working(console, "") as say:
+    with tempfile.TemporaryDirectory() as folder, StageProgress(console) as progress:
         for kind in KINDS:
-            say(f"{kind}: {steps} steps twice, killed {kills} times")
-            verdict = check_kind(kind, Path(folder), steps, kills, seed, name)
+            report = partial(progress.report, kind)
+            verdict = check_kind(kind, Path(folder), steps, kills, seed, name, report)
             differing += verdict.differing
             killed = ", ".join(map(str, verdict.killed_after))
             then = Text("the same bytes", "green")
