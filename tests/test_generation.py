@@ -152,7 +152,7 @@ def count_down(n):
 
 def test_batch_rows_end_by_themselves_and_leave_the_batch():
     spy = Spy(count_down(20))
-    decoder = Decoder(spy, [[9], [3], [17, 2], [6]], SamplingConfig(**GREEDY), end_of_text=0)
+    decoder = Decoder(spy, [[9], [3], [17, 2], [6]], SamplingConfig(**GREEDY), ends=[0])
     rows = [[], [], [], []]
     while step := decoder.step():
         for row, token in step:
@@ -166,7 +166,7 @@ def test_batch_rows_end_by_themselves_and_leave_the_batch():
 def test_rows_leave_the_batch_a_quarter_of_it_at_a_time():
     """Each time copies the cache, so a single row that ended is fed along."""
     spy = Spy(count_down(20))
-    decoder = Decoder(spy, [[5], [2], [3], [5], [5]], SamplingConfig(**GREEDY), end_of_text=0)
+    decoder = Decoder(spy, [[5], [2], [3], [5], [5]], SamplingConfig(**GREEDY), ends=[0])
     while decoder.step():
         pass
     assert [shape[0] for shape in spy.shapes] == [5] * 3 + [3] * 2

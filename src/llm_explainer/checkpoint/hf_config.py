@@ -16,6 +16,7 @@ from llm_explainer.checkpoint.layouts import Container
 from llm_explainer.config import Activation, ModelConfig, Norm, NormPosition, Position
 from llm_explainer.errors import CheckpointError, ConfigError
 from llm_explainer.model_spec import ModelSpec
+from llm_explainer.tokenizer.roles import TokenRoles
 
 _EXTRA, _FROZEN = "llm_explainer", "frozen"
 
@@ -36,13 +37,13 @@ def container_of(config: ModelConfig) -> Container:
 
 
 def to_document(
-    config: ModelConfig, end_of_text: int | None, frozen: Sequence[str] = ()
+    config: ModelConfig, roles: TokenRoles, frozen: Sequence[str] = ()
 ) -> dict[str, Any]:
     """Return the content of ``config.json``.
 
     Args:
         config: of any family or of none.
-        end_of_text: the id that begins and ends a text, None where there is no such token.
+        roles: the tokens that begin and end a text.
         frozen: dotted names of the parameters that do not learn.
     """
     container = container_of(config)
@@ -50,8 +51,7 @@ def to_document(
         "model_type": container,
         "vocab_size": config.vocab_size,
         "tie_word_embeddings": config.tie_embeddings,
-        "bos_token_id": end_of_text,
-        "eos_token_id": end_of_text,
+        **roles.to_config(),
         "dtype": "float32",
     }
     extra: dict[str, Any] = {_FROZEN: list(frozen)} if frozen else {}

@@ -11,7 +11,7 @@ from typing import Any
 
 from llm_explainer.backend import load_backend
 from llm_explainer.checkpoint.adapters import base_of, is_adapter, load_adapter
-from llm_explainer.checkpoint.chat_templates import read_chat_template
+from llm_explainer.checkpoint.chat_templates import TOKENIZER_CONFIG, read_chat_template
 from llm_explainer.checkpoint.checksums import read_digests, verify_checksums
 from llm_explainer.checkpoint.hf_config import read_spec
 from llm_explainer.checkpoint.json_objects import read_object, require_file
@@ -65,9 +65,14 @@ def load_tokenizer_of(path: str | os.PathLike[str], config: ModelConfig) -> Toke
     with reading(path) as directory:
         if not (directory / TOKENIZER).exists() and TOKENIZER not in read_digests(directory):
             return load_tokenizer_of(base_of(directory), config) if is_adapter(directory) else None
-        verify_checksums(directory, [TOKENIZER])
+        listed = read_digests(directory)
+        verify_checksums(
+            directory, [TOKENIZER, *(name for name in (TOKENIZER_CONFIG, CONFIG) if name in listed)]
+        )
         require_file(directory / TOKENIZER)
-        tokenizer = load_tokenizer(directory / TOKENIZER)
+        of_model = base_of(directory) if is_adapter(directory) else directory
+        with reading(of_model) as model_folder:  # of a run, a checkpoint
+            tokenizer = load_tokenizer(directory / TOKENIZER, model_folder=model_folder)
         check_vocabulary(tokenizer, config, directory)
         tokenizer.chat_template = read_chat_template(directory)
         return tokenizer

@@ -41,6 +41,15 @@ class Text:
         for block in self.blocks():
             yield block.text
 
+    def has_borders(self) -> bool:
+        """Return whether there are several documents in it."""
+        ended = False
+        for block in self.blocks():
+            if ended:
+                return True
+            ended = block.ends_document
+        return False
+
     def first(self, n_bytes: int) -> Text:
         """Return the text's beginning.
 

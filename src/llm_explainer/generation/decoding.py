@@ -8,7 +8,7 @@ Letters: B texts in the batch, T tokens of the longest, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -80,7 +80,7 @@ class Decoder:
         sampling: the settings (``stop`` is for whoever knows the text).
         vocab_size: ids from here on are never chosen: a model's table may be larger than its
             tokenizer's.
-        end_of_text: the id that ends a text.
+        ends: the ids that end a text.
         use_cache: False computes everything anew for every token: slow, and the same text.
         first_index: the index of the first prompt among the texts of the seed.
     """
@@ -92,17 +92,17 @@ class Decoder:
         sampling: SamplingConfig,
         *,
         vocab_size: int | None = None,
-        end_of_text: int | None = None,
+        ends: Collection[int] = (),
         use_cache: bool = True,
         first_index: int = 0,
     ) -> None:
         self._model = model
         self._sampling = sampling
         self._vocab_size = vocab_size or model.config.vocab_size
-        self._end_of_text = end_of_text
+        self._ends = frozenset(ends)
         self._use_cache = use_cache
         self._texts = [
-            _Text(row, list(ids), Sampler(sampling, first_index + row, ids, end_of_text))
+            _Text(row, list(ids), Sampler(sampling, first_index + row, ids, self._ends))
             for row, ids in enumerate(prompts)
         ]
         self._batch = self._texts  # those that the cache has a row for
@@ -118,7 +118,7 @@ class Decoder:
         choices = self._likeliest() if self._sampling.takes_likeliest else self._sampled()
         chosen = []
         for text, token in choices:
-            if token == self._end_of_text:
+            if token in self._ends:
                 text.ended_by = "end of text"
                 continue
             text.window.append(token)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple, Unpack
 
 from llm_explainer.errors import GenerationError
@@ -47,7 +47,7 @@ class Generation(Iterator[str]):
             [start.ids],
             sampling,
             vocab_size=_vocab_size(model, tokenizer),
-            end_of_text=tokenizer.end_of_text,
+            ends=tokenizer.roles.ends,
             use_cache=use_cache,
             first_index=index,
         )
@@ -86,14 +86,15 @@ def generate(
 
     ``for piece in generate(model, tokenizer, "Once", temperature=0.8): print(piece, end="")``
 
-    No piece ends inside a character. The text ends at ``<|endoftext|>``, at a stop string, after
-    ``max_tokens``, or when the context is full (``windowed`` goes on with its last half).
+    No piece ends inside a character. The text ends at a token that ends texts (``roles.ends`` of
+    the tokenizer), at a stop string, after ``max_tokens``, or when the context is full
+    (``windowed`` goes on with its last half).
 
     Args:
         model: a ``GPT`` of any backend.
         tokenizer: the one that the model was trained with.
-        prompt: a text or its ids. An empty one starts from ``<|endoftext|>``, as a document does;
-            where the tokenizer lacks it, from a line break.
+        prompt: a text or its ids. An empty one starts from the token that begins a text
+            (``roles.begin``); where there is none, from a line break.
         index: which of the seed's texts: row i of ``generate_batch`` is the text of index i.
         use_cache: False computes everything anew for every token: slow, and the same text.
         **options: the fields of ``SamplingConfig``; its defaults stand for what is left out.
@@ -165,7 +166,7 @@ def complete_batch(
             [start.ids for start in batch],
             sampling,
             vocab_size=_vocab_size(model, tokenizer),
-            end_of_text=tokenizer.end_of_text,
+            ends=tokenizer.roles.ends,
             first_index=first,
         )
         texts = [""] * len(batch)
@@ -184,7 +185,7 @@ def generate_ids(
     model: LanguageModel,
     prompt: Sequence[int],
     *,
-    end_of_text: int | None = None,
+    end_of_text: int | Collection[int] | None = None,
     use_cache: bool = True,
     **options: Unpack[SamplingOptions],
 ) -> Iterator[int]:
@@ -195,7 +196,7 @@ def generate_ids(
     Args:
         model: a ``GPT`` of any backend.
         prompt: at least one id.
-        end_of_text: the id that ends the text; it is not yielded.
+        end_of_text: the id that ends the text, or several; it is not yielded.
         use_cache: False computes everything anew for every token: slow, and the same ids.
         **options: the fields of ``SamplingConfig``.
 
@@ -208,7 +209,8 @@ def generate_ids(
     if not ids:
         raise GenerationError("the prompt is empty; it takes one id or more")
     ids, _ = fit_context(ids, config.context_length, windowed=sampling.windowed)
-    decoder = Decoder(model, [ids], sampling, end_of_text=end_of_text, use_cache=use_cache)
+    ends = (end_of_text,) if isinstance(end_of_text, int) else end_of_text or ()
+    decoder = Decoder(model, [ids], sampling, ends=ends, use_cache=use_cache)
     # A generator within, so that the errors above come from the call and not from the first id.
     return (token for step in iter(decoder.step, []) for _, token in step)
 
