@@ -68,6 +68,9 @@ def test_a_batch_is_a_pure_function_of_seed_and_index() -> None:
         assert names(again, range(index, index + 1)) == dealt[index : index + 1]
     assert names(batches_of(lengths, 8, seed=1), range(13)) != dealt[:13]
     assert dealt[:13] != dealt[13:26]
+    one_by_one = batches_of(lengths * 3, 1)
+    shapes = [one_by_one.training(i).tokens.shape[1] for i in range(60)]
+    assert shapes != sorted(shapes)  # the short ones do not come first
 
 
 @pytest.mark.parametrize("n_records", [24, 400])

@@ -54,7 +54,6 @@ class Echo:
 
     kind: ClassVar[str] = "echo"
     means: ClassVar[str] = "newest"
-    script: ClassVar[str] = "train_echo.py"
     data_files: ClassVar[tuple[str, ...]] = ("ids.npy",)
     train: TrainConfig
     words: int

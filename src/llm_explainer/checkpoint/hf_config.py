@@ -91,7 +91,8 @@ def from_document(document: dict[str, Any], source: object) -> tuple[Container, 
             values.refuse(key, "quantised weights are not supported")
     try:
         if container == "llm_explainer":
-            return container, ModelConfig(**_read_fields(values, _FIELDS))
+            names = [name for name in _FIELDS if name in document or name not in _ADDED]
+            return container, ModelConfig(**_read_fields(values, names))
         config = _from_gpt2(values) if container == "gpt2" else _from_llama(values)
         extra = values.section(_EXTRA)
         names = [name for name in extra.names() if name != _FROZEN]
@@ -225,6 +226,7 @@ def _read_fields(values: JsonObject, names: Any) -> dict[str, Any]:
 
 
 _FIELDS = ModelConfig.preset("tiny").to_dict()  # every field with a value of its type
+_ADDED = ("norm_position",)  # what checkpoints of earlier versions lack, and have as by default
 _CHOICES = {
     "norm": get_args(Norm),
     "norm_position": get_args(NormPosition),

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from llm_explainer.commands.full import BASE, LORA, TUNED
+from llm_explainer.commands.full_stages import BASE, LORA, TUNED
 from llm_explainer.console.tables import show_table
 from llm_explainer.console.terminal import show, show_next, working
 from llm_explainer.data.stories.questions import KINDS

@@ -30,6 +30,9 @@ def generate(
         typer.Argument(help="a run, a checkpoint, or a GPT-2 or Llama directory from elsewhere"),
     ] = None,
     prompt: Annotated[str | None, Option("--prompt", "-p", help="the text to continue")] = None,
+    adapter: Annotated[
+        Path | None, Option(help="adapters to put on the checkpoint: a LoRA run, or PEFT's folder")
+    ] = None,
     stop: Annotated[
         list[str] | None, Option(help=r"end before this text (\n is a line break); repeatable")
     ] = None,
@@ -66,13 +69,18 @@ def generate(
     text = prompt
     if text is None and not interactive and not sys.stdin.isatty():
         text = _read_pipe()
+    if checkpoint is None and adapter is not None:
+        checkpoint, adapter = adapter, None  # which knows its base
     if checkpoint is None:
         checkpoint = newest_run(RUNS)
         _note(f"model: {checkpoint}")
 
     from llm_explainer.checkpoint import load_checkpoint
+    from llm_explainer.checkpoint.adapters import load_adapter
 
     model, tokenizer = load_checkpoint(checkpoint, backend)
+    if adapter is not None:
+        model = load_adapter(adapter, model)
     if interactive or text is None:
         _open_session(model, tokenizer, sampling, text)
     elif samples == 1:

@@ -19,6 +19,7 @@ from llm_explainer.console.training_view import TrainingView
 from llm_explainer.errors import WorkerLost
 from llm_explainer.spelling import command_line
 from llm_explainer.training.events import Event
+from llm_explainer.training.runs.names import resume_command
 from llm_explainer.training.runs.run import Run
 from llm_explainer.training.trainer import Trainer, TrainResult
 
@@ -53,7 +54,7 @@ def train_and_report(run: Run, console: Console, again: str = "") -> None:
         Exit: a signal or a closed output ended it; how to go on has been said.
         LLMExplainerError: as ``Trainer.train``.
     """
-    again = "uv run " + (again or command_line(run.script, "--resume", run.folder.path))
+    again = again or resume_command(run.folder.path)
     try:
         result, ending = train_with_view(run, console)
     except (KeyboardInterrupt, Ended) as interrupt:
@@ -182,9 +183,15 @@ def report_result(result: TrainResult, run: Run, console: Console) -> None:
     show(console, f"loss curve  {run.folder.curve_file}")
 
 
-def finish(run: Run, console: Console) -> None:
-    """Say what training will take, train, say how it went and what to do next."""
+def finish(run: Run, console: Console, talk: str = "generate") -> None:
+    """Say what training will take, train, say how it went and what to do next.
+
+    ``talk`` is the command that shows what the model has learned.
+    """
     show(console, run.preflight.summary())
     train_and_report(run, console)
-    command = command_line("run_demo.py", "generate", run.folder.path)
+    name = run.folder.path
+    command = command_line("run_demo.py", talk, name)
     show(console, "talk to it     ", Text(f"uv run {command}", "bold"))
+    if command_line(name) != str(name) and str(name).isprintable() and " " not in str(name):
+        show(console, f"               where no shell takes off the quotes: {talk} {name}")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from llm_explainer.init import initializer
 from llm_explainer.lora_config import AdaptedRows
-from llm_explainer.mlx_backend.layers import Dropout, Embedding, Linear
+from llm_explainer.mlx_backend.layers import Dropout, Embedding, Linear, QuantizedLinear
 from llm_explainer.mlx_backend.module import Array, Backward, Key, Module, with_backward
 from llm_explainer.parameter_groups import Group
 
@@ -163,7 +163,9 @@ class TiedHead(Module):
 
 def weight_of(base: Any) -> Array:
     """Return the weight (O, I) of what an adapter stands on."""
-    weight: Array = base.weight_of_table if isinstance(base, TiedHead) else base["weight"]
+    if isinstance(base, TiedHead):
+        return base.weight_of_table
+    weight: Array = base.dequantized() if isinstance(base, QuantizedLinear) else base["weight"]
     return weight
 
 

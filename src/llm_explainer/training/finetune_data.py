@@ -46,6 +46,9 @@ class RecordsConfig:
     long_records: Literal["cut", "refuse"] = setting(
         "cut", "a record longer than the context: cut (its end stays) or refuse"
     )
+    packing: bool = setting(
+        False, "put several records into a window of the context, where none sees another"
+    )
 
     def __post_init__(self) -> None:
         """Check the numbers."""

@@ -46,6 +46,8 @@ def _draw_curves(axes: Axes, results: list[Result]) -> None:
     drawn = [curve[-1][1] for result in results for run in result.seeds if (curve := run.curve)]
     for result, colour in zip(results, itertools.cycle(COLOURS)):
         label: str | None = str(result.combination)
+        if result.divergences:
+            label = f"{label} (diverged: {len(result.divergences)} of {len(result.seeds)})"
         for run in result.seeds:
             x, y = [tokens for tokens, _ in run.curve], [loss for _, loss in run.curve]
             axes.plot(x, y, color=colour, linewidth=1.2, marker=".", markersize=4, label=label)
