@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llm_explainer.config import ModelConfig
+from llm_explainer.generation.healing import Healing
 from llm_explainer.generation.sampler import Sampler, require_finite
 from llm_explainer.generation.sampling_config import SamplingConfig
 
@@ -55,7 +56,8 @@ class _Text:
     row: int  # its place in the list of prompts
     window: list[int]  # the tokens that the model sees; the last one is not in the cache yet
     sampler: Sampler
-    n_new: int = 0
+    healing: Healing | None = None  # what of the prompt it has yet to write again
+    n_new: int = 0  # without those
     ended_by: EndedBy = ""
     has_moved: bool = False
 
@@ -83,6 +85,7 @@ class Decoder:
         ends: the ids that end a text.
         use_cache: False computes everything anew for every token: slow, and the same text.
         first_index: the index of the first prompt among the texts of the seed.
+        healings: for each prompt its end, if that is to be written again; None for none at all.
     """
 
     def __init__(
@@ -95,15 +98,17 @@ class Decoder:
         ends: Collection[int] = (),
         use_cache: bool = True,
         first_index: int = 0,
+        healings: Sequence[Healing | None] | None = None,
     ) -> None:
         self._model = model
         self._sampling = sampling
         self._vocab_size = vocab_size or model.config.vocab_size
         self._ends = frozenset(ends)
         self._use_cache = use_cache
+        of_each = healings or [None] * len(prompts)
         self._texts = [
-            _Text(row, list(ids), Sampler(sampling, first_index + row, ids, self._ends))
-            for row, ids in enumerate(prompts)
+            _Text(row, list(ids), Sampler(sampling, first_index + row, ids, self._ends), healing)
+            for row, (ids, healing) in enumerate(zip(prompts, of_each, strict=True))
         ]
         self._batch = self._texts  # those that the cache has a row for
         self._cache: Any = None
@@ -115,16 +120,22 @@ class Decoder:
             self._make_room(text)
         if all(text.ended_by for text in self._batch):
             return []
-        choices = self._likeliest() if self._sampling.takes_likeliest else self._sampled()
+        is_healing = any(text.healing and not text.ended_by for text in self._batch)
+        by_score = self._sampling.takes_likeliest and not is_healing
+        choices = self._likeliest() if by_score else self._sampled()
         chosen = []
         for text, token in choices:
             if token in self._ends:
                 text.ended_by = "end of text"
                 continue
             text.window.append(token)
-            text.n_new += 1
+            text.n_new += not _is_of_prompt(text, token)
             chosen.append((text.row, token))
         return chosen
+
+    def n_new(self, row: int) -> int:
+        """Return how many tokens a text has beyond its prompt."""
+        return self._texts[row].n_new
 
     def end(self, row: int, reason: EndedBy) -> None:
         """Let a text end here."""
@@ -159,7 +170,8 @@ class Decoder:
         logits = np.asarray(self._model.next_logits(*self._to_read()))  # (B, V)
         for text, scores in zip(self._batch, logits[:, : self._vocab_size], strict=True):
             if not text.ended_by:
-                yield text, text.sampler.choose(scores)
+                healing = text.healing
+                yield text, text.sampler.choose(healing.masked(scores) if healing else scores)
 
     def _likeliest(self) -> Iterator[tuple[_Text, int]]:
         """Yield each text that goes on, with its likeliest token."""
@@ -229,6 +241,17 @@ class Decoder:
             row[: len(window)] = window
         if self._use_cache:
             to_come = self._sampling.max_tokens - min(text.n_new for text in self._batch)
+            to_come += max(text.healing.n_bytes if text.healing else 0 for text in self._batch)
             capacity = min(self._model.config.context_length, int(lengths.max()) + to_come)
             self._cache = self._model.make_cache(len(windows), capacity)
         return tokens, self._cache, lengths
+
+
+def _is_of_prompt(text: _Text, token: int) -> bool:
+    """Whether a token only writes again what the prompt ends in."""
+    if text.healing is None:
+        return False
+    is_own = text.healing.take(token)
+    if text.healing.is_done:
+        text.healing = None
+    return is_own

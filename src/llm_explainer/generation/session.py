@@ -20,7 +20,8 @@ Show = Callable[[str], object]
 _SETTINGS = {
     "/" + field.name.replace("_", "-"): field
     for field in dataclasses.fields(SamplingConfig)
-    if field.name != "windowed"  # a session always forgets the start of what grows too long
+    # A session always forgets the start of what grows too long, and always heals.
+    if field.name not in ("windowed", "heal")
 }
 
 
@@ -89,8 +90,14 @@ class Session:
 
     def _continue(self, line: str) -> None:
         """Let the model go on after the text so far and this line."""
-        prompt = self._ids + self._tokenizer.encode(self._set_apart(line))
-        stream = Generation(self._model, self._tokenizer, prompt, self.sampling, index=self._turn)
+        stream = Generation(
+            self._model,
+            self._tokenizer,
+            self._set_apart(line),
+            self.sampling,
+            index=self._turn,
+            context=self._ids,
+        )
         start = time.perf_counter()
         ended_by = "interrupted"
         try:
@@ -104,7 +111,7 @@ class Session:
         for notice in stream.notices:
             self._note(notice)
         self._note(summary(len(stream.ids), seconds, ended_by))
-        self._ids = prompt + stream.ids
+        self._ids = stream.prompt_ids + stream.ids
         if ended_by == "end of text" and self._tokenizer.end_of_text is not None:
             self._ids.append(self._tokenizer.end_of_text)
         self._turn += 1

@@ -80,6 +80,22 @@ class PatternTokenizer(ABC):
                 ids.append(self.special_tokens[special])
         return ids
 
+    def encode_but_last_word(self, text: str) -> tuple[list[int], str]:
+        """Return the ids of a text up to the word that it ends in, and that word.
+
+        It is what the pattern makes a word, with a space before it; "" after a special token.
+
+        Raises:
+            TokenizerError: as ``encode``.
+        """
+        ids: list[int] = []
+        for ordinary, special in self._splitter.parts(text):
+            words = self._splitter.words(ordinary)
+            if special:
+                ids += [*self._ordinary_ids(words), self.special_tokens[special]]
+        # The last part has no special token after it.
+        return ids + self._ordinary_ids(words[:-1]), words[-1] if words else ""
+
     def encode_array(self, text: str, *, allowed_special: AllowedSpecial = "all") -> TokenArray:
         """Return the ids of a text as an array (n_ids,): uint16, or uint32 past 65,536 ids.
 
