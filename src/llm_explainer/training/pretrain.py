@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -169,7 +170,7 @@ def _prepare_data(
     )
     train = corpus.train if data.train_bytes is None else corpus.train.first(data.train_bytes)
     if tokenizer is None:
-        tokenizer = _make_tokenizer(data, train, preset_vocab_size, report)
+        tokenizer = _make_tokenizer(data, train, corpus.validation, preset_vocab_size, report)
     for name, text, target in zip(
         ("encoding training text", "encoding validation text"),
         (train, corpus.validation),
@@ -188,14 +189,17 @@ def _prepare_data(
     return tokenizer, corpus.description + part + borders
 
 
-def _make_tokenizer(data: DataConfig, text: Text, preset_size: int, report: Report) -> Tokenizer:
+def _make_tokenizer(
+    data: DataConfig, text: Text, validation: Text, preset_size: int, report: Report
+) -> Tokenizer:
     """Load the tokenizer that ``data`` names, or train one of that kind on the text."""
     if data.tokenizer not in TOKENIZER_KINDS:
         return load_tokenizer(data.tokenizer)
     limited = _first_bytes(text, TOKENIZER_BYTES)
     match data.tokenizer:
         case "char":
-            return CharTokenizer.train(text)
+            # Those of the validation text too: a character that it lacked could not be read there.
+            return CharTokenizer.train(itertools.chain(text, validation))
         case "word":
             return WordTokenizer.train(limited, data.vocab_size)
         case _:
