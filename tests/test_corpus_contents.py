@@ -157,6 +157,19 @@ def test_a_line_without_text_is_named(line: str, message: str, tmp_path: Path) -
     assert "\n" not in str(error.value)
 
 
+def test_a_share_of_documents_in_several_pieces(tmp_path: Path) -> None:
+    long = [f"{name} line of text.\n" * 60_000 for name in "ab"]  # 1.1 MB each
+    path = tmp_path / "two.txt"
+    path.write_text("<|endoftext|>".join(long))
+    corpus = load_corpus(path)
+    for text, share in ((corpus.train, 0.9), (corpus.validation, 0.1)):
+        found = "".join(block.text + "|" * block.ends_document for block in text.blocks())
+        for document, name in zip(found.split("|"), "ab", strict=False):
+            lines = document.splitlines()
+            assert set(lines) == {f"{name} line of text."}  # cut between lines
+            assert abs(len(lines) - share * 60_000) < 3100
+
+
 def prepared(tmp_path: Path, corpus: Path, **data: object) -> tuple[Tokenizer, RunFolder, str]:
     settings = PretrainSettings(
         data=DataConfig(corpus=str(corpus), vocab_size=300, **data),  # type: ignore[arg-type]

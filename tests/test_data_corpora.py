@@ -179,19 +179,6 @@ def test_a_document_in_several_pieces_stays_in_one_split(tmp_path: Path) -> None
     assert "50 documents; validation: 5 whole documents, evenly spread" in corpus.description
 
 
-def test_a_share_of_documents_in_several_pieces(tmp_path: Path) -> None:
-    long = [f"{name} line of text.\n" * 60_000 for name in "ab"]  # 1.1 MB each
-    path = tmp_path / "two.txt"
-    path.write_text("<|endoftext|>".join(long))
-    corpus = load_corpus(path)
-    for text, share in ((corpus.train, 0.9), (corpus.validation, 0.1)):
-        found = "".join(block.text + "|" * block.ends_document for block in text.blocks())
-        for document, name in zip(found.split("|"), "ab", strict=False):
-            lines = document.splitlines()
-            assert set(lines) == {f"{name} line of text."}  # cut between lines
-            assert abs(len(lines) - share * 60_000) < 3100
-
-
 def test_a_folder_is_read_in_order_and_only_its_text(tmp_path: Path) -> None:
     for name in ("b.txt", "a/z.md", "a/code.py", ".git/hidden.txt", "a/.hidden.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
