@@ -17,6 +17,7 @@ from held_training import OPTIONS, PREPARING, STEPS, TRAINING, Training
 from run_commands import tree, write_text
 from warm_commands import wait_for
 
+from llm_explainer.commands.training import Ending
 from llm_explainer.training.runs.folder import RunFolder
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals and /proc")
@@ -51,6 +52,11 @@ class Terminal:
         self._reader.join()
         os.close(self._there)
         os.close(self._here)
+
+
+def test_a_signal_says_more_than_a_lost_output() -> None:
+    assert Ending(number=signal.SIGHUP, is_unread=True).exit_code == 129
+    assert Ending(is_unread=True).exit_code == 1
 
 
 @pytest.mark.parametrize("moment", ["a step", "evaluating", "saving"] if ALL else ["a step"])

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llm_explainer.checkpoint.json_objects import read_object
 from llm_explainer.commands.quick import quick_settings
 from llm_explainer.errors import CheckpointError, ConfigError
 from llm_explainer.files import write_atomically
@@ -72,6 +71,8 @@ def read_plan(folder: Path) -> Plan:
     Raises:
         CheckpointError: nothing was begun there, or the note is damaged.
     """
+    from llm_explainer.checkpoint.json_objects import read_object
+
     if not (folder / PLAN).is_file():
         raise CheckpointError(f"{folder} has no {PLAN} to go on with; begin with --out")
     try:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from llm_explainer.checkpoint.json_objects import read_object
-from llm_explainer.errors import CheckpointError, LLMExplainerError
-from llm_explainer.run_folders import RECORD, meant_checkpoint
+from llm_explainer.errors import CheckpointError
+from llm_explainer.run_folders import RECORD, meant_checkpoint, read_json
 from llm_explainer.spelling import command_line
 
 RUNS = Path("runs")
@@ -92,7 +91,4 @@ def pretrained_on(run: Path) -> str | None:
 
 def _record(run: Path) -> dict[str, Any]:
     """Return what a run's record says; nothing where there is none that can be read."""
-    try:
-        return read_object(run / RECORD)
-    except (OSError, LLMExplainerError):
-        return {}
+    return read_json(run / RECORD)
