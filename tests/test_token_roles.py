@@ -124,3 +124,20 @@ def test_the_unknown_token_is_that_of_the_file(tmp_path: Path) -> None:
     read = load_tokenizer(tmp_path / "tokenizer.json")
     assert read.encode("a c b") == [0, 2, 1]
     assert read.roles.unknown == 2
+
+
+@pytest.mark.parametrize("files", [files for files, _ in CASES])
+def test_transformers_ends_there_too(files: dict[str, dict[str, Any]], tmp_path: Path) -> None:
+    """Where the model's files name ends; where only the tokenizer does, we end alone."""
+    transformers = pytest.importorskip("transformers")
+    torch = pytest.importorskip("torch")
+    path = directory(tmp_path / "model", **files)
+    _, tokenizer = load_checkpoint(path, "numpy")
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(path)
+    given = torch.tensor([tokenizer.encode("Hi")])
+    ids = theirs.generate(given, max_new_tokens=3, do_sample=False)[0, given.shape[1] :].tolist()
+    # The id 9999 is none of this vocabulary's; there the tokenizer's name counts for us.
+    by_id = any(changes.get("eos_token_id", 9_999) != 9_999 for changes in files.values())
+    assert ids == ([0] if by_id and 0 in tokenizer.roles.ends else [0, 0, 0])
+    if tokenizer.roles.begin is not None and "bos_token_id" in files.get("config", {}):
+        assert theirs.generation_config.bos_token_id == tokenizer.roles.begin
