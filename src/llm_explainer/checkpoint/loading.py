@@ -89,8 +89,8 @@ def load_config(path: str | os.PathLike[str]) -> ModelConfig:
 def load_model(path: str | os.PathLike[str], backend: str = "auto") -> Any:
     """Return the model of a checkpoint, as ``load_checkpoint`` does, without a tokenizer.
 
-    Its parameters are float32. Where the file has them in float16 or bfloat16, that is what they
-    become, number for number, and a ``LLMExplainerWarning`` says so. What was frozen is frozen.
+    Its parameters are float32. Where the file has them in float16, bfloat16 or float64, they become
+    that (from the first two number for number), and a ``LLMExplainerWarning`` says so. What was frozen is frozen.
 
     Raises:
         CheckpointError: missing, damaged, or a model that we cannot build.
@@ -105,10 +105,10 @@ def load_model(path: str | os.PathLike[str], backend: str = "auto") -> Any:
         container, spec = read_spec(directory / CONFIG)
         with TensorFiles(files) as tensors:
             model = build_model(nn, container, spec, tensors, directory)
-            rounded = tensors.rounded()
-    if rounded is not None:
+            stored = tensors.other_type()
+    if stored is not None:
         warnings.warn(
-            f"the weights in {directory} are {rounded}; they are used as float32",
+            f"the weights in {directory} are {stored}; they are used as float32",
             LLMExplainerWarning,
             stacklevel=2,
         )
