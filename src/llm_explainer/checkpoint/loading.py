@@ -30,6 +30,7 @@ from llm_explainer.checkpoint.weights import build_model, weight_files
 from llm_explainer.config import ModelConfig
 from llm_explainer.errors import CheckpointError, LLMExplainerWarning
 from llm_explainer.tokenizer import Tokenizer, load_tokenizer
+from llm_explainer.tokenizer.files.gpt2_files import find_gpt2_files
 from llm_explainer.tree import flatten
 
 
@@ -63,11 +64,15 @@ def load_tokenizer_of(path: str | os.PathLike[str], config: ModelConfig) -> Toke
         CheckpointError, TokenizerError: as ``load_checkpoint``.
     """
     with reading(path) as directory:
-        if not (directory / TOKENIZER).exists() and TOKENIZER not in read_digests(directory):
-            return load_tokenizer_of(base_of(directory), config) if is_adapter(directory) else None
-        verify_checksums(directory, [TOKENIZER])
-        require_file(directory / TOKENIZER)
-        tokenizer = load_tokenizer(directory / TOKENIZER)
+        is_listed = TOKENIZER in read_digests(directory)
+        if (directory / TOKENIZER).exists() or is_listed:
+            verify_checksums(directory, [TOKENIZER])
+            require_file(directory / TOKENIZER)
+        elif is_adapter(directory):
+            return load_tokenizer_of(base_of(directory), config)
+        elif find_gpt2_files(directory) is None:
+            return None
+        tokenizer = load_tokenizer(directory)
         check_vocabulary(tokenizer, config, directory)
         tokenizer.chat_template = read_chat_template(directory)
         return tokenizer
@@ -90,7 +95,8 @@ def load_model(path: str | os.PathLike[str], backend: str = "auto") -> Any:
     """Return the model of a checkpoint, as ``load_checkpoint`` does, without a tokenizer.
 
     Its parameters are float32. Where the file has them in float16, bfloat16 or float64, they become
-    that (from the first two number for number), and a ``LLMExplainerWarning`` says so. What was frozen is frozen.
+    that (from the first two number for number), and a ``LLMExplainerWarning`` says so. What was
+    frozen is frozen.
 
     Raises:
         CheckpointError: missing, damaged, or a model that we cannot build.

@@ -15,10 +15,15 @@ Prompt = str | Sequence[int]
 def encode_prompt(tokenizer: Tokenizer, prompt: Prompt) -> Sequence[int]:
     """Return the ids of a prompt, ids as they are; special tokens in a text become their id.
 
+    What a tokenizer's file puts before every text comes first, unless the text begins with it.
+
     Raises:
         TokenizerError: text that the tokenizer cannot encode.
     """
-    return tokenizer.encode(prompt) if isinstance(prompt, str) else prompt
+    if not isinstance(prompt, str):
+        return prompt
+    ids, prefix = tokenizer.encode(prompt), list(tokenizer.prefix)
+    return ids if ids[: len(prefix)] == prefix else prefix + ids
 
 
 def check_prompt(ids: Sequence[int], vocab_size: int) -> list[int]:

@@ -67,6 +67,7 @@ class Tokenizer(Protocol):
     """The interface of ``BPETokenizer``, ``CharTokenizer`` and ``WordTokenizer``."""
 
     chat_template: ChatTemplate | None  # stored with it; None for the one in plain words
+    prefix: tuple[int, ...]  # ids that its file puts before every text; ``encode`` leaves them out
 
     @property
     def vocab_size(self) -> int:
