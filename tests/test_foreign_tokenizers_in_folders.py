@@ -1,4 +1,4 @@
-"""Tokenizers as folders hold them: beside a model, as GPT-2's two files, and where one is asked for."""
+"""Tokenizers as folders hold them: beside a model, as GPT-2's two files, and on their own."""
 
 import json
 
