@@ -117,11 +117,7 @@ class GPT(Module):
         return logits.argmax(-1), logits.max(-1)
 
     def make_cache(self, batch_size: int = 1, capacity: int | None = None) -> KVCache:
-        """Return an empty key-value cache for ``capacity`` tokens, by default the whole context.
-
-        Raises:
-            ConfigError: more tokens than there are positions.
-        """
+        """Return an empty key-value cache for ``capacity`` tokens, by default the whole context."""
         limit = self.config.context_length
         if capacity is not None and capacity > limit:
             raise ConfigError(f"cache capacity {capacity} exceeds the context of {limit} tokens")
