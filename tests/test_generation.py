@@ -31,9 +31,9 @@ class Spy:
         self.shapes.append(tokens.shape)
         return self.model.next_logits(tokens, cache, lengths)
 
-    def next_ids(self, tokens, cache=None, lengths=None, vocab_size=None):
+    def next_ids(self, tokens, cache=None, lengths=None, vocab_size=None, *, known=False):
         self.shapes.append(tokens.shape)
-        return self.model.next_ids(tokens, cache, lengths, vocab_size)
+        return self.model.next_ids(tokens, cache, lengths, vocab_size, known=known)
 
 
 class Script:
@@ -62,7 +62,7 @@ class Script:
         logits[np.arange(len(tokens)), self.successor[last]] = 50.0
         return logits
 
-    def next_ids(self, tokens, cache=None, lengths=None, vocab_size=None):
+    def next_ids(self, tokens, cache=None, lengths=None, vocab_size=None, *, known=False):
         logits = self.next_logits(tokens, cache, lengths)[:, :vocab_size]
         return logits.argmax(-1), logits.max(-1)
 

@@ -127,6 +127,14 @@ def test_it_goes_back_to_where_the_last_word_begins(prompt: str, head: str) -> N
     assert first_read(LEARNED, prompt) == LEARNED.encode(head)
 
 
+def test_what_a_file_puts_before_every_text_stays_before_it() -> None:
+    end = LEARNED.end_of_text
+    plain = {i: t for i, t in LEARNED.vocab.items() if i != end}
+    prefixed = BPETokenizer(plain, LEARNED.merges, LEARNED.special_tokens, prefix=[end])
+    for prompt, head in (("the fox we", "the fox"), ("fo", ""), (" fo", " fo")):
+        assert first_read(prefixed, prompt) == [end, *LEARNED.encode(head)]
+
+
 def test_what_is_not_healed() -> None:
     ids = LEARNED.encode("the fox we")
     assert first_read(LEARNED, ids) == ids

@@ -82,6 +82,8 @@ class Historian:
         cache: TokenCache | None = None,
         lengths: Array | None = None,
         vocab_size: int | None = None,
+        *,
+        known: bool = False,
     ) -> tuple[Any, Any]:
         self.events.append("begin")
         tokens = tokens.values if isinstance(tokens, Later) else tokens  # (B, T)

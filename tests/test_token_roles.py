@@ -84,9 +84,12 @@ def test_an_empty_prompt_starts_from_the_beginning_that_files_name(tmp_path: Pat
     path = directory(tmp_path / "model", config={"bos_token_id": 3, "eos_token_id": 1})
     model, tokenizer = load_checkpoint(path, "numpy")
     seen: list[Any] = []
-    model.next_ids = lambda tokens, *rest: (
-        seen.append(tokens) or nn.GPT.next_ids(model, tokens, *rest)
-    )
+
+    def next_ids(tokens: Any, *rest: Any, **options: Any) -> Any:
+        seen.append(tokens)
+        return nn.GPT.next_ids(model, tokens, *rest, **options)
+
+    model.next_ids = next_ids
     "".join(generate(model, tokenizer, "", max_tokens=1, temperature=0))
     assert np.asarray(seen[0]).tolist() == [[3]]
 

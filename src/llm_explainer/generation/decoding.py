@@ -41,10 +41,12 @@ class LanguageModel(Protocol):
         cache: Any = None,
         lengths: Ids | None = None,
         vocab_size: int | None = None,
+        *,
+        known: bool = False,
     ) -> tuple[Any, Any]:
         """Return each row's likeliest next id (B,), of those under ``vocab_size``, and its score.
 
-        ``tokens`` may be ids that this method returned.
+        ``tokens`` may be ids that this method returned, which are then ``known``.
         """
 
     def make_cache(self, batch_size: int = 1, capacity: int | None = None) -> Any:
@@ -187,7 +189,8 @@ class Decoder:
     def _begin(self, ids: Any = None) -> _Step:
         """Let the model look for the batch's likeliest next tokens; ``ids`` as for ``_to_read``."""
         inputs = self._to_read(ids)
-        return _Step(self._batch, *self._model.next_ids(*inputs, self._vocab_size))
+        chosen = self._model.next_ids(*inputs, self._vocab_size, known=ids is not None)
+        return _Step(self._batch, *chosen)
 
     def _can_begin_ahead(self) -> bool:
         """Return whether that is of use, and no text will be too long for the step after this."""

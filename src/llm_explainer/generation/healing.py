@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llm_explainer.generation.filters import Scores
+from llm_explainer.generation.prompts import encode_prompt, with_prefix
 from llm_explainer.tokenizer.base import Tokenizer
 from llm_explainer.tokenizer.bpe import BPETokenizer
 
@@ -102,11 +103,14 @@ def split_prompt(
     Raises:
         TokenizerError: a text that the tokenizer cannot encode.
     """
+    as_it_is = list(encode_prompt(tokenizer, prompt, begins=begins)), None
     if not isinstance(tokenizer, BPETokenizer) or not tokenizer.merges:
-        return tokenizer.encode(prompt), None
+        return as_it_is
     ids, word = tokenizer.encode_but_last_word(prompt)
     if not word or (begins and not ids and word[0].isspace()):  # before which no text has anything
-        return tokenizer.encode(prompt), None
+        return as_it_is
+    if begins:
+        ids = with_prefix(tokenizer, ids)
     return ids, Healing(_sorted_vocabulary(tokenizer), word)
 
 

@@ -12,13 +12,24 @@ Prompt = str | Sequence[int]
 """A text, or its ids."""
 
 
-def encode_prompt(tokenizer: Tokenizer, prompt: Prompt) -> Sequence[int]:
+def encode_prompt(tokenizer: Tokenizer, prompt: Prompt, *, begins: bool = True) -> Sequence[int]:
     """Return the ids of a prompt, ids as they are; special tokens in a text become their id.
+
+    What a tokenizer's file puts before every text comes first where the text ``begins`` here.
 
     Raises:
         TokenizerError: text that the tokenizer cannot encode.
     """
-    return tokenizer.encode(prompt) if isinstance(prompt, str) else prompt
+    if not isinstance(prompt, str):
+        return prompt
+    ids = tokenizer.encode(prompt)
+    return with_prefix(tokenizer, ids) if begins else ids
+
+
+def with_prefix(tokenizer: Tokenizer, ids: list[int]) -> list[int]:
+    """Return ids behind what the tokenizer's file puts before every text, unless it is there."""
+    prefix = list(tokenizer.prefix)
+    return ids if ids[: len(prefix)] == prefix else prefix + ids
 
 
 def check_prompt(ids: Sequence[int], vocab_size: int) -> list[int]:

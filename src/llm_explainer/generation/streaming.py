@@ -241,10 +241,12 @@ class _Start:
         context: Sequence[int] = (),  # ids before the prompt
     ) -> None:
         vocab_size, limit = _vocab_size(model, tokenizer), model.config.context_length
-        self.whole = [*context, *check_prompt(encode_prompt(tokenizer, prompt), vocab_size)]
+        begins = not context
+        ids = encode_prompt(tokenizer, prompt, begins=begins)
+        self.whole = [*context, *check_prompt(ids, vocab_size)]
         self.given, self.healing = list(self.whole), None
         if isinstance(prompt, str) and sampling.heal:
-            head, self.healing = split_prompt(tokenizer, prompt, begins=not context)
+            head, self.healing = split_prompt(tokenizer, prompt, begins=begins)
             self.given = [*context, *head]
         word = self.healing.word if self.healing else ""
         self.transcript = Transcript(tokenizer, self.given, sampling.stop, len(word))

@@ -69,6 +69,7 @@ class Tokenizer(Protocol):
 
     chat_template: ChatTemplate | None  # stored with it; None for the one in plain words
     roles: TokenRoles  # which token begins a text, which end one, and so on
+    prefix: tuple[int, ...]  # ids that its file puts before every text; ``encode`` leaves them out
 
     @property
     def vocab_size(self) -> int:

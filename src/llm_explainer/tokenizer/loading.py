@@ -9,6 +9,7 @@ from llm_explainer.errors import TokenizerError
 from llm_explainer.json_files import NotJsonObjectError, read_json_object
 from llm_explainer.tokenizer.bpe import BPETokenizer
 from llm_explainer.tokenizer.characters import CharTokenizer
+from llm_explainer.tokenizer.files.gpt2_files import find_gpt2_files, special_names
 from llm_explainer.tokenizer.files.tokenizer_json import JsonObject, read_json
 from llm_explainer.tokenizer.roles import read_roles
 from llm_explainer.tokenizer.words import WordTokenizer
@@ -22,19 +23,24 @@ _MAX_BYTES = 1 << 26
 def load_tokenizer(
     path: str | os.PathLike[str], *, model_folder: str | os.PathLike[str] | None = None
 ) -> AnyTokenizer:
-    """Read a ``tokenizer.json`` of any of the three kinds.
+    """Read a ``tokenizer.json`` of any of the three kinds, or GPT-2's two files.
 
     Which of its tokens begins a text and which end one is in the files beside it:
     ``tokenizer_config.json``, and of a model ``config.json`` and ``generation_config.json``. Beside
     ``mine-tokenizer.json`` it is ``mine-tokenizer_config.json``.
 
     Args:
-        path: of the file.
+        path: of the file, or of its folder.
         model_folder: where the model's two files are, if elsewhere.
 
     Raises:
         TokenizerError: a file that is missing, damaged, or of none of these kinds.
     """
+    folder = Path(path)
+    if folder.is_dir():
+        path = folder / "tokenizer.json"
+        if not path.exists() and (pair := find_gpt2_files(folder)):
+            return load_gpt2_files(*pair, model_folder=model_folder)
     try:
         content = read_json(path)
         tokenizer: AnyTokenizer = _kind(content).from_json(content)
@@ -42,6 +48,20 @@ def load_tokenizer(
         raise TokenizerError(f"{path}: {error}") from None
     if Path(path).name.endswith(_NAME):
         _give_roles(tokenizer, Path(path), model_folder)
+    return tokenizer
+
+
+def load_gpt2_files(
+    vocab_json: Path, merges_txt: Path, *, model_folder: str | os.PathLike[str] | None = None
+) -> BPETokenizer:
+    """Read GPT-2's two files, with what the files beside them say; see ``load_tokenizer``.
+
+    Raises:
+        TokenizerError: files that are missing or damaged.
+    """
+    names = special_names(vocab_json)
+    tokenizer = BPETokenizer.from_gpt2(vocab_json, merges_txt, special_tokens=names)
+    _give_roles(tokenizer, vocab_json.with_name(_NAME), model_folder)
     return tokenizer
 
 

@@ -11,14 +11,16 @@ from llm_explainer.errors import TokenizerError
 from llm_explainer.tokenizer.base import UNKNOWN
 from llm_explainer.tokenizer.checks import check_text, shorten
 from llm_explainer.tokenizer.files.tokenizer_json import (
+    TOP_LEVEL_KEYS,
     JsonObject,
     expect,
     ordinary_tokens,
     pattern_of_split,
     read_special_tokens,
     read_vocab,
+    refuse_other_keys,
     require,
-    require_all_ids,
+    require_own_ids,
     split_by,
     to_bytes,
 )
@@ -55,7 +57,7 @@ class LookupTokenizer(PatternTokenizer):
         splitter = Splitter(self.pattern, special_tokens, lossless=self.lossless)
         super().__init__(splitter, special_tokens)
         self.vocab: dict[int, str] = {**vocab, **{i: name for name, i in special_tokens.items()}}
-        require_all_ids([*vocab, *special_tokens.values()])
+        require_own_ids([*vocab, *special_tokens.values()])
         self._ids: dict[str, int] = {}
         for token_id, token in vocab.items():
             check_text(token)
@@ -77,9 +79,14 @@ class LookupTokenizer(PatternTokenizer):
         """
         model = expect(content.get("model"), dict, "model")
         require(model.get("type"), ("WordLevel",), "model.type")
-        require(content.get("normalizer"), (None,), "normalizer")
+        refuse_other_keys(model, ("type", "vocab", "unk_token"), "model")
+        refuse_other_keys(content, TOP_LEVEL_KEYS, "tokenizer.json")
+        for part in ("truncation", "padding", "normalizer", "post_processor"):
+            require(content.get(part), (None,), part)
         split = expect(content.get("pre_tokenizer"), dict, "pre_tokenizer")
         require(pattern_of_split(split, "Removed", True), (cls.pattern,), "pattern of Split")
+        if content.get("decoder") != cls.decoder:
+            raise TokenizerError(f"decoder is not that of {cls.unit}s as they are saved here")
         special_tokens = read_special_tokens(content)
         unknown = expect(model.get("unk_token", UNKNOWN), str, "model.unk_token")
         return cls(ordinary_tokens(read_vocab(model), special_tokens), special_tokens, unknown)

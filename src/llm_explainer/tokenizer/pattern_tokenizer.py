@@ -7,7 +7,7 @@ import operator
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Self, get_args
 
 import numpy as np
@@ -43,6 +43,7 @@ class PatternTokenizer(ABC):
     """Encodes word by word; a subclass says what the ids of a word and the bytes of an id are."""
 
     vocab: Mapping[int, bytes] | Mapping[int, str]
+    prefix: tuple[int, ...] = ()
 
     def __init__(self, splitter: Splitter, special_tokens: Mapping[str, int]) -> None:
         self.special_tokens = dict(special_tokens)
@@ -51,10 +52,10 @@ class PatternTokenizer(ABC):
         self._splitter = splitter
         self._cached_word_ids = lru_cache(_CACHED_WORDS)(self._word_ids)
 
-    @property
+    @cached_property
     def vocab_size(self) -> int:
-        """How many ids there are: 0 to ``vocab_size - 1``."""
-        return len(self.vocab)
+        """How many ids there are: 0 to ``vocab_size - 1``. Not all of them need have a token."""
+        return max(self.vocab, default=-1) + 1
 
     @property
     def end_of_text(self) -> int | None:

@@ -21,6 +21,7 @@ from llm_explainer.data.token_files import (
     open_tokens,
     write_tokens,
 )
+from llm_explainer.data.tokenizer_specs import open_tokenizer
 from llm_explainer.errors import ConfigError
 from llm_explainer.model_spec import ModelSpec
 from llm_explainer.settings import setting
@@ -29,7 +30,6 @@ from llm_explainer.tokenizer import (
     CharTokenizer,
     Tokenizer,
     WordTokenizer,
-    load_tokenizer,
 )
 from llm_explainer.training.batches import WindowBatches
 from llm_explainer.training.config import TrainConfig
@@ -58,7 +58,9 @@ class DataConfig:
     val_fraction: float = setting(
         VALIDATION_FRACTION, "share of the corpus that is kept for validation"
     )
-    tokenizer: str = setting("bpe", "bpe, char, word, or the path of a tokenizer.json")
+    tokenizer: str = setting(
+        "bpe", "bpe, char or word to learn one; or whatever `tokenize --tokenizer` takes"
+    )
     vocab_size: int | None = setting(None, "tokens to learn (bpe, word); without it, the size's")
     train_data: str | None = setting(None, "a .npy file of token ids, instead of a corpus")
     val_data: str | None = setting(None, "the same for validation")
@@ -160,7 +162,7 @@ def _prepare_data(
             open_tokens(given)  # refuses what is not a token file
             shutil.copyfile(given, target)
         if tokenizer is None and data.tokenizer not in TOKENIZER_KINDS:
-            tokenizer = load_tokenizer(data.tokenizer)
+            tokenizer = open_tokenizer(data.tokenizer).tokenizer
         return tokenizer, f"token files {data.train_data}, {data.val_data}"
     corpus = load_corpus(
         data.corpus,
@@ -194,7 +196,7 @@ def _make_tokenizer(
 ) -> Tokenizer:
     """Load the tokenizer that ``data`` names, or train one of that kind on the text."""
     if data.tokenizer not in TOKENIZER_KINDS:
-        return load_tokenizer(data.tokenizer)
+        return open_tokenizer(data.tokenizer).tokenizer
     limited = _first_bytes(text, TOKENIZER_BYTES)
     match data.tokenizer:
         case "char":
