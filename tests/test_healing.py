@@ -149,6 +149,8 @@ def test_tokens_of_the_prompt_do_not_count() -> None:
     assert "the fox wen" + text == HALVES.decode(stream.prompt_ids + stream.ids)
     assert text
     assert len(stream.ids) == 1
+    whole_words = generate(Reciter(LEARNED, WORDS), LEARNED, "the fox", max_tokens=1, **GREEDY)
+    assert "".join(whole_words) == LEARNED.decode(whole_words.ids) != ""
     none = generate(Reciter(HALVES, WORDS), HALVES, "the fox wen", max_tokens=0, **GREEDY)
     assert ("".join(none), none.prompt_ids) == ("", HALVES.encode("the fox wen"))
 
