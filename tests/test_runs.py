@@ -123,7 +123,7 @@ def test_a_further_kind_is_a_class_and_a_line(
     settings = Echo(TRAIN, words=8, frozen=frozen)
     whole, stopped = (start_run(settings, RunFolder(tmp_path / name)) for name in ("a", "b"))
     size = "0.00 M parameters" + (", 0.00 M learn" if frozen else "")
-    assert whole.description == f"custom, {size}, 8 words, numpy, 1 workers"
+    assert whole.description == f"gpt2, {size}, 8 words, numpy, 1 workers"
     expected, first = train_until(whole, 9), train_until(stopped, 2)
     again = resume_run(RunFolder(tmp_path / "b"))
     assert first + train_until(again, 9) == expected

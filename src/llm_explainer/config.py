@@ -103,17 +103,10 @@ class ModelConfig:
         """The Hugging Face family that can express this model exactly, or None."""
         if self.norm_position == "post":
             return None
-        gpt2 = (self.norm, self.position, self.activation, self.tie_embeddings)
-        if (
-            gpt2 == ("layernorm", "learned", "gelu", True)
-            and self.n_kv_heads == self.n_heads
-            and self.d_ff == 4 * self.d_model
-        ):
+        kind = (self.norm, self.position, self.activation)
+        if kind == ("layernorm", "learned", "gelu") and self.n_kv_heads == self.n_heads:
             return "gpt2"
-        llama = (self.norm, self.position, self.activation, self.bias)
-        if llama == ("rmsnorm", "rope", "swiglu", False):
-            return "llama"
-        return None
+        return "llama" if kind == ("rmsnorm", "rope", "swiglu") else None
 
     @classmethod
     def preset(

@@ -18,6 +18,7 @@ from llm_explainer.commands.options import Options, with_options
 from llm_explainer.console.streams import say, wants_style
 from llm_explainer.errors import GenerationError
 from llm_explainer.generation import SamplingConfig
+from llm_explainer.run_folders import best_checkpoint
 from llm_explainer.training.runs.names import RUNS, newest_run
 
 if TYPE_CHECKING:
@@ -50,6 +51,9 @@ def generate(
     system: Annotated[
         str | None, Option(help="with --chat: what the model is told before the first turn")
     ] = None,
+    best: Annotated[
+        bool, Option("--best", help="of a run the checkpoint that did best, not the newest")
+    ] = False,
     backend: Annotated[str, Option(help="auto, numpy or mlx")] = "auto",
     **settings: Any,
 ) -> None:
@@ -89,6 +93,9 @@ def generate(
     if checkpoint is None:
         checkpoint = newest_run(RUNS)
         _note(f"model: {checkpoint}")
+
+    if best:
+        checkpoint = best_checkpoint(checkpoint)
 
     from llm_explainer.checkpoint import load_checkpoint
     from llm_explainer.checkpoint.adapters import load_adapter
