@@ -32,12 +32,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", nargs="+", choices=list(BATCH_SIZES), default=["small"])
     parser.add_argument("--family", choices=FAMILIES, default="gpt2")
+    parser.add_argument(
+        "--lora", nargs="*", default=[], metavar="TARGETS", help="with adapters too"
+    )
     parser.add_argument("--json", type=Path, help="where to write the figures")
     options = parser.parse_args()
     console, rows = Console(), []
     for size in options.sizes:
         with console.status(size):
-            rows.append(measure(size, options.family))
+            rows.append(measure(size, options.family, options.lora))
     table = Table(title=f"Peak memory of training, {options.family} family, MB")
     for name in rows[0]:
         table.add_column(name, justify="left" if name == "size" else "right")
@@ -48,10 +51,14 @@ def main() -> None:
         options.json.write_text(json.dumps(rows, indent=1) + "\n")
 
 
-def measure(size: str, model_family: str) -> dict[str, Any]:
+def measure(size: str, model_family: str, adapters: Sequence[str] = ()) -> dict[str, Any]:
     """Return each contestant's peak in bytes."""
     row: dict[str, Any] = {"size": size}
     row["llm-explainer"] = peak_memory("benchmarks.train_numpy", [size, model_family])
+    for targets in adapters:
+        row[f"LoRA, {targets}"] = peak_memory(
+            "benchmarks.train_numpy", [size, model_family, targets]
+        )
     if importlib.util.find_spec("torch"):
         row["PyTorch eager"] = peak_memory("benchmarks.train_torch", [size, model_family, "eager"])
     return row

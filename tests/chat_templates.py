@@ -65,12 +65,27 @@ STRICT = """\
 {%- endfor -%}
 {% if add_generation_prompt %}A: {% endif %}"""
 
+INDENTED = """\
+    {% set tone = 'plain' %}
+Tone: {{ tone }}
+    {% for message in messages %}
+        {% if message.role == 'user' %}
+  * {{ message.content }}
+        {% else %}
+  - {{ message.content }}{{ eos_token }}
+        {% endif %}
+    {% endfor %}
+    {% if add_generation_prompt %}
+  -{% endif %}
+"""
+
 TEMPLATES = {
     "plain words": PLAIN_WORDS,
     "chatml": CHATML,
     "instructions": INSTRUCTIONS,
     "marked": MARKED,
     "strict": STRICT,
+    "indented": INDENTED,
 }
 
 Turns = list[dict[str, str]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -19,6 +20,12 @@ def shared_bytecode(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Let the many commands that tests start compile each module once, not each again."""
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ.setdefault("PYTHONPYCACHEPREFIX", str(tmp_path_factory.mktemp("bytecode")))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def listening() -> None:
+    """Let the commands that tests start hear Ctrl-C, also in the background of a shell."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

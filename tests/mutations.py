@@ -37,7 +37,7 @@ TIME_LIMIT = 60.0
 """Seconds; tests that take longer hang, which is noticed too. Where the machine is so busy that
 they take a third of it with nothing broken, it is three times as long as that."""
 
-PLAIN_TESTS = ("plain", "plain_record", "plain_agreement", "plain_page")
+PLAIN_TESTS = ("plain", "plain_record", "plain_agreement", "plain_page", "lora")
 LAYER_TESTS = ("layer_values", "layer_edges", "layers", "plain_agreement")
 TESTS: dict[str, tuple[str, ...]] = {
     "kernels": (*LAYER_TESTS, "pieces", "loss", "cache"),
@@ -57,7 +57,8 @@ TESTS: dict[str, tuple[str, ...]] = {
     "memory": ("freezing", "preflight"),
     "recompute": ("recompute",),
     "parameter_groups": ("parameter_groups", "muon"),
-    "model_spec": ("freezing",),
+    "model_spec": ("freezing", "lora"),
+    "lora": ("lora", "layers"),
 }
 """For the files of ``numpy_backend``; the others are layers and nothing more."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -57,6 +58,12 @@ def test_a_template_that_fails_or_breaks_out_is_one_line(source: str, message: s
     with pytest.raises(TokenizerError, match=message) as caught:
         ChatTemplate(source).render(HELLO)
     assert "\n" not in str(caught.value)
+
+
+def test_without_jinja2_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "llm_explainer.tokenizer.chat_sandbox", None)
+    with pytest.raises(TokenizerError, match=r"takes jinja2, .* uv sync --extra chat"):
+        ChatTemplate("another {{ messages }}").render(HELLO)
 
 
 def test_marks_say_what_the_assistant_wrote() -> None:

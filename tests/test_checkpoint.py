@@ -57,6 +57,7 @@ def configs(draw):
             n_kv_heads=draw(st.sampled_from([0, 1])),
             d_ff=draw(st.sampled_from([0, 7])),
             norm=draw(st.sampled_from(["layernorm", "rmsnorm"])),
+            norm_position=draw(st.sampled_from(["pre", "post"])),
             position=draw(st.sampled_from(["learned", "sinusoidal", "rope"])),
             activation=draw(st.sampled_from(["relu", "gelu", "silu", "swiglu"])),
             bias=draw(st.booleans()),
@@ -74,6 +75,16 @@ def configs(draw):
 def test_every_config_comes_back(tmp_path_factory, config):
     model = random_model(config)
     path = save_checkpoint(tmp_path_factory.mktemp("run") / "model", model, TOKENIZER)
+    assert_same_model(load_model(path), model)
+
+
+def test_a_config_from_before_norms_had_a_choice_of_place(tmp_path):
+    model = random_model(tiny_config(activation="relu"))  # no family's
+    path = save_checkpoint(tmp_path / "model", model, TOKENIZER)
+    document = json.loads((path / "config.json").read_text())
+    assert document.pop("norm_position") == "pre"
+    (path / "config.json").write_text(json.dumps(document))
+    (path / "SHA256SUMS").unlink(missing_ok=True)
     assert_same_model(load_model(path), model)
 
 

@@ -1,4 +1,4 @@
-"""Which text of a conversation is trained: twenty conversations, their masks written by hand."""
+"""What is trained of a conversation: the masks of twenty-one, written by hand."""
 
 from __future__ import annotations
 
@@ -113,6 +113,13 @@ def shown(record: Conversation, template: ChatTemplate) -> str:
             conversation("1", "A", "2", "B"),
             MARKED,
             'user> "1"\nassistant> [A$]\n\nuser> "2"\nassistant> [B$]\n\n',
+        ),
+        # No token ends a turn; the one that begins the next is not the assistant's.
+        (
+            conversation("1", "A", "2", "B"),
+            "{% for m in messages %}{{ '<|im_start|>' + m.content + '\\n' }}{% endfor %}"
+            "{{ '<|im_start|>' if add_generation_prompt }}",
+            "<1\n<[A\n]<2\n<[B\n]",
         ),
         (conversation("1", "A", "2", "B"), STRICT, "Q: 1\nA: [A$]\nQ: 2\nA: [B$]\n"),
     ],

@@ -47,7 +47,9 @@ def test_what_is_trained_stands_in_brackets_where_there_are_no_colours(
     command: Call, write: Any
 ) -> None:
     file = write({"prompt": "q?", "completion": "a\x1b"}, {"text": "t"}, *[{"text": "u"}] * 8)
-    code, out, err = command(finetune_data, file, "--tokenizer", "bytes.json", "--records", 9)
+    code, out, err = command(
+        finetune_data, file, "--tokenizer=bytes.json", "--records=9", "--batch-size=16"
+    )
     assert (code, err) == (0, "")
     assert "9 records of qa.jsonl, 1 more to be judged by" in out
     assert "9 of 9 records; what is in brackets is trained" in out

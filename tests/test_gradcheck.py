@@ -94,6 +94,16 @@ def test_command_turns_switches() -> None:
     assert "sinusoidal positions" in output
 
 
+@pytest.mark.parametrize("flag", ["--lora", "--dora"])
+def test_command_checks_adapters_alone(flag: str) -> None:
+    code, output, _ = run_command(*TINY, "--family", "gpt2", flag)
+    assert code == 0
+    assert "parameters of adapters" in output
+    assert "attention.qkv_proj.slices.2.lora_b" in output
+    assert ("head.slices.0.magnitude" in output) == (flag == "--dora")
+    assert "base.weight" not in output
+
+
 def test_command_refuses_what_it_cannot_check() -> None:
     assert isinstance(run_command("--family", "gpt3")[2], ConfigError)
     assert isinstance(run_command("--n-heads", "3")[2], ConfigError)

@@ -1,6 +1,7 @@
-"""A run that is killed at any moment and resumed ends with the bytes of one that was not.
+"""What is killed at any moment and gone on with ends with the bytes of what was not.
 
-``KILLS=50 uv run pytest tests/test_kill_and_resume.py`` tries fifty moments instead of a few.
+``KILLS=100 uv run pytest tests/test_kill_and_resume.py`` tries a hundred moments instead of a few;
+``campaign_kills.py`` all kinds of work.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ import time
 from pathlib import Path
 
 import pytest
+from campaign_kills import Campaign
 
 from llm_explainer.training.runs.log import read_log
 
 ROOT = Path(__file__).parents[1]
-KILLS = int(os.environ.get("KILLS", "5"))
+KILLS = int(os.environ.get("KILLS", "20"))
+SLOW_KILLS = max(1, KILLS // 20)
+"""Those of commands that are started as people start them."""
 OPTIONS = [
     "--corpus=stories",
     "--max-bytes=100000",
@@ -57,14 +61,23 @@ def whole_run(tmp_path_factory) -> tuple[Path, float]:
     return folder, time.monotonic() - started
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="forks and /proc")
+def test_kills_of_all_kinds_lose_nothing(commands, tmp_path):
+    kinds = ("train", "save", "overwrite", "tokenizer again", "encode again")
+    campaign = Campaign(commands, tmp_path, kinds, random.Random(0))
+    campaign.run(KILLS)
+    assert campaign.problems == []
+    assert not any(campaign.counts[kind, "orphans"] for kind in kinds)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="kill -9 is POSIX")
-@pytest.mark.parametrize("attempt", range(KILLS))
+@pytest.mark.parametrize("attempt", range(SLOW_KILLS))
 def test_kill_9_loses_nothing(attempt, whole_run, tmp_path):
     whole, seconds = whole_run
     folder = tmp_path / "run"
     process = subprocess.Popen(start(folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     # Spread over the whole run, its preparation and its end included.
-    moment = random.Random(attempt).uniform(attempt, attempt + 1) / KILLS
+    moment = random.Random(attempt).uniform(attempt, attempt + 1) / SLOW_KILLS
     time.sleep(moment * seconds)
     process.send_signal(signal.SIGKILL)
     process.wait()

@@ -13,8 +13,12 @@ import sys
 import threading
 
 import pytest
-from held_training import PREPARING, STEPS, TRAINING, Training
+from held_training import OPTIONS, PREPARING, STEPS, TRAINING, Training
+from run_commands import tree, write_text
 from warm_commands import wait_for
+
+from llm_explainer.commands.training import Ending
+from llm_explainer.training.runs.folder import RunFolder
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals and /proc")
 
@@ -50,6 +54,11 @@ class Terminal:
         os.close(self._here)
 
 
+def test_a_signal_says_more_than_a_lost_output() -> None:
+    assert Ending(number=signal.SIGHUP, is_unread=True).exit_code == 129
+    assert Ending(is_unread=True).exit_code == 1
+
+
 @pytest.mark.parametrize("moment", ["a step", "evaluating", "saving"] if ALL else ["a step"])
 def test_output_that_nobody_reads_any_more(moment, commands, tmp_path) -> None:
     os.mkfifo(tmp_path / "pipe")
@@ -70,6 +79,26 @@ def test_output_that_becomes_full(moment, commands, tmp_path) -> None:
     assert training.end() == 2, training.said
     assert training.run.steps()[-1] == STEPS
     assert (tmp_path / "errors").read_text() == "error: No space left on device\n"
+
+
+@pytest.mark.skipif(not ALL, reason="by hand, with CAMPAIGNS=1")
+@pytest.mark.parametrize("again", ["new", "overwrite", "resume"])
+def test_output_that_is_full_before_the_first_step(again, commands, tmp_path) -> None:
+    """Whoever began it is still there to see that; nothing is lost, and it begins anew."""
+    write_text(tmp_path / "text.txt")
+    words = {"new": [], "overwrite": ["--overwrite"], "resume": None}[again]
+    if again != "new":
+        Training(commands, tmp_path, TRAINING["a step"]).finish()
+    before = tree(tmp_path / "run") if again == "resume" else {}
+    command = [*OPTIONS, *words] if words is not None else ["train_pretrain.py", "--resume=run"]
+    place = {"at": "llm_explainer.commands.pretrain:finish", "full": True}
+    (tmp_path / "go").touch()
+    assert commands.wait(commands.start(tmp_path, *command, **place)) == 2
+    assert (tmp_path / "errors").read_text() == "error: No space left on device\n"
+    after = tree(tmp_path / "run")
+    assert {name: after[name] for name in before} == before
+    assert commands.wait(commands.start(tmp_path, *command)) == 0
+    assert RunFolder(tmp_path / "run").steps()[-1] == STEPS
 
 
 @pytest.mark.parametrize("moment", MOMENTS)

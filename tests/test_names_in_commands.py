@@ -84,6 +84,8 @@ def test_training_and_generating(name, command, tmp_path):
     assert f"checkpoint  {spelled_out(name)}/step-000002\n" in out
     if spelled_out(name) == name:  # the others are written as only bash reads them
         assert commands_in(out) == [["run_demo.py", "generate", name]]
+        if " " not in name:
+            assert out.endswith(f"generate {name}\n")  # as it is called
     code, out, _ = command(generate, name, "--prompt=the", "--max-tokens=2")
     assert code == 0
     assert out.startswith("the")

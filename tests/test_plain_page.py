@@ -20,6 +20,7 @@ from llm_explainer import ModelConfig, plain
 
 FILES = sorted(Path(plain.__file__).parent.glob("*.py"))
 MAX_CODE_LINES, MAX_FUNCTION_LINES = 440, 40
+MAX_ADAPTER_LINES = 40  # of lora.py, which is no part of the model
 SOURCE = re.compile(
     r"\((?:[A-Z]\w+(?:, | and | ))+(?:et al\. )?(?:19|20)\d\d, (?:sections?|algorithm) \d[\d.]*"
 )
@@ -55,7 +56,9 @@ def test_lines_of_code_are_counted_as_said() -> None:
 
 
 def test_the_model_fits_440_lines() -> None:
-    assert sum(len(code_lines(path.read_text())) for path in FILES) <= MAX_CODE_LINES
+    n_lines = {path.stem: len(code_lines(path.read_text())) for path in FILES}
+    assert n_lines.pop("lora") <= MAX_ADAPTER_LINES
+    assert sum(n_lines.values()) <= MAX_CODE_LINES
 
 
 @each_file

@@ -22,7 +22,7 @@ from llm_explainer.errors import CorpusError
 from llm_explainer.numpy_backend import GPT
 from llm_explainer.training.config import TrainConfig
 from llm_explainer.training.packing import pack
-from llm_explainer.training.record_batches import RecordBatches, make_batch
+from llm_explainer.training.record_batches import RecordBatches, make_batch, padding_of
 from llm_explainer.tree import flatten
 
 PAD = 0
@@ -68,6 +68,9 @@ def test_a_batch_is_a_pure_function_of_seed_and_index() -> None:
         assert names(again, range(index, index + 1)) == dealt[index : index + 1]
     assert names(batches_of(lengths, 8, seed=1), range(13)) != dealt[:13]
     assert dealt[:13] != dealt[13:26]
+    one_by_one = batches_of(lengths * 3, 1)
+    shapes = [one_by_one.training(i).tokens.shape[1] for i in range(60)]
+    assert shapes != sorted(shapes)  # the short ones do not come first
 
 
 @pytest.mark.parametrize("n_records", [24, 400])
@@ -180,7 +183,9 @@ def test_packed_windows_hold_every_record_once_an_epoch_beside_others_each_time(
         assert seen == Counter(range(1, 201))
         neighbours.append(together)
     assert len(neighbours[0] & neighbours[1]) < len(neighbours[0]) / 4
-    assert batches.padding_share() < 0.03
+    records = [record(i + 1, length) for i, length in enumerate(lengths)]
+    assert padding_of(records, 64, 4, packing=True) == batches.padding_share() < 0.03
+    assert padding_of(records, 64, 4) > 0.04
     assert n_steps == -(-sum(length - 1 for length in lengths) // 64 // 4)
 
 

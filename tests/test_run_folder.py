@@ -78,6 +78,22 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
     assert "\n" not in str(error.value)
 
 
+def test_commands_in_messages_can_be_pasted(tmp_path):
+    folder = make_run(tmp_path / "my $1 run", [3])
+    named = f"'{folder.path}'"
+    with pytest.raises(CheckpointError) as error:
+        folder.create()
+    assert f"`uv run train_pretrain.py --resume {named}`" in str(error.value)
+    with pytest.raises(CheckpointError) as error:
+        RunFolder(tmp_path / "no run").read_record()
+    assert f"`uv run train_pretrain.py --out '{tmp_path}/no run'`" in str(error.value)
+    (folder.checkpoint(3) / "config.json").unlink()
+    folder.checkpoint(3).rmdir()
+    with pytest.raises(CheckpointError) as error:
+        folder.newest()
+    assert str(error.value).endswith(f"start it again with --out {named}")
+
+
 def test_pruning_keeps_the_newest_and_the_best(tmp_path):
     folder = make_run(tmp_path / "run", [1, 2, 3, 4, 5])
     folder.prune(keep=2, best_step=2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -54,7 +55,6 @@ class Echo:
 
     kind: ClassVar[str] = "echo"
     means: ClassVar[str] = "newest"
-    script: ClassVar[str] = "train_echo.py"
     data_files: ClassVar[tuple[str, ...]] = ("ids.npy",)
     train: TrainConfig
     words: int
@@ -155,14 +155,22 @@ def test_what_a_further_kind_wrote_is_its_own_when_it_is_killed(
     assert left == ({mine} if mine else {"train.npy", "validation.npy"})
 
 
-def test_a_preparation_that_fails_leaves_what_others_put_there(
+def test_what_others_put_there_while_it_prepares_is_not_the_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*arguments: Any) -> None:
-        (tmp_path / "run/data/mine.npy").write_text("mine")
-        raise ConfigError("no")
+    works = [True]
 
-    monkeypatch.setattr("llm_explainer.training.pretrain.check_ids", fail)
+    def meanwhile(*arguments: Any) -> None:
+        (tmp_path / "run/data/mine.npy").write_text("mine")
+        if not works:
+            raise ConfigError("no")
+
+    monkeypatch.setattr("llm_explainer.training.pretrain.check_ids", meanwhile)
+    folder = RunFolder(tmp_path / "run")
+    start_run(pretraining(tmp_path), folder).folder.let_go()
+    assert "mine.npy" not in json.loads((tmp_path / "run/run-files.json").read_text())["data"]
+    shutil.rmtree(tmp_path / "run")
+    works.clear()
     with pytest.raises(ConfigError):
         start_run(pretraining(tmp_path), RunFolder(tmp_path / "run"))
     left = [str(path.relative_to(tmp_path)) for path in (tmp_path / "run").rglob("*")]

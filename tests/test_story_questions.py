@@ -10,7 +10,6 @@ import pytest
 
 from llm_explainer.data.stories import (
     StoryQuestion,
-    iter_questions,
     iter_stories,
     question_only_baseline,
     split_questions,
@@ -33,12 +32,12 @@ def words(text: str) -> set[str]:
 
 
 def test_a_seed_asks_the_same_questions_again_and_another_seed_others() -> None:
-    first = list(islice(iter_questions(1), 200))
-    assert list(islice(iter_questions(1), 200)) == first
-    assert not {question.story for question in first} & {
-        question.story for question in islice(iter_questions(2), 200)
-    }
-    assert [question.kind for question in first[:8]] == [*KINDS, *KINDS]
+    first = split_questions(200, 20, 20, seed=1)
+    assert split_questions(200, 20, 20, seed=1) == first
+    assert [question.kind for question in first.train[:8]] == [*KINDS, *KINDS]
+    stories = {question.story for split in first for question in split}
+    others = {question.story for split in split_questions(200, 20, 20, 2) for question in split}
+    assert not stories & others
     assert split_questions(20, 4, 4, seed=3).train == SPLITS.train[:20]
 
 
@@ -46,35 +45,26 @@ def test_a_prompt_ends_where_the_answer_begins() -> None:
     question = StoryQuestion("Pip lost a kite.", "Who lost a kite?", "Pip", "who")
     assert question.prompt == "Pip lost a kite.\n\nWho lost a kite?"
     assert question.completion == " Pip"
-    assert question.is_answered_by(" Pip\n")
-    assert not question.is_answered_by(" Pip the mouse")
 
 
-def test_splits_have_the_sizes_and_kinds_asked_for_and_share_no_story_and_no_facts() -> None:
-    facts = []
+def test_splits_have_the_sizes_and_kinds_asked_for_and_share_no_story() -> None:
+    stories = []
     for split, size in zip(SPLITS, (6000, 1000, 1000), strict=True):
-        assert len({question.story for question in split}) == len(split) == size
+        stories.append({question.story for question in split})
+        assert len(stories[-1]) == len(split) == size
         assert Counter(question.kind for question in split) == dict.fromkeys(KINDS, size // 4)
-        facts.append({_facts(question.story) for question in split[:800]})
-    assert not facts[0] & facts[1]
-    assert not facts[0] & facts[2]
-    assert not facts[1] & facts[2]
-    assert min(map(len, facts)) > 60
+    assert not stories[0] & stories[1]
+    assert not stories[0] & stories[2]
+    assert not stories[1] & stories[2]
     with pytest.raises(CorpusError, match="n_test is -1"):
         split_questions(1, 1, -1)
 
 
-def _facts(story: str) -> tuple[str, str, str]:
-    from llm_explainer.data.stories import check_story
-
-    report = check_story(story)
-    return report.plot, report.hero, report.thing
-
-
 def test_without_the_story_a_quarter_of_no_kind_can_be_answered() -> None:
-    fitted_to_the_same = question_only_baseline(islice(iter_questions(5), 8000), SPLITS.train)
-    shares = [question_only_baseline(SPLITS.train, split) for split in SPLITS]
-    for share in (*shares, fitted_to_the_same):
+    many = split_questions(8000, 0, 0, seed=5).train
+    known = [question_only_baseline(SPLITS.train, split) for split in SPLITS]
+    likely = [question_only_baseline(many, split) for split in SPLITS]
+    for share in (*known, *likely):
         assert set(share) == set(KINDS)
         assert max(share.values()) <= 0.25, share
 
@@ -95,6 +85,15 @@ def test_no_question_gives_away_a_name_a_place_or_an_animal() -> None:
         for question in story.questions:
             if words(question.answer) & GIVEAWAYS:
                 assert not words(question.question) & GIVEAWAYS, question
+
+
+def test_the_english_of_questions_and_answers_is_tidy() -> None:
+    for story in islice(iter_stories(7), 300):
+        for question in story.questions:
+            text = f"{question.question} {question.answer}"
+            assert re.fullmatch(r"[A-Z][A-Za-z ]+\?", question.question), question
+            assert re.fullmatch(r"[A-Za-z][A-Za-z ]+[a-z]", question.answer), question
+            assert not re.search(r"\ba [aeiou]|  |\b(\w+) \1\b", text), question
 
 
 def test_no_two_questions_about_a_story_differ_in_the_answer_alone() -> None:

@@ -89,7 +89,7 @@ def test_gradcheck_keeps_every_number(width):
     name = "blocks.0.feed_forward.down_proj.weight"
     checks = [ParameterCheck(name, (8, 12), 2.5e-10, verdict) for verdict in ("ok", "wrong")]
     console = console_of(width)
-    show_table(console, gradcheck.make_table("gpt2", config, checks))
+    show_table(console, gradcheck.make_table("gpt2", config, checks, None))
     text = shown(console)
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= width

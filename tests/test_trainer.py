@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
 
 from llm_explainer import ModelConfig, load_backend, load_checkpoint
 from llm_explainer.batch import Batch
-from llm_explainer.errors import CheckpointError, ConfigError, TrainingError
+from llm_explainer.errors import CheckpointError, ConfigError, Diverged, TrainingError
 from llm_explainer.tokenizer import CharTokenizer
 from llm_explainer.training.batches import WindowBatches
 from llm_explainer.training.config import TrainConfig
@@ -176,8 +177,12 @@ def test_the_first_layer_that_overflowed_is_named(tmp_path):
     network = trainer.model.blocks[1].feed_forward
     network.up_proj.bias[...] = 10
     network.down_proj.weight[...] = 3e38  # finite, but ten of them are not
-    with pytest.raises(TrainingError, match=r"first not finite: blocks\.1\.feed_forward;"):
+    with pytest.raises(Diverged, match=r"first not finite: blocks\.1\.feed_forward;") as error:
         trainer.train()
+    assert (error.value.step, error.value.where) == (1, "blocks.1.feed_forward")
+    assert re.fullmatch(
+        r"it read numbers up to \d\.\de\+0\d, and its weights reach 3\.0e\+38", error.value.why
+    )
     network.down_proj.weight[0, 0] = np.nan
     with pytest.raises(TrainingError, match=r"parameter blocks\.1\.feed_forward\.down_proj"):
         trainer.train()

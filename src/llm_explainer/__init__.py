@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from llm_explainer import plain
     from llm_explainer.adapters import apply_lora, merge_lora, unmerge_lora
-    from llm_explainer.api import finetune, train
     from llm_explainer.backend import load_backend
     from llm_explainer.checkpoint import load_checkpoint, save_checkpoint
+    from llm_explainer.commands.from_python import finetune, train
     from llm_explainer.config import ModelConfig
     from llm_explainer.generation import generate
     from llm_explainer.lora_config import LoRAConfig
@@ -37,13 +37,13 @@ _HOMES = {
     "LoRAConfig": "llm_explainer.lora_config",
     "ModelConfig": "llm_explainer.config",
     "apply_lora": "llm_explainer.adapters",
-    "finetune": "llm_explainer.api",
+    "finetune": "llm_explainer.commands.from_python",
     "generate": "llm_explainer.generation",
     "load_backend": "llm_explainer.backend",
     "load_checkpoint": "llm_explainer.checkpoint",
     "merge_lora": "llm_explainer.adapters",
     "save_checkpoint": "llm_explainer.checkpoint",
-    "train": "llm_explainer.api",
+    "train": "llm_explainer.commands.from_python",
     "unmerge_lora": "llm_explainer.adapters",
 }
 

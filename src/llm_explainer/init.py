@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -38,3 +39,12 @@ def initializer(seed: int = 0, scheme: InitScheme = "normal") -> Init:
         return weight
 
     return draw
+
+
+def adapter_a(rng: np.random.Generator, rank: int, input_dims: int) -> NDArray[np.float32]:
+    """Return an adapter's A (R, I), uniform within 1 / sqrt(I), as PEFT draws it.
+
+    With B = 0 the model computes what it did before, and the first gradients reach B alone.
+    """
+    bound = 1 / math.sqrt(input_dims)
+    return rng.uniform(-bound, bound, (rank, input_dims)).astype(np.float32)

@@ -82,7 +82,7 @@ class LoRAConfig:
                 raise ConfigError(f"{name} is {alpha!r}; an alpha is a number above 0")
         if not _is_number(self.dropout) or not 0 <= self.dropout < 1:
             raise ConfigError(
-                f"dropout is {self.dropout!r}; it takes a number of 0 or more, below 1"
+                f"dropout is {self.dropout!r}; it takes a number of 0 or more and under 1"
             )
         for field in ("rslora", "dora"):
             if not isinstance(getattr(self, field), bool):

@@ -7,7 +7,7 @@ build their model here, so that what is frozen comes back frozen.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, Self
 
@@ -30,10 +30,11 @@ class ModelSpec:
     @classmethod
     def of(cls, model: Any) -> Self:
         """Return what ``model``, of either backend, is built from."""
-        parameters = flatten(model.parameters())
-        frozen = tuple(sorted(parameters.keys() - flatten(model.trainable()).keys()))
-        n_frozen = sum(int(parameters[name].size) for name in frozen)
-        return cls(model.config, frozen, n_frozen, model.lora)
+        learning = flatten(model.trainable())
+        frozen = tuple(sorted(flatten(model.parameters()).keys() - learning.keys()))
+        whole = cls(model.config, frozen, 0, model.lora)
+        n_learning = sum(int(array.size) for array in learning.values())
+        return replace(whole, n_frozen=whole.count_parameters() - n_learning)
 
     def build(self, nn: ModuleType, seed: int = 0, init_scheme: InitScheme = "zeros") -> Any:
         """Return a new model of the backend ``nn``; of zeros, unless another scheme draws weights.

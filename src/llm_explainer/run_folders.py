@@ -45,13 +45,13 @@ def read_own_files(folder: Path) -> dict[str, Any]:
     Raises:
         OSError: it cannot be read.
     """
-    content = _read(folder / OWN_FILES)
+    content = read_json(folder / OWN_FILES)
     return content if content.get("format") == FORMAT else {}
 
 
 def is_run(folder: Path) -> bool:
     """Whether a folder is one of a run, by the files that only runs have."""
-    return bool(read_own_files(folder)) or {"model", "train"} <= _read(folder / RECORD).keys()
+    return bool(read_own_files(folder)) or {"model", "train"} <= read_json(folder / RECORD).keys()
 
 
 def meant_checkpoint(folder: Path) -> Path | None:
@@ -72,7 +72,7 @@ def meant_checkpoint(folder: Path) -> Path | None:
     return folder / checkpoint_name(steps[-1])
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     """Return the JSON object in a file; empty where there is none."""
     try:
         with path.open("rb") as file:

@@ -93,7 +93,8 @@ def from_document(document: dict[str, Any], source: object) -> tuple[Container, 
     try:
         if container == "llm_explainer":
             check_keys(values, container, _FIELDS)
-            return container, ModelConfig(**_read_fields(values, _FIELDS))
+            names = [name for name in _FIELDS if name in document or name not in _ADDED]
+            return container, ModelConfig(**_read_fields(values, names))
         check_keys(values, container)
         values = resolve_synonyms(values, container)
         config = _from_gpt2(values) if container == "gpt2" else _from_llama(values)
@@ -230,6 +231,7 @@ def _read_fields(values: JsonObject, names: Any) -> dict[str, Any]:
 
 
 _FIELDS = ModelConfig.preset("tiny").to_dict()  # every field with a value of its type
+_ADDED = ("norm_position",)  # what checkpoints of earlier versions lack, and have as by default
 _CHOICES = {
     "norm": get_args(Norm),
     "norm_position": get_args(NormPosition),

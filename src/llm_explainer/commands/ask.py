@@ -74,10 +74,9 @@ def _answer(
 ) -> None:
     """Show each question with the model's answer, and where that is wrong the world's."""
     from llm_explainer.console.terminal import show
-    from llm_explainer.training.exact_match import ask as ask_model
-    from llm_explainer.training.exact_match import of_story, share_right
+    from llm_explainer.training.exact_match import ask_model, encode_question, share_right
 
-    answers = ask_model(model, tokenizer, [of_story(q, tokenizer) for q in questions])
+    answers = ask_model(model, tokenizer, [encode_question(q, tokenizer) for q in questions])
     show(console, "")
     for question, answer in zip(questions, answers, strict=True):
         _show_answer(question.question, answer.given, question.answer, console)
@@ -93,8 +92,7 @@ def _converse(
     from llm_explainer.commands.history import typed_lines
     from llm_explainer.console.terminal import show
     from llm_explainer.data.stories.questions import StoryQuestion
-    from llm_explainer.training.exact_match import ask as ask_model
-    from llm_explainer.training.exact_match import of_story
+    from llm_explainer.training.exact_match import ask_model, encode_question
 
     right = {question.question.lower(): question.answer for question in known}
     show(console, "Ask something about the story; Ctrl-D ends.", style="dim")
@@ -102,7 +100,7 @@ def _converse(
         text = line.strip()
         if text:
             question = StoryQuestion(known[0].story, text, right.get(text.lower(), ""), "")
-            [answer] = ask_model(model, tokenizer, [of_story(question, tokenizer)])
+            [answer] = ask_model(model, tokenizer, [encode_question(question, tokenizer)])
             _show_answer("", answer.given, question.answer, console)
 
 

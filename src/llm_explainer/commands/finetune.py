@@ -13,11 +13,12 @@ from llm_explainer.lora_config import LoRAConfig
 from llm_explainer.training.config import TrainConfig
 from llm_explainer.training.finetune_data import RecordsConfig
 from llm_explainer.training.recipes import FINETUNING_DEFAULTS
-from llm_explainer.training.runs.names import RUNS, newest_run
+from llm_explainer.training.runs.names import RUNS, newest_run, pretrained_on
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from llm_explainer.training.finetune import Start
     from llm_explainer.training.runs.run import Run
 
 NOT_HERE = ("windows", "init_scheme", "sample_prompt")
@@ -92,7 +93,7 @@ def finetune_lora(
 
       uv run train_finetune_lora.py
 
-      uv run train_finetune_lora.py --from runs/quick --rank 4 --targets q_proj,v_proj
+      uv run train_finetune_lora.py --from runs/full/pretrained --rank 4 --targets q_proj,v_proj
 
       uv run train_finetune_lora.py --data qa.jsonl --rank 16 --dora --out runs/qa-dora
     """
@@ -122,7 +123,18 @@ def _finetune(context: typer.Context, name: str, adapters: Options | None) -> No
         show(console, f"resuming {resume} after step {run.trainer.step:,}")
     else:
         run = _start(values, name, adapters, console)
-    finish(run, console)
+    finish(run, console, *_command_to_talk(run))
+
+
+def _command_to_talk(run: Run) -> tuple[str, ...]:
+    """Return the command that shows what a run's model has learned, and its options."""
+    from llm_explainer.tokenizer.chat_template import WORD_FOR_WORD
+
+    assert run.trainer.tokenizer is not None  # with none, nothing can be fine-tuned
+    template = run.trainer.tokenizer.chat_template
+    if template is None:
+        return ("generate",)
+    return ("ask",) if template.source == WORD_FOR_WORD else ("generate", "--chat")
 
 
 def _start(values: dict[str, Any], name: str, adapters: Options | None, console: Console) -> Run:
@@ -135,6 +147,7 @@ def _start(values: dict[str, Any], name: str, adapters: Options | None, console:
     data = RecordsConfig(**DATA.take(values))
     lora = None if adapters is None else LoRAConfig(**adapters.take(values))
     base = values["base"] or find_base(data, console)
+    _hint(base, data, console)
     with StageProgress(console) as progress:
         start = open_start(base, data, progress.report)
     plan = finetune_settings(
@@ -144,14 +157,44 @@ def _start(values: dict[str, Any], name: str, adapters: Options | None, console:
         backend=values["backend"],
         **TRAINING.take(values),
     )
-    # show_records
-    out, overwrite = values["out"], values["overwrite"]
-    if out is None and not overwrite:
-        folder = RunFolder.new(RUNS, name)
-    else:
-        folder = RunFolder(out or RUNS / name)
+    _look(start, plan.train.batch_size, console)
+    overwrite = values["overwrite"]
+    folder = RunFolder.asked_for(values["out"], name, overwrite=overwrite)
     with StageProgress(console) as progress:
         return start_run(plan, folder, overwrite=overwrite, report=progress.report)
+
+
+def _hint(base: Path, data: RecordsConfig, console: Console) -> None:
+    """Say so where a base has read no story that it is to answer questions about."""
+    from llm_explainer.console.terminal import show
+    from llm_explainer.training.finetune_data import STORIES
+
+    corpus = pretrained_on(base)
+    if data.data == STORIES and corpus not in (None, STORIES):
+        show(
+            console,
+            f"note: {base} was pre-trained on {corpus}, so stories and questions about them are "
+            "both new to it; --data takes records that suit it",
+        )
+
+
+def _look(start: Start, batch_size: int, console: Console) -> None:
+    """Show some records and what of them is learned, before it is."""
+    from llm_explainer.console.records import show_records
+    from llm_explainer.training.record_batches import padding_of
+
+    records = start.records
+    show_records(
+        console,
+        records.train,
+        start.tokenizer,
+        records.counts,
+        template=records.template,
+        padding=padding_of(
+            records.train, start.config.context_length, batch_size, packing=start.packing
+        ),
+        n_shown=1,
+    )
 
 
 def find_base(data: RecordsConfig, console: Console) -> Path:

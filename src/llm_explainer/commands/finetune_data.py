@@ -9,6 +9,7 @@ from typer import Argument, Option
 
 from llm_explainer.commands.corpora import SPEC_HELP
 from llm_explainer.errors import ConfigError
+from llm_explainer.training.recipes import FINETUNING_BATCH
 
 if TYPE_CHECKING:
     from llm_explainer.tokenizer import Tokenizer
@@ -33,7 +34,9 @@ def finetune_data(
     long_records: Annotated[
         Literal["cut", "refuse"], Option(help="what becomes of a record longer than the context")
     ] = "cut",
-    batch_size: Annotated[int, Option(help="records in a batch, for the padding", min=1)] = 16,
+    batch_size: Annotated[int, Option(help="records in a batch, for the padding", min=1)] = (
+        FINETUNING_BATCH
+    ),
     stories: Annotated[int, Option(help="stories to ask about, without a file", min=1)] = 1000,
     records: Annotated[int, Option(help="records to show", min=0)] = 3,
 ) -> None:
@@ -72,7 +75,7 @@ def finetune_data(
         used,
         splits.counts,
         template=splits.template,
-        padding=padding_of(splits.train, batch_size),
+        padding=padding_of(splits.train, room, min(batch_size, len(splits.train))),
         n_shown=records,
     )
 

@@ -6,27 +6,33 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import typer
 from typer import Option
 
-from llm_explainer.errors import CheckpointError, ConfigError
-from llm_explainer.training.runs.names import RUNS, make_free_folder
+from llm_explainer.commands.full_stages import (
+    ALPHA,
+    BASE,
+    FINETUNE_STEPS,
+    LORA,
+    PRETRAIN_STEPS,
+    RANK,
+    TUNED,
+    Plan,
+    begin,
+    pretrain_settings,
+    read_plan,
+    tuning_settings,
+)
+from llm_explainer.commands.options import given, refuse
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from llm_explainer.lora_config import LoRAConfig
-    from llm_explainer.training.finetune import FinetuneSettings
-    from llm_explainer.training.pretrain import PretrainSettings
     from llm_explainer.training.runs.kinds import RunSettings
-
-CONTEXT = 192  # tokens: a story, a question and its answer
-PRETRAIN_STEPS, FINETUNE_STEPS = 6000, 1200
-STORIES = 10_000  # that questions are asked about
-RANK, ALPHA = 2, 4.0
-BASE, TUNED, LORA = "pretrained", "finetuned", "lora"
 
 
 def full(
+    context: typer.Context,
     out: Annotated[
         Path | None, Option(help="the folder; by default runs/full, runs/full-2, ...")
     ] = None,
@@ -56,35 +62,36 @@ def full(
     from llm_explainer.console.terminal import make_console, show
     from llm_explainer.lora_config import LoRAConfig
 
-    if out is not None and resume is not None:
-        raise ConfigError("--resume goes on in its own folder; leave out --out")
-    if resume is not None and not (resume / BASE).is_dir():
-        raise CheckpointError(f"{resume} holds nothing to go on with; leave out --resume")
+    if resume is None:
+        plan = Plan(steps, finetune_steps, questions, seed, backend)
+        folder = begin(out, plan)
+    else:
+        refuse(given(context) - {"resume"}, "--resume goes on as it was begun")
+        folder, plan = resume, read_plan(resume)
     console = make_console()
-    folder = resume or out or make_free_folder(RUNS, "full")
-    base = folder / BASE
+    base, lora = folder / BASE, LoRAConfig(RANK, ALPHA)
     stages: tuple[tuple[str, str, Callable[[], RunSettings]], ...] = (
         (
             BASE,
             "A model learns to tell stories: a tokenizer, then pre-training.",
-            lambda: pretrain_settings(steps, seed, backend),
+            lambda: pretrain_settings(plan),
         ),
         (
             TUNED,
             "It learns to answer questions about them: all parameters learn.",
-            lambda: tuning_settings(base, finetune_steps, seed, backend),
+            lambda: tuning_settings(base, plan),
         ),
         (
             LORA,
             "The same with LoRA: only small adapters beside the parameters learn.",
-            lambda: tuning_settings(base, finetune_steps, seed, backend, LoRAConfig(RANK, ALPHA)),
+            lambda: tuning_settings(base, plan, lora),
         ),
     )
     for number, (name, what, settings) in enumerate(stages, 1):
         show(console, Text(f"{number}.", "bold"), f" {what}")
         train_stage(folder / name, settings, folder, console)
     show(console, Text("4.", "bold"), " All three are examined.")
-    report(folder, questions, console, backend)
+    report(folder, plan.questions, console, plan.backend)
 
 
 def train_stage(
@@ -111,25 +118,6 @@ def train_stage(
             run = start_run(settings(), folder, report=progress.report)
     run.nn.reset_peak_memory()
     show(console, run.preflight.summary())
-    train_and_report(run, console, command_line("run_demo.py", "full", "--resume", whole))
-
-
-def pretrain_settings(steps: int, seed: int, backend: str) -> PretrainSettings:
-    """Return how the model is pre-trained: as ``quick`` does it, with room for a question."""
-    import dataclasses
-
-    from llm_explainer.commands.quick import quick_settings
-
-    quick = quick_settings(steps, seed, backend)
-    return dataclasses.replace(quick, model={**quick.model, "context_length": CONTEXT})
-
-
-def tuning_settings(
-    base: Path, steps: int, seed: int, backend: str, lora: LoRAConfig | None = None
-) -> FinetuneSettings:
-    """Return how the model is fine-tuned: all of its parameters, or adapters."""
-    from llm_explainer.training.finetune import finetune_settings, open_start
-    from llm_explainer.training.finetune_data import RecordsConfig
-
-    start = open_start(base, RecordsConfig(stories=STORIES))
-    return finetune_settings(start, lora, backend=backend, steps=steps, seed=seed)
+    train_and_report(
+        run, console, command_line("uv", "run", "run_demo.py", "full", "--resume", whole)
+    )

@@ -10,13 +10,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from llm_explainer.commands.full import BASE, LORA, TUNED
+from llm_explainer.commands.full_stages import BASE, LORA, TUNED
+from llm_explainer.console.progress import StageProgress
 from llm_explainer.console.tables import show_table
-from llm_explainer.console.terminal import show, show_next, working
+from llm_explainer.console.terminal import show, show_next
 from llm_explainer.data.stories.questions import KINDS
 from llm_explainer.files import write_atomically
 from llm_explainer.spelling import command_line
-from llm_explainer.training.exact_match import share_right, share_right_by_kind
+from llm_explainer.training.exact_match import share_ended, share_right, share_right_by_kind
 from llm_explainer.training.side_by_side import ModelResult, SideBySide, examine, to_dict
 from llm_explainer.training.side_by_side_figure import draw_side_by_side
 
@@ -28,10 +29,8 @@ N_SHOWN = 6
 def report(folder: Path, n_questions: int, console: Console, backend: str) -> None:
     """Examine the three models of ``folder``, and show what came of it."""
     runs = [(name, folder / run) for run, name in NAMES.items()]
-    with working(console, "examining the models") as say:
-        results = examine(
-            runs, n_questions, backend, lambda name: say(f"{name}: {n_questions} questions")
-        )
+    with StageProgress(console) as progress:
+        results = examine(runs, n_questions, backend, progress.report)
     show_table(console, results_table(results))
     show(console, "right: to the letter, of answers to questions about stories that none has read;")
     show(console, "guess: the commonest answer to the question, without a look at the story;")
@@ -78,10 +77,7 @@ def _rows(models: list[ModelResult]) -> list[tuple[str, list[str]]]:
     outcomes = [model.outcome for model in models]
     return [
         ("right: all", [f"{share_right(model.answers):.1%}" for model in models]),
-        (
-            "ends by the end token",
-            [f"{sum(a.ended for a in m.answers) / len(m.answers):.1%}" for m in models],
-        ),
+        ("ends by the end token", [f"{share_ended(model.answers):.1%}" for model in models]),
         ("loss on the old task", [f"{model.old_loss:.3f}" for model in models]),
         ("parameters that learn", [f"{outcome.n_trained:,}" for outcome in outcomes]),
         ("seconds of training", [f"{outcome.seconds:,.0f}" for outcome in outcomes]),

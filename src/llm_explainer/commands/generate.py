@@ -8,7 +8,7 @@ import sys
 import time
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer import Option
@@ -20,6 +20,9 @@ from llm_explainer.errors import GenerationError
 from llm_explainer.generation import SamplingConfig
 from llm_explainer.training.runs.names import RUNS, newest_run
 
+if TYPE_CHECKING:
+    from llm_explainer.generation.session import Session
+
 SAMPLING = Options("How the next token is chosen", SamplingConfig, omit=("stop",))
 
 
@@ -30,6 +33,9 @@ def generate(
         typer.Argument(help="a run, a checkpoint, or a GPT-2 or Llama directory from elsewhere"),
     ] = None,
     prompt: Annotated[str | None, Option("--prompt", "-p", help="the text to continue")] = None,
+    adapter: Annotated[
+        Path | None, Option(help="adapters to put on the checkpoint: a LoRA run, or PEFT's folder")
+    ] = None,
     stop: Annotated[
         list[str] | None, Option(help=r"end before this text (\n is a line break); repeatable")
     ] = None,
@@ -38,6 +44,12 @@ def generate(
     interactive: Annotated[
         bool, Option("--interactive", "-i", help="a session, with the prompt as its first line")
     ] = False,
+    chat: Annotated[
+        bool, Option("--chat", help="talk to the model, in the words of its chat template")
+    ] = False,
+    system: Annotated[
+        str | None, Option(help="with --chat: what the model is told before the first turn")
+    ] = None,
     backend: Annotated[str, Option(help="auto, numpy or mlx")] = "auto",
     **settings: Any,
 ) -> None:
@@ -55,6 +67,8 @@ def generate(
       uv run run_demo.py generate runs/quick --prompt "" --samples 5 --max-tokens 200
 
       echo "Lily found a key" | uv run run_demo.py generate --top-k 40 --top-p 1 > story.txt
+
+      uv run run_demo.py generate runs/chat --chat
     """
     from llm_explainer.generation.session import unescape
 
@@ -63,29 +77,52 @@ def generate(
         raise GenerationError(f"--samples is {samples}; it takes 1 or more")
     if interactive and samples > 1:
         raise GenerationError(f"--samples {samples} does not go with --interactive; leave one out")
+    if chat and samples > 1:
+        raise GenerationError(f"--samples {samples} does not go with --chat; leave one out")
+    if system is not None and not chat:
+        raise GenerationError("--system goes with --chat only; add that, or leave it out")
     text = prompt
     if text is None and not interactive and not sys.stdin.isatty():
         text = _read_pipe()
+    if checkpoint is None and adapter is not None:
+        checkpoint, adapter = adapter, None  # which knows its base
     if checkpoint is None:
         checkpoint = newest_run(RUNS)
         _note(f"model: {checkpoint}")
 
     from llm_explainer.checkpoint import load_checkpoint
+    from llm_explainer.checkpoint.adapters import load_adapter
 
     model, tokenizer = load_checkpoint(checkpoint, backend)
-    if interactive or text is None:
-        _open_session(model, tokenizer, sampling, text)
+    if adapter is not None:
+        model = load_adapter(adapter, model)
+    if chat and not interactive and text is not None:
+        _make_chat(model, tokenizer, sampling, system).take_turn(text)
+    elif chat:
+        _open(_make_chat(model, tokenizer, sampling, system), text)
+    elif interactive or text is None:
+        _open(_make_session(model, tokenizer, sampling), text)
     elif samples == 1:
         _write_one(model, tokenizer, text, sampling, echo=echo)
     else:
         _write_many(model, tokenizer, text, samples, sampling, echo=echo)
 
 
-def _open_session(model: Any, tokenizer: Any, sampling: SamplingConfig, text: str | None) -> None:
+def _make_session(model: Any, tokenizer: Any, sampling: SamplingConfig) -> Session:
     from llm_explainer.generation.session import Session
 
+    return Session(model, tokenizer, sampling, _write, _note)
+
+
+def _make_chat(model: Any, tokenizer: Any, sampling: SamplingConfig, system: str | None) -> Session:
+    from llm_explainer.generation.chat import Chat
+
+    return Chat(model, tokenizer, sampling, _write, _note, system)
+
+
+def _open(session: Session, text: str | None) -> None:
     first = [] if text is None else [text]
-    Session(model, tokenizer, sampling, _write, _note).run(chain(first, typed_lines()))
+    session.run(chain(first, typed_lines()))
 
 
 def _write_one(

@@ -108,7 +108,7 @@ def small_adapters(dora: bool) -> LoRAConfig:
         alpha=3.0,
         targets=(ALL_LINEAR, HEAD),
         dora=dora,
-        rank_pattern={"k_proj": 1, "down_proj": 3},
+        rank_pattern={"k_proj": 1, "down_proj": 1},
         alpha_pattern={"v_proj": 1.5},
     )
 
@@ -141,7 +141,8 @@ def make_table(
     from rich.table import Table
     from rich.text import Text
 
-    switches = f"{config.norm}, {config.position} positions, {config.activation}"
+    switches = f"{config.norm} ({config.norm_position}), {config.position} positions"
+    switches += f", {config.activation}"
     what = f"{config.count_parameters():,} parameters"
     if lora is not None:
         what = f"{lora.count_parameters(config):,} parameters of adapters, {what} frozen"

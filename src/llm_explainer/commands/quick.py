@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-from llm_explainer.training.runs.names import RUNS
-
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -53,9 +51,7 @@ def quick(
 
     console = make_console()
     settings = quick_settings(steps, seed, backend)
-    if out is None and overwrite:
-        out = RUNS / "quick"
-    folder = RunFolder.new(RUNS, "quick") if out is None else RunFolder(out)
+    folder = RunFolder.asked_for(out, "quick", overwrite=overwrite)
     show(console, Text("1.", "bold"), " Stories are invented, and a tokenizer learns their words.")
     with StageProgress(console) as progress:
         run = start_run(settings, folder, overwrite=overwrite, report=progress.report)

@@ -18,7 +18,7 @@ from llm_explainer.data.pipes import STDIN
 from llm_explainer.errors import ConfigError
 from llm_explainer.lora_config import LoRAConfig
 from llm_explainer.training.finetune import finetune_settings, open_start
-from llm_explainer.training.finetune_data import RecordsConfig
+from llm_explainer.training.finetune_data import STORIES, RecordsConfig
 from llm_explainer.training.pretrain import DataConfig
 from llm_explainer.training.runs.kinds import Report, RunSettings
 from llm_explainer.training.sweeps.grid import Combination
@@ -136,6 +136,10 @@ def _finetuning(console: Console, report: Report) -> SettingsOf:
     def settings_of(values: dict[str, Any]) -> RunSettings:
         data = RecordsConfig(**finetune.DATA.take(values))
         if "base" not in known and values["base"] is None:
+            if data.data != STORIES:  # the newest run would soon be one of the sweep's own
+                raise ConfigError(
+                    "a sweep on your own records needs --from, the model to start from"
+                )
             known["base"] = finetune.find_base(data, console)
         base = values["base"] or known["base"]
         key = str(base), str(dataclasses.asdict(data))

@@ -17,8 +17,10 @@ from llm_explainer.console.streams import give_up_lost_streams
 from llm_explainer.console.terminal import make_console, show
 from llm_explainer.console.training_view import TrainingView
 from llm_explainer.errors import WorkerLost
+from llm_explainer.run_folders import meant_checkpoint
 from llm_explainer.spelling import command_line
 from llm_explainer.training.events import Event
+from llm_explainer.training.runs.names import resume_command
 from llm_explainer.training.runs.run import Run
 from llm_explainer.training.trainer import Trainer, TrainResult
 
@@ -53,7 +55,7 @@ def train_and_report(run: Run, console: Console, again: str = "") -> None:
         Exit: a signal or a closed output ended it; how to go on has been said.
         LLMExplainerError: as ``Trainer.train``.
     """
-    again = "uv run " + (again or command_line(run.script, "--resume", run.folder.path))
+    again = again or resume_command(run.folder.path)
     try:
         result, ending = train_with_view(run, console)
     except (KeyboardInterrupt, Ended) as interrupt:
@@ -173,18 +175,25 @@ def report_result(result: TrainResult, run: Run, console: Console) -> None:
     assert measured is not None  # of a run that finished
     per_byte = measured.bits_per_byte
     bits = "" if per_byte is None else f", {per_byte:.3f} bits a byte"
-    show(
-        console,
-        Text(f"Validation loss {measured.loss:.4f}", "bold"),
-        f" on all validation text (perplexity {measured.perplexity:.2f}{bits})",
-    )
+    loss = Text(f"Validation loss {measured.loss:.4f}", "bold")
+    show(console, loss, " on all validation text")
+    show(console, f"perplexity  {measured.perplexity:.2f}{bits}")
     show(console, f"checkpoint  {result.checkpoint}")
+    meant, best_loss = meant_checkpoint(run.folder.path), run.trainer.best_loss
+    if meant not in (None, result.checkpoint):
+        show(console, f"its best    {meant} (loss {best_loss:.4f}), which the run stands for")
     show(console, f"loss curve  {run.folder.curve_file}")
 
 
-def finish(run: Run, console: Console) -> None:
-    """Say what training will take, train, say how it went and what to do next."""
+def finish(run: Run, console: Console, talk: str = "generate", *options: str) -> None:
+    """Say what training will take, train, say how it went and what to do next.
+
+    ``talk`` is the command that shows what the model has learned, with its options.
+    """
     show(console, run.preflight.summary())
     train_and_report(run, console)
-    command = command_line("run_demo.py", "generate", run.folder.path)
-    show(console, "talk to it     ", Text(f"uv run {command}", "bold"))
+    name = run.folder.path
+    command = command_line("run_demo.py", talk, name, *options)
+    show(console, "talk to it  ", Text(f"uv run {command}", "bold"))
+    if command_line(name) != str(name) and str(name).isprintable() and " " not in str(name):
+        show(console, f"            where no shell takes off the quotes: {talk} {name}")

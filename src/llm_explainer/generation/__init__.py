@@ -3,7 +3,7 @@
 From the bottom up: ``sampling_config`` (the settings), ``filters`` (which tokens may come next),
 ``sampler`` (which one does), ``decoding`` (the loop over the key-value cache), ``prompts`` and
 ``transcript`` (from text to ids and back), ``streaming`` (what others call), ``session`` (a person
-and a model write in turns).
+and a model write in turns), ``chat`` (they talk, as a chat template has it).
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from llm_explainer.errors import LLMExplainerError
@@ -27,6 +27,8 @@ _SETTINGS = {
 class Session:
     """A text that a person and a model write in turns.
 
+    ``Chat`` is one whose turns are those of a conversation.
+
     Args:
         model: a ``GPT`` of any backend.
         tokenizer: the one that it was trained with.
@@ -34,6 +36,13 @@ class Session:
         write: shows the model's text, piece by piece.
         note: shows a line about the session.
     """
+
+    welcome = "Type the beginning of a text. /help shows what else there is; Ctrl-D leaves."
+    about: tuple[str, ...] = (
+        "A line is continued, and so is what the model wrote before; an empty line",
+        "lets it go on. /reset starts anew. A text that begins with / takes a space",
+        "before it. Ctrl-C ends the model's turn, Ctrl-D the session.",
+    )
 
     def __init__(
         self,
@@ -51,7 +60,7 @@ class Session:
 
     def run(self, lines: Iterable[str]) -> None:
         """Take lines until ``/quit`` or their end; no line and no Ctrl-C ends it otherwise."""
-        self._note("Type the beginning of a text. /help shows what else there is; Ctrl-D leaves.")
+        self._note(self.welcome)
         for line in lines:
             try:
                 if not self.handle(line):
@@ -68,7 +77,7 @@ class Session:
             LLMExplainerError: a line that cannot be continued, or a setting that cannot work.
         """
         if not line.startswith("/"):
-            self._continue(line)
+            self.take_turn(line)
             return True
         command, _, value = line.strip().partition(" ")
         if command == "/quit":
@@ -79,7 +88,8 @@ class Session:
             for name in _SETTINGS:
                 self._note(self._setting(name))
         elif command == "/reset":
-            self._ids, self._turn = [], 0
+            self._turn = 0
+            self._forget()
             self._note("the text so far is forgotten")
         elif command in _SETTINGS:
             self._change(command, value)
@@ -87,14 +97,18 @@ class Session:
             self._note(f"unknown command {command}; /help lists them")
         return True
 
-    def _continue(self, line: str) -> None:
-        """Let the model go on after the text so far and this line."""
-        prompt = self._ids + self._tokenizer.encode(self._set_apart(line))
+    def take_turn(self, line: str) -> None:
+        """Let the model go on after what was written so far and this line, whatever is in it.
+
+        Raises:
+            LLMExplainerError: a line that cannot be continued.
+        """
+        prompt = self._prompt(line)
         stream = Generation(self._model, self._tokenizer, prompt, self.sampling, index=self._turn)
         start = time.perf_counter()
         ended_by = "interrupted"
         try:
-            for piece in stream:
+            for piece in self._pieces(stream):
                 self._write(piece)
             ended_by = stream.ended_by
         except KeyboardInterrupt:
@@ -104,10 +118,26 @@ class Session:
         for notice in stream.notices:
             self._note(notice)
         self._note(summary(len(stream.ids), seconds, ended_by))
-        self._ids = prompt + stream.ids
+        self._keep(prompt, stream.ids, ended_by)
+        self._turn += 1
+
+    def _prompt(self, line: str) -> list[int]:
+        """Return the ids of the text so far and a line."""
+        return self._ids + self._tokenizer.encode(self._set_apart(line))
+
+    def _pieces(self, stream: Generation) -> Iterator[str]:
+        """Yield what is shown of the model's text."""
+        yield from stream
+
+    def _keep(self, prompt: list[int], said: list[int], ended_by: str) -> None:
+        """Remember what has become of the text."""
+        self._ids = prompt + said
         if ended_by == "end of text" and self._tokenizer.end_of_text is not None:
             self._ids.append(self._tokenizer.end_of_text)
-        self._turn += 1
+
+    def _forget(self) -> None:
+        """Begin with an empty text."""
+        self._ids = []
 
     def _set_apart(self, line: str) -> str:
         """Return the line with a space before it where it would run into the text so far."""
@@ -132,9 +162,8 @@ class Session:
         return f"{name} {'off' if shown in (None, '') else shown}"
 
     def _help(self) -> None:
-        self._note("A line is continued, and so is what the model wrote before; an empty line")
-        self._note("lets it go on. /reset starts anew. A text that begins with / takes a space")
-        self._note("before it. Ctrl-C ends the model's turn, Ctrl-D the session.")
+        for line in self.about:
+            self._note(line)
         rows = [(f"{name} VALUE", help_of(field)) for name, field in _SETTINGS.items()]
         rows += [
             ("/settings", "show them all; VALUE off turns a filter off"),

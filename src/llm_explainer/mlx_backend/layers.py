@@ -9,11 +9,12 @@ Letters: I and O input and output dims, D = d_model.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Self
 
 import mlx.core as mx
 
 from llm_explainer.init import Init
-from llm_explainer.mlx_backend.module import Array, Backward, Key, Module, with_backward
+from llm_explainer.mlx_backend.module import Array, Backward, Key, Keys, Module, with_backward
 from llm_explainer.parameter_groups import Group
 
 
@@ -35,6 +36,14 @@ class Linear(Module):
         self.bias = mx.zeros(output_dims) if bias else None  # (O,)
         self._group: Group = group
 
+    @classmethod
+    def of(cls, weight: Array, bias: Array | None, group: Group) -> Self:
+        """Return a layer of these very arrays, (O, I) and (O,)."""
+        layer = cls.__new__(cls)
+        Module.__init__(layer)
+        layer.weight, layer.bias, layer._group = weight, bias, group
+        return layer
+
     def group_of(self, name: str) -> Group:
         """Return the weight's group, as it was given; a bias is a vector."""
         return self._group if name == "weight" else "vector"
@@ -53,6 +62,67 @@ class Linear(Module):
     def run(self, x: Array, rng: Key | None = None) -> Array:
         """Map (..., I) to (..., O), for inference and training."""
         return self(x)
+
+    def to_quantized(
+        self, group_size: int | None = None, bits: int | None = None, mode: str = "affine"
+    ) -> QuantizedLinear:
+        """Return the layer with its weight in few bits, as ``mlx.nn.quantize(model)`` asks for."""
+        return QuantizedLinear(self, group_size, bits, mode)
+
+
+class QuantizedLinear(Module):
+    """A Linear whose weight is kept in few bits, for adapters to stand on (Dettmers et al. 2023).
+
+    NumPy has nothing like it. It does not learn: its numbers are no longer numbers.
+
+    Raises:
+        ValueError: MLX cannot quantise a weight of this shape.
+    """
+
+    def __init__(self, linear: Linear, group_size: int | None, bits: int | None, mode: str) -> None:
+        super().__init__()
+        self._group_size, self._bits, self._mode = group_size, bits, mode
+        packed = mx.quantize(linear["weight"], group_size, bits, mode)
+        self.weight, self.scales, *biases = packed
+        self.biases = biases[0] if biases else None
+        self.bias = linear.get("bias")
+        self.freeze()
+
+    def group_of(self, name: str) -> Group:
+        """What is packed belongs to a matrix; a bias is a vector."""
+        return "vector" if name == "bias" else "matrix"
+
+    def unfreeze(self, *, recurse: bool = True, keys: Keys = None, strict: bool = False) -> Self:
+        """Stay frozen."""
+        return self
+
+    def __call__(self, x: Array) -> Array:
+        """Map (..., I) to (..., O)."""
+        y = mx.quantized_matmul(
+            x,
+            self["weight"],
+            self["scales"],
+            self.get("biases"),
+            group_size=self._group_size,
+            bits=self._bits,
+            mode=self._mode,
+        )
+        return y + self["bias"] if "bias" in self else y
+
+    def run(self, x: Array, rng: Key | None = None) -> Array:
+        """Map (..., I) to (..., O), for inference and training."""
+        return self(x)
+
+    def dequantized(self) -> Array:
+        """Return the weight (O, I) that this stands for."""
+        return mx.dequantize(
+            self["weight"],
+            self["scales"],
+            self.get("biases"),
+            group_size=self._group_size,
+            bits=self._bits,
+            mode=self._mode,
+        )
 
 
 class Embedding(Module):

@@ -5,17 +5,16 @@ Letters: I and O input and output dims of the layer, r the rank of a slice, R of
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any
 
 import mlx.core as mx
 import numpy as np
-from numpy.typing import NDArray
 
-from llm_explainer.init import initializer
+from llm_explainer.init import adapter_a
 from llm_explainer.lora_config import AdaptedRows
-from llm_explainer.mlx_backend.layers import Dropout, Embedding, Linear
+from llm_explainer.mlx_backend.layers import Dropout, Embedding, Linear, QuantizedLinear
 from llm_explainer.mlx_backend.module import Array, Backward, Key, Module, with_backward
 from llm_explainer.parameter_groups import Group
 
@@ -67,11 +66,11 @@ class LoRALinear(Module):
     ) -> None:
         super().__init__()
         self.base = base
-        self.lora_a = mx.array(draw_a(slices, rng))  # (R, I)
+        *firsts, n_ranks = accumulate((rows.rank for rows in slices), initial=0)
+        self.lora_a = mx.array(adapter_a(rng, n_ranks, slices[0].inputs))  # (R, I)
         weight = weight_of(base) if dora else None
-        firsts = np.cumsum([0, *(rows.rank for rows in slices)]).tolist()
         self.slices = [
-            LoRASlice(rows, first, weight) for rows, first in zip(slices, firsts, strict=False)
+            LoRASlice(rows, first, weight) for rows, first in zip(slices, firsts, strict=True)
         ]
         self._dropout = Dropout(dropout)
 
@@ -110,13 +109,8 @@ class LoRALinear(Module):
             pieces.append(weight[done : part._rows.start])
             pieces.append(self._direction(part) * self._gain(part)[:, None])
             done = part._rows.stop
-        is_tied = isinstance(self.base, TiedHead)
-        group: Group = "head" if is_tied else self.base.group_of("weight")
-        layer = Linear(1, 1, bias=False, init=initializer(scheme="zeros"), group=group)
-        layer.weight = mx.contiguous(mx.concatenate([*pieces, weight[done:]]))
-        if "bias" in self.base:
-            layer.bias = self.base["bias"]
-        return layer
+        merged = mx.contiguous(mx.concatenate([*pieces, weight[done:]]))
+        return Linear.of(merged, self.base.get("bias"), self.base.group_of("weight"))
 
     def _adapted(self, y: Array, u: Array, part: LoRASlice) -> Array:
         """Return a slice's rows of the result, from W x + b (..., rows) and u = A x (..., r)."""
@@ -156,22 +150,16 @@ class TiedHead(Module):
         return self._table().as_linear()(x)
 
     @property
-    def weight_of_table(self) -> Array:
+    def weight(self) -> Array:
         """The table, (V, D)."""
         return self._table().weight
+
+    def group_of(self, name: str) -> Group:
+        """Of a weight that is the table's no more, it is the head's."""
+        return "head"
 
 
 def weight_of(base: Any) -> Array:
     """Return the weight (O, I) of what an adapter stands on."""
-    weight: Array = base.weight_of_table if isinstance(base, TiedHead) else base["weight"]
+    weight: Array = base.dequantized() if isinstance(base, QuantizedLinear) else base.weight
     return weight
-
-
-def draw_a(slices: Sequence[AdaptedRows], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return A of all slices (R, I), uniform within 1 / sqrt(I), as PEFT draws it.
-
-    With B = 0 the model computes what it did before, and the first gradients reach B alone.
-    """
-    bound = 1 / math.sqrt(slices[0].inputs)
-    shape = (sum(rows.rank for rows in slices), slices[0].inputs)
-    return rng.uniform(-bound, bound, shape).astype(np.float32)

@@ -128,6 +128,11 @@ class GPT(Module):
         mx.async_eval(ids, scores)  # type: ignore[no-untyped-call]
         return ids, scores
 
+    @property
+    def drops(self) -> bool:
+        """Whether training drops anything, of the model's numbers or of what its adapters see."""
+        return bool(self.config.dropout or (self.lora is not None and self.lora.dropout))
+
     def make_cache(self, batch_size: int = 1, capacity: int | None = None) -> KVCache:
         """Return an empty key-value cache for ``capacity`` tokens, by default the whole context.
 

@@ -39,11 +39,10 @@ class Linear(Module):
         self._group: Group = group
 
     @classmethod
-    def of(cls, table: Embedding) -> Self:
-        """Return a layer without bias whose weight (V, D) is the table's own array."""
+    def of(cls, weight: Array, bias: Array | None, group: Group) -> Self:
+        """Return a layer of these very arrays, (O, I) and (O,)."""
         layer = cls.__new__(cls)
-        layer.weight, layer.bias, layer._group = table.weight, None, "table"
-        layer._frozen = table._frozen
+        layer.weight, layer.bias, layer._group = weight, bias, group
         return layer
 
     def group_of(self, name: str) -> Group:
@@ -128,7 +127,9 @@ class Embedding(Module):
 
     def as_linear(self) -> Linear:
         """Return the head that shares this table: (..., D) -> (..., V)."""
-        return Linear.of(self)
+        layer = Linear.of(self.weight, None, "table")
+        layer._frozen = self._frozen
+        return layer
 
 
 class Dropout(Module):

@@ -6,14 +6,20 @@ rows of x (B·T), dz = dLoss/dz.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Any
+from itertools import accumulate
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from llm_explainer.init import adapter_a
 from llm_explainer.lora_config import AdaptedRows
-from llm_explainer.numpy_backend.kernels import column_sums, times_transposed
+from llm_explainer.numpy_backend.kernels import (
+    column_sums,
+    row_lengths,
+    times_transposed,
+    write_product,
+)
 from llm_explainer.numpy_backend.layers import Dropout, Embedding, Linear
 from llm_explainer.numpy_backend.module import (
     Array,
@@ -47,6 +53,17 @@ class LoRASlice(Module):
         return "matrix" if name == "lora_b" else "vector"
 
 
+class _Call(NamedTuple):
+    """What a call computed, for its backward pass."""
+
+    x: Array  # (N, I)
+    seen: Array  # what the adapters saw of it, (N, I)
+    mask: Array | None  # that hid the rest
+    u: Array  # A x, (N, R)
+    directions: Array | None  # W + s B A (O, I), where x was multiplied by it
+    lengths: list[Array]  # with DoRA, those of the rows of W + s B A, by slice
+
+
 class LoRALinear(Module):
     """y = W x + b, and on the rows of each slice s · B A x: with W frozen, A and B learn.
 
@@ -72,11 +89,11 @@ class LoRALinear(Module):
         rng: np.random.Generator,
     ) -> None:
         self.base = base
-        self.lora_a = draw_a(slices, rng)  # (R, I)
-        weight = weight_of(base) if dora else None
-        firsts = np.cumsum([0, *(rows.rank for rows in slices)]).tolist()
+        *firsts, n_ranks = accumulate((rows.rank for rows in slices), initial=0)
+        self.lora_a = adapter_a(rng, n_ranks, slices[0].inputs)  # (R, I)
+        weight = base.weight if dora else None
         self.slices = [
-            LoRASlice(rows, first, weight) for rows, first in zip(slices, firsts, strict=False)
+            LoRASlice(rows, first, weight) for rows, first in zip(slices, firsts, strict=True)
         ]
         self._dropout = Dropout(dropout)
 
@@ -87,127 +104,146 @@ class LoRALinear(Module):
     def __call__(self, x: Array) -> Array:
         """Map (..., I) to (..., O)."""
         x_rows = x.reshape(-1, x.shape[-1])  # (N, I)
-        y: Array = self.base(x_rows)
-        self._adapt(y, times_transposed(x_rows, self.lora_a))
+        y = np.empty((len(x_rows), len(self.base.weight)), x.dtype)  # (N, O)
+        self.write(x_rows, y)
         return y.reshape(*x.shape[:-1], -1)
 
     def write(self, x: Array, y: Array) -> None:
         """Write what x (N, I) is mapped to into y (N, O)."""
-        self.base.write(x, y)
-        self._adapt(y, times_transposed(x, self.lora_a))
+        self._fill(self._call(x, None), y)
 
     def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Backward]:
         """Map (..., I) to (..., O); ``rng`` draws what the adapters do not see of x."""
-        x_rows = x.reshape(-1, x.shape[-1])  # (N, I)
-        mask = self._dropout.mask(x_rows.shape, x.dtype, rng)
-        seen = x_rows if mask is None else x_rows * mask
-        u = seen @ self.lora_a.T  # (N, I) @ (I, R) -> (N, R)
-        y: Array = self.base(x_rows)
-        adapted = self._adapt(y, u)
-        return y.reshape(*x.shape[:-1], -1), self._backward(x, seen, mask, u, adapted)
+        call = self._call(x.reshape(-1, x.shape[-1]), rng)
+        y = np.empty((len(call.x), len(self.base.weight)), x.dtype)  # (N, O)
+        kept = self._fill(call, y)
+        return y.reshape(*x.shape[:-1], -1), self._backward(call, kept, x.shape)
 
     def backward_of(self, x: Array) -> Backward:
         """Return the backward pass of ``self(x)``, which needs x (..., I) and not the result."""
-        x_rows = x.reshape(-1, x.shape[-1])
-        u = x_rows @ self.lora_a.T
-        adapted: list[Array | None] = [None for _ in self.slices]
-        if any(part.magnitude is not None for part in self.slices):
-            adapted = self._adapt(self.base(x_rows), u)
-        return self._backward(x, x_rows, None, u, adapted)
-
-    def lengths_of_base(self) -> Array:
-        """Return the length of each row of W, (O,)."""
-        lengths: Array = np.linalg.norm(weight_of(self.base), axis=1)
-        return lengths
+        if self.slices[0].magnitude is not None:
+            return self.forward(x)[1]  # DoRA's needs the result too
+        return self._backward(self._call(x.reshape(-1, x.shape[-1]), None), {}, x.shape)
 
     def merged(self) -> Linear:
         """Return a layer whose weight is W + s B A; of one that shared a table, the untied head."""
-        layer = Linear.__new__(Linear)
-        layer.weight = weight_of(self.base).copy(order="K")
-        layer.bias = self.base.bias
-        layer._group = "head" if isinstance(self.base, TiedHead) else self.base.group_of("weight")
-        for part in self.slices:
-            layer.weight[part._rows] = self._direction(part) * self._gain(part)[:, None]
-        return layer
+        directions = self._directions()
+        weight = self._stretched(directions, self._lengths(directions))
+        return Linear.of(weight, self.base.bias, self.base.group_of("weight"))
+
+    def lengths_of_base(self) -> Array:
+        """Return the length of each row of W, (O,)."""
+        return row_lengths(self.base.weight)
 
     def hold_lengths(self) -> None:
         """Go by the lengths that the rows have now, whatever becomes of A and B.
 
         The gradient takes them for constant, so a check of it against differences needs them so.
         """
+        lengths = row_lengths(self._directions())
         for part in self.slices:
-            part._held = self._lengths(part)
+            part._held = lengths[part._rows]
 
-    def _adapt(self, y: Array, u: Array) -> list[Array | None]:
-        """Add the slices to y = W x + b (N, O), from u = A x (N, R).
+    def _call(self, x: Array, rng: np.random.Generator | None) -> _Call:
+        """Begin to map x (N, I).
 
-        Returns what DoRA's backward pass needs of each slice, W x + s B A x (N, rows).
+        Many rows are better multiplied by W + s B A, made for them, than by W, A and B: that
+        product is as large as the one with W alone, and takes the place of two narrow ones and of a
+        pass over the result.
         """
-        kept: list[Array | None] = []
-        for part in self.slices:
-            y_part = y[:, part._rows]  # (N, rows), a view
-            y_part += u[:, part._ranks] @ (part.lora_b * part._scale).T
-            if part.magnitude is None:
-                kept.append(None)
-                continue
-            bias = 0 if self.base.bias is None else self.base.bias[part._rows]
-            y_part -= bias
-            kept.append(y_part.copy())
-            y_part *= self._gain(part)
-            y_part += bias
+        mask = self._dropout.mask(x.shape, x.dtype, rng)
+        seen = x if mask is None else x * mask
+        u = seen @ self.lora_a.T  # (N, I) @ (I, R) -> (N, R)
+        merges = mask is None and len(x) >= x.shape[1]
+        has_lengths = self.slices[0].magnitude is not None
+        directions = self._directions() if merges or has_lengths else None
+        lengths = [] if directions is None else self._lengths(directions)
+        return _Call(x, seen, mask, u, directions if merges else None, lengths)
+
+    def _fill(self, call: _Call, y: Array) -> dict[int, Array]:
+        """Write the result into y (N, O).
+
+        Returns, by slice, what the gradient of DoRA's lengths needs: (W + s B A) x, (N, rows).
+        """
+        bias, kept = self.base.bias, {}
+        if call.directions is not None:
+            times_transposed(call.x, call.directions, out=y)
+            if bias is not None:
+                y += bias
+        else:
+            self.base.write(call.x, y)
+            for part in self.slices:
+                y[:, part._rows] += call.u[:, part._ranks] @ (part.lora_b * part._scale).T
+        for index, (part, lengths) in enumerate(zip(self.slices, call.lengths, strict=False)):
+            y_part = y[:, part._rows]  # a view
+            own_bias = 0 if bias is None else bias[part._rows]
+            kept[index] = y_part - own_bias
+            np.multiply(kept[index], part.magnitude / lengths, out=y_part)
+            y_part += own_bias
         return kept
 
-    def _backward(
-        self, x: Array, seen: Array, mask: Array | None, u: Array, adapted: list[Array | None]
-    ) -> Backward:
-        base_backward = self.base.backward_of(x)
-
+    def _backward(self, call: _Call, kept: dict[int, Array], shape: tuple[int, ...]) -> Backward:
         def backward(dy: Array, out: Tree | None = None) -> tuple[Array, Tree]:
             grads = gradients_like(self, out)
             places = grads.get("slices", [{} for _ in self.slices])
             dy_rows = dy.reshape(-1, dy.shape[-1])  # (N, O)
-            if any(pre is not None for pre in adapted):
-                dy_rows = dy_rows.copy()
-            du = np.empty_like(u)  # (N, R)
-            for part, pre, place in zip(self.slices, adapted, places, strict=True):
+            du = np.empty_like(call.u)  # (N, R)
+            for index, (part, place) in enumerate(zip(self.slices, places, strict=True)):
                 dpart = dy_rows[:, part._rows]  # (N, rows), a view
-                if pre is not None:
-                    if "magnitude" in place:
-                        place["magnitude"][...] = column_sums(dpart * pre) / self._lengths(part)
-                    dpart *= self._gain(part)  # from here on dLoss/d(W x + s B A x)
+                gain: Any = part._scale  # of B u
+                if part.magnitude is not None:
+                    gain = (part.magnitude / call.lengths[index] * gain)[:, None]  # (rows, 1)
+                if "magnitude" in place:
+                    sums = column_sums(dpart * kept[index])
+                    np.divide(sums, call.lengths[index], out=place["magnitude"])
                 if "lora_b" in place:  # (rows, N) @ (N, r) -> (rows, r)
-                    place["lora_b"][...] = (dpart.T @ u[:, part._ranks]) * part._scale
-                np.matmul(dpart, part.lora_b * part._scale, out=du[:, part._ranks])
+                    np.multiply(dpart.T @ call.u[:, part._ranks], gain, out=place["lora_b"])
+                np.matmul(dpart, part.lora_b * gain, out=du[:, part._ranks])
             if "lora_a" in grads:
-                np.matmul(du.T, seen, out=grads["lora_a"])  # (R, N) @ (N, I) -> (R, I)
-            dx, _ = base_backward(dy_rows.reshape(dy.shape), place_for("base", grads))
-            dx_rows = dx.reshape(-1, dx.shape[-1])  # (N, I), a view
-            through_a = du @ self.lora_a  # (N, R) @ (R, I) -> (N, I)
-            dx_rows += through_a if mask is None else through_a * mask
-            return dx, grads
+                np.matmul(du.T, call.seen, out=grads["lora_a"])  # (R, N) @ (N, I) -> (R, I)
+            dx = self._dx(call, dy_rows, du, place_for("base", grads))
+            return dx.reshape(shape), grads
 
         return backward
 
-    def _direction(self, part: LoRASlice) -> Array:
-        """Return W + s B A of a slice's rows, (rows, I)."""
-        added: Array = part.lora_b @ self.lora_a[part._ranks]  # (rows, r) @ (r, I)
-        added *= part._scale
-        added += weight_of(self.base)[part._rows]
-        return added
+    def _dx(self, call: _Call, dy: Array, du: Array, base: Tree) -> Array:
+        """Return dLoss/dx (N, I) from dy (N, O) and du (N, R), and write the gradients ``base``."""
+        dx: Array
+        if call.directions is None or base:
+            stretched = self._stretched(dy.T, call.lengths).T
+            dx, _ = self.base.backward_of(call.x)(stretched, base)
+        if call.directions is not None:
+            dx = dy @ self._stretched(call.directions, call.lengths)  # (N, O) @ (O, I) -> (N, I)
+            return dx
+        through_a = du @ self.lora_a  # (N, R) @ (R, I) -> (N, I)
+        dx += through_a if call.mask is None else through_a * call.mask
+        return dx
 
-    def _lengths(self, part: LoRASlice) -> Array:
-        """Return the length of each row of W + s B A, (rows,)."""
-        if part._held is not None:
-            return part._held
-        direction = self._direction(part)
-        lengths: Array = np.sqrt(np.vecdot(direction, direction))
-        return lengths
+    def _directions(self) -> Array:
+        """Return W + s B A (O, I)."""
+        weight: Array = self.base.weight
+        directions = np.zeros_like(weight)  # stored as it is
+        for part in self.slices:
+            b, a = part.lora_b * part._scale, self.lora_a[part._ranks]
+            write_product(b, a, out=directions[part._rows])  # (rows, r) @ (r, I)
+        directions += weight
+        return directions
 
-    def _gain(self, part: LoRASlice) -> Array:
-        """Return what each row is multiplied by: with DoRA, its length over that of W + s B A."""
-        if part.magnitude is None:
-            return np.ones(len(part.lora_b), part.lora_b.dtype)
-        return part.magnitude / self._lengths(part)
+    def _lengths(self, directions: Array) -> list[Array]:
+        """Return the lengths of the rows of W + s B A, by slice; none without DoRA."""
+        if self.slices[0].magnitude is None:
+            return []
+        lengths = row_lengths(directions)
+        return [lengths[part._rows] if part._held is None else part._held for part in self.slices]
+
+    def _stretched(self, rows: Array, lengths: list[Array]) -> Array:
+        """Return rows (O, ...) multiplied by what DoRA makes of their lengths."""
+        if not lengths:
+            return rows
+        rows = rows.copy(order="K")
+        for part, own in zip(self.slices, lengths, strict=True):
+            rows[part._rows] *= (part.magnitude / own)[:, None]
+        return rows
 
 
 class TiedHead(Module):
@@ -232,24 +268,13 @@ class TiedHead(Module):
     def backward_of(self, x: Array) -> Backward:
         """Return the backward pass of ``self(x)``, to x alone."""
         linear_backward = self._linear().backward_of(x)
-        return lambda dy, out=None: linear_backward(dy, {} if out is None else out)
+        return lambda dy, out=None: linear_backward(dy, {})  # the table's is no gradient of its own
 
     @property
-    def weight_of_table(self) -> Array:
+    def weight(self) -> Array:
         """The table, (V, D)."""
         return self._linear().weight
 
-
-def weight_of(base: Linear | TiedHead) -> Array:
-    """Return the weight (O, I) of what an adapter stands on."""
-    return base.weight_of_table if isinstance(base, TiedHead) else base.weight
-
-
-def draw_a(slices: Sequence[AdaptedRows], rng: np.random.Generator) -> Array:
-    """Return A of all slices (R, I), uniform within 1 / sqrt(I), as PEFT draws it.
-
-    With B = 0 the model computes what it did before, and the first gradients reach B alone.
-    """
-    bound = 1 / math.sqrt(slices[0].inputs)
-    shape = (sum(rows.rank for rows in slices), slices[0].inputs)
-    return rng.uniform(-bound, bound, shape).astype(np.float32)
+    def group_of(self, name: str) -> Group:
+        """Of a weight that is the table's no more, it is the head's."""
+        return "head"

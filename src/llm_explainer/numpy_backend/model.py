@@ -116,6 +116,11 @@ class GPT(Module):
         logits = self.next_logits(tokens, cache, lengths, known=known)[:, :vocab_size]  # (B, V)
         return logits.argmax(-1), logits.max(-1)
 
+    @property
+    def drops(self) -> bool:
+        """Whether training drops anything, of the model's numbers or of what its adapters see."""
+        return bool(self.config.dropout or (self.lora is not None and self.lora.dropout))
+
     def make_cache(self, batch_size: int = 1, capacity: int | None = None) -> KVCache:
         """Return an empty key-value cache for ``capacity`` tokens, by default the whole context."""
         limit = self.config.context_length

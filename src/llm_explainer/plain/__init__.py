@@ -14,6 +14,7 @@ Read the files in this order; each needs only those before it:
     loss         cross_entropy
     training     start_adamw, adamw, clip, train_step
     generation   generate
+    lora         lora, dora
 
 Every function returns its result and its backward pass, a function that takes dy, the gradient of
 the loss with respect to the result, and returns the gradients of what went in:
@@ -39,6 +40,7 @@ from llm_explainer.plain.block import block, norm, residual
 from llm_explainer.plain.feed_forward import feed_forward, gated_feed_forward
 from llm_explainer.plain.generation import generate
 from llm_explainer.plain.layers import embedding, layer_norm, linear, rms_norm
+from llm_explainer.plain.lora import dora, lora
 from llm_explainer.plain.loss import cross_entropy
 from llm_explainer.plain.model import embed, gpt, unembed
 from llm_explainer.plain.positions import places, rotate, sinusoids
@@ -46,8 +48,8 @@ from llm_explainer.plain.training import adamw, clip, start_adamw, train_step
 
 # fmt: off
 __all__ = [
-    "adamw", "block", "causal_attention", "clip", "cross_entropy", "embed", "embedding",
-    "feed_forward", "gated_feed_forward", "gelu", "generate", "gpt", "layer_norm", "linear",
+    "adamw", "block", "causal_attention", "clip", "cross_entropy", "dora", "embed", "embedding",
+    "feed_forward", "gated_feed_forward", "gelu", "generate", "gpt", "layer_norm", "linear", "lora",
     "norm", "places", "relu", "residual", "rms_norm", "rotate", "self_attention", "silu",
     "sinusoids", "softmax", "start_adamw", "swiglu", "train_step", "unembed",
 ]

@@ -48,6 +48,22 @@ a turn, as well. The space before an answer is the answer's: ``" Pip"`` is what 
 """
 
 
+WORD_FOR_WORD = """\
+{%- for message in messages -%}
+{%- if message['role'] == 'system' -%}
+{{ message['content'] + '\\n\\n' }}
+{%- elif message['role'] == 'user' -%}
+{{ message['content'] }}
+{%- elif message['role'] == 'assistant' -%}
+{{ ' ' + message['content'] + eos_token }}
+{%- else -%}
+{{ raise_exception('the role is ' + message['role'] + '; it takes system, user or assistant') }}
+{%- endif -%}
+{%- endfor -%}"""
+"""The template of models that learned questions about stories, which name no roles: the story, two
+line breaks, a question, its answer, and at once the next question."""
+
+
 @dataclass(frozen=True)
 class ChatTemplate:
     """A template, and the names of the special tokens that it may write.

@@ -6,7 +6,7 @@ al. 2016, section 6.1, without their forgiving of articles and punctuation).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +14,8 @@ import numpy as np
 
 from llm_explainer.data.records import EncodedRecord
 from llm_explainer.data.stories.questions import StoryQuestion
-from llm_explainer.generation import complete_batch
-from llm_explainer.tokenizer.base import Tokenizer
+from llm_explainer.generation import Completion, complete_batch
+from llm_explainer.tokenizer.base import END_OF_TEXT, Tokenizer
 from llm_explainer.training.events import Answered
 
 MORE_TOKENS = 8
@@ -24,11 +24,14 @@ MORE_TOKENS = 8
 MOST_TOKENS = 64
 """The longest answer that is asked for."""
 
+AT_ONCE = 32
+"""Questions that are answered together."""
+
 N_SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Question:
+class EncodedQuestion:
     """What a model is asked, as ids, and the one answer that is right."""
 
     prompt: tuple[int, ...]
@@ -36,17 +39,17 @@ class Question:
     kind: str = ""  # what sort of question, for a table; empty where there are no sorts
 
 
-def of_story(question: StoryQuestion, tokenizer: Tokenizer) -> Question:
+def encode_question(question: StoryQuestion, tokenizer: Tokenizer) -> EncodedQuestion:
     """Return a question about a story as ids.
 
     Raises:
         TokenizerError: the tokenizer cannot encode it.
     """
     prompt, answer = tokenizer.encode(question.prompt), tokenizer.encode(question.completion)
-    return Question(tuple(prompt), tuple(answer), question.kind)
+    return EncodedQuestion(tuple(prompt), tuple(answer), question.kind)
 
 
-def last_questions(records: Iterable[EncodedRecord], end: int, limit: int) -> list[Question]:
+def last_questions(records: Iterable[EncodedRecord], end: int, limit: int) -> list[EncodedQuestion]:
     """Return the last answer of each of the first records as a question, ``limit`` at most.
 
     Left out is a text that is learned from its first token on, and an answer that is too long to be
@@ -67,17 +70,31 @@ def last_questions(records: Iterable[EncodedRecord], end: int, limit: int) -> li
         ids = record.ids.tolist()
         answer = ids[start : stop - 1] if ids[stop - 1] == end else ids[start:stop]
         if start > 1 and 0 < len(answer) <= MOST_TOKENS:
-            found.append(Question(tuple(ids[:start]), tuple(answer)))
+            found.append(EncodedQuestion(tuple(ids[:start]), tuple(answer)))
         if len(found) == limit:
             break
     return found
+
+
+def last_line(question: EncodedQuestion, tokenizer: Tokenizer) -> str:
+    """Return the last line of a prompt that is not empty: the question itself. Of a conversation
+    only what comes behind the last ``<|endoftext|>`` counts.
+
+    A single word there, "Answer:" or a chat template's "Assistant:", only asks for the answer, so
+    the line above it stands before it.
+    """
+    text = tokenizer.decode(list(question.prompt)).rpartition(END_OF_TEXT)[2]
+    lines = text.splitlines()
+    lines = [line.strip() for line in lines if line.strip()]
+    only_asks = len(lines) > 1 and " " not in lines[-1] and not lines[-1].endswith("?")
+    return " ".join(lines[-2:] if only_asks else lines[-1:])
 
 
 @dataclass(frozen=True)
 class Answer:
     """What a model said, beside what is right."""
 
-    question: Question
+    question: EncodedQuestion
     expected: str
     given: str
     ended: bool  # by the end token, not because it became too long
@@ -88,21 +105,28 @@ class Answer:
         return self.ended and self.given == self.expected
 
 
-def ask(model: Any, tokenizer: Tokenizer, questions: Sequence[Question]) -> list[Answer]:
+def ask_model(
+    model: Any,
+    tokenizer: Tokenizer,
+    questions: Sequence[EncodedQuestion],
+    report: Callable[[int, int], object] = lambda done, total: None,
+) -> list[Answer]:
     """Let a model answer questions by its likeliest tokens; return the answers in their order.
+
+    ``report`` is told how many are answered, of how many.
 
     Raises:
         GenerationError: a prompt longer than the context, or logits that are not finite.
     """
-    if not questions:
-        return []
-    completions = complete_batch(
-        model,
-        tokenizer,
-        [question.prompt for question in questions],
-        max_tokens=max(len(question.answer) for question in questions) + MORE_TOKENS,
-        temperature=0,
-    )
+    longest = max((len(question.answer) for question in questions), default=0) + MORE_TOKENS
+    completions: list[Completion] = []
+    for first in range(0, len(questions), AT_ONCE):
+        report(first, len(questions))
+        prompts = [question.prompt for question in questions[first : first + AT_ONCE]]
+        completions += complete_batch(
+            model, tokenizer, prompts, batch_size=AT_ONCE, max_tokens=longest, temperature=0
+        )
+    report(len(questions), len(questions))
     return [
         Answer(
             question,
@@ -117,6 +141,11 @@ def ask(model: Any, tokenizer: Tokenizer, questions: Sequence[Question]) -> list
 def share_right(answers: Sequence[Answer]) -> float:
     """Return the share of answers that are right, 0 to 1."""
     return sum(answer.is_right for answer in answers) / max(1, len(answers))
+
+
+def share_ended(answers: Sequence[Answer]) -> float:
+    """Return the share of answers that end by the end token, 0 to 1."""
+    return sum(answer.ended for answer in answers) / max(1, len(answers))
 
 
 def share_right_by_kind(answers: Sequence[Answer]) -> dict[str, float]:
@@ -136,18 +165,16 @@ class Examiner:
         questions: whose answers it does not learn
     """
 
-    def __init__(self, tokenizer: Tokenizer, questions: Sequence[Question]) -> None:
+    def __init__(self, tokenizer: Tokenizer, questions: Sequence[EncodedQuestion]) -> None:
         self._tokenizer, self._questions = tokenizer, questions
 
     def __call__(self, model: Any, step: int) -> Answered:
         """Return how many answers are right, and a few of them."""
-        answers = ask(model, self._tokenizer, self._questions)
-        shown = [(self._last_line(a.question), a.given, a.expected) for a in answers[:N_SHOWN]]
+        answers = ask_model(model, self._tokenizer, self._questions)
+        shown = [
+            (last_line(answer.question, self._tokenizer), answer.given, answer.expected)
+            for answer in answers[:N_SHOWN]
+        ]
         n_right = sum(answer.is_right for answer in answers)
         n_ended = sum(answer.ended for answer in answers)
         return Answered(step, n_right, n_ended, len(answers), tuple(shown))
-
-    def _last_line(self, question: Question) -> str:
-        """Return the last line of a prompt that is not empty: the question itself."""
-        lines = self._tokenizer.decode(list(question.prompt)).strip().splitlines()
-        return lines[-1].strip() if lines else ""

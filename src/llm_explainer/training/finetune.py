@@ -16,21 +16,28 @@ from typing import Any, ClassVar
 
 from llm_explainer.adapters import apply_lora
 from llm_explainer.checkpoint import (
-    load_checkpoint,
     load_config,
+    load_model,
     load_tokenizer_of,
     save_checkpoint,
 )
 from llm_explainer.checkpoint.adapters import save_adapter
 from llm_explainer.config import ModelConfig
-from llm_explainer.data.records import open_records, record_files, write_records
+from llm_explainer.data.records import Records, open_records, record_files, write_records
 from llm_explainer.errors import ConfigError
 from llm_explainer.lora_config import LoRAConfig
 from llm_explainer.model_spec import ModelSpec
 from llm_explainer.tokenizer import END_OF_TEXT, Tokenizer
+from llm_explainer.tokenizer.chat_template import WORD_FOR_WORD, ChatTemplate
 from llm_explainer.training.config import TrainConfig
 from llm_explainer.training.exact_match import Examiner, last_questions
-from llm_explainer.training.finetune_data import RecordsConfig, RecordSplits, load_records
+from llm_explainer.training.finetune_data import (
+    STORIES,
+    RecordsConfig,
+    RecordSplits,
+    load_records,
+)
+from llm_explainer.training.packing import pack
 from llm_explainer.training.recipes import finetuning_recipe
 from llm_explainer.training.record_batches import RecordBatches
 from llm_explainer.training.runs.folder import Meaning, RunFolder
@@ -49,6 +56,12 @@ class Start:
     config: ModelConfig
     tokenizer: Tokenizer
     records: RecordSplits
+    packing: bool = False  # whether a row of a batch is a window full of records
+
+    def count_rows(self) -> int:
+        """Return the rows of an epoch."""
+        lengths = Records.of(self.records.train).lengths - 1  # n tokens are n - 1 inputs
+        return len(pack(lengths, self.config.context_length)) if self.packing else len(lengths)
 
 
 def open_start(
@@ -66,8 +79,12 @@ def open_start(
             f"{base} has no tokenizer with {END_OF_TEXT}, by which answers end; fine-tune a model "
             "that was trained with one"
         )
+    if data.data == STORIES and tokenizer.chat_template is None:
+        tokenizer.chat_template = ChatTemplate(WORD_FOR_WORD)
     records = load_records(data, tokenizer, config.context_length, report)
-    return Start(str(base), config, tokenizer, records)
+    if records.template is not None:
+        tokenizer.chat_template = records.template  # the model that comes of it speaks so
+    return Start(str(base), config, tokenizer, records, data.packing)
 
 
 def finetune_settings(
@@ -85,17 +102,13 @@ def finetune_settings(
     Raises:
         ConfigError: a setting that cannot work.
     """
-    n_records = len(start.records.train)
     is_lora = lora is not None
-    train = finetuning_recipe(start.config, n_records, lora=is_lora, epochs=epochs, **typed)
+    n_rows = start.count_rows()
+    train = finetuning_recipe(start.config, n_rows, lora=is_lora, epochs=epochs, **typed)
     if lora is None:
-        return FinetuneSettings(
-            base=start.base, records=start.records, train=train, backend=backend
-        )
+        return FinetuneSettings(start=start, train=train, backend=backend)
     lora.rows(start.config)  # a target that the base lacks is found now
-    return LoRASettings(
-        base=start.base, records=start.records, train=train, backend=backend, lora=lora
-    )
+    return LoRASettings(start=start, train=train, backend=backend, lora=lora)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,17 +117,15 @@ class FinetuneSettings:
 
     kind: ClassVar[str] = "finetune-full"
     means: ClassVar[Meaning] = "best"
-    script: ClassVar[str] = "train_finetune_full.py"
     data_files: ClassVar[tuple[str, ...]] = (*record_files("train"), *record_files("validation"))
 
-    base: str  # a checkpoint or a run
-    records: RecordSplits  # made with its tokenizer, for its context
+    start: Start
     train: TrainConfig
     backend: str = "auto"
 
     def own_record(self) -> dict[str, Any]:
         """Return what ``run.json`` is to hold of these settings beside model and training."""
-        return {"base": self.base}
+        return {"base": self.start.base, "packing": self.start.packing}
 
     def load(self) -> Callable[[RunFolder, Report], Prepared]:
         """Load the model to start from.
@@ -124,18 +135,20 @@ class FinetuneSettings:
         Raises:
             LLMExplainerError: no such model, or one that has adapters.
         """
-        base, tokenizer = load_checkpoint(self.base, self.backend)
+        base = load_model(self.start.base, self.backend)
         if base.lora is not None:
             raise ConfigError(
-                f"{self.base} is an adapter on another model; merge it first "
+                f"{self.start.base} is an adapter on another model; merge it first "
                 "(run_demo.py merge), and fine-tune what comes of it"
             )
         model = self._to_learn(base)
 
         def prepare(folder: RunFolder, report: Report) -> Prepared:
-            write_records(folder.data_folder, "train", self.records.train)
-            write_records(folder.data_folder, "validation", self.records.validation)
-            return Prepared(self.records.description, tokenizer, ModelSpec.of(model), model)
+            records = self.start.records
+            write_records(folder.data_folder, "train", records.train)
+            write_records(folder.data_folder, "validation", records.validation)
+            spec = ModelSpec.of(model)
+            return Prepared(records.description, self.start.tokenizer, spec, model)
 
         return prepare
 
@@ -157,7 +170,12 @@ class FinetuneSettings:
         assert tokenizer.end_of_text is not None
         learned, held_out = (open_records(folder.data_folder, s) for s in ("train", "validation"))
         batches = RecordBatches(
-            learned, held_out, config.context_length, train, pad=tokenizer.end_of_text
+            learned,
+            held_out,
+            config.context_length,
+            train,
+            pad=tokenizer.end_of_text,
+            packing=own["packing"],
         )
         questions = last_questions(held_out, tokenizer.end_of_text, N_EXAMINED)
         examiner = Examiner(tokenizer, questions) if questions else None
@@ -177,7 +195,6 @@ class LoRASettings(FinetuneSettings):
     """Everything that decides a run in which only adapters learn."""
 
     kind: ClassVar[str] = "finetune-lora"
-    script: ClassVar[str] = "train_finetune_lora.py"
 
     lora: LoRAConfig = dataclasses.field(default_factory=LoRAConfig)
 

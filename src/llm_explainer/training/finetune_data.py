@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
@@ -9,15 +10,16 @@ from llm_explainer.data.records import (
     Conversation,
     EncodedRecord,
     Pair,
+    Record,
     RecordCounts,
     count_records,
     encode_record,
     encode_records,
+    encode_story,
     read_records,
     story_records,
     template_of,
 )
-from llm_explainer.data.records.stories import encode_story
 from llm_explainer.data.stories.questions import split_questions, stories_to_learn_from
 from llm_explainer.errors import ConfigError
 from llm_explainer.settings import setting
@@ -45,6 +47,9 @@ class RecordsConfig:
     stories: int = setting(10_000, "stories to ask about, where they are the data")
     long_records: Literal["cut", "refuse"] = setting(
         "cut", "a record longer than the context: cut (its end stays) or refuse"
+    )
+    packing: bool = setting(
+        False, "put several records into a window of the context, where none sees another"
     )
 
     def __post_init__(self) -> None:
@@ -82,8 +87,7 @@ def load_records(
         return _load_stories(config.stories, tokenizer, context_length, report)
     records = read_records(config.data)
     others = [] if config.validation_data is None else read_records(config.validation_data)
-    has_turns = any(isinstance(record, Conversation) for record in (*records, *others))
-    template = template_of(tokenizer) if has_turns else None
+    template = template_for([*records, *others], tokenizer)
     how = context_length, template, config.long_records
     train, counts = encode_records(records, tokenizer, *how)
     if others:
@@ -98,6 +102,16 @@ def load_records(
     noun = "record" if counts.records == 1 else "records"
     description = f"{counts.records:,} {noun} of {config.data}"
     return RecordSplits(train, validation, counts, description, template)
+
+
+def template_for(records: Iterable[Record], tokenizer: Tokenizer) -> ChatTemplate | None:
+    """Return what makes text of the conversations among some records; None where there are none.
+
+    Raises:
+        CorpusError: a template that does not suit the tokenizer.
+    """
+    has_turns = any(isinstance(record, Conversation) for record in records)
+    return template_of(tokenizer) if has_turns else None
 
 
 def _load_stories(

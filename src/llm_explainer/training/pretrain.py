@@ -74,7 +74,6 @@ class PretrainSettings:
 
     kind: ClassVar[str] = "pretrain"
     means: ClassVar[Meaning] = "newest"
-    script: ClassVar[str] = "train_pretrain.py"
     data_files: ClassVar[tuple[str, ...]] = DATA_FILES
 
     data: DataConfig

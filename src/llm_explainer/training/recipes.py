@@ -13,7 +13,7 @@ from llm_explainer.errors import ConfigError
 from llm_explainer.training.config import TrainConfig
 
 N_EVALUATIONS = 8
-FINETUNING_BATCH = 8  # records
+FINETUNING_BATCH = 8  # records, or windows full of them
 
 
 class Recipe(NamedTuple):
@@ -58,7 +58,7 @@ def recipe(size: str, **typed: Any) -> TrainConfig:
 
 
 def finetuning_recipe(
-    model: ModelConfig, n_records: int, *, lora: bool, epochs: float | None = None, **typed: Any
+    model: ModelConfig, n_rows: int, *, lora: bool, epochs: float | None = None, **typed: Any
 ) -> TrainConfig:
     """Return how a model is fine-tuned; ``typed`` are fields of the result that are given.
 
@@ -68,7 +68,7 @@ def finetuning_recipe(
 
     Args:
         model: that is fine-tuned
-        n_records: that it learns from
+        n_rows: of an epoch: records, or windows full of them
         lora: whether only adapters learn
         epochs: how often each record comes; three times, unless this or ``steps`` says otherwise
         **typed: fields of ``TrainConfig``
@@ -82,9 +82,9 @@ def finetuning_recipe(
         )
     if epochs is not None and not 0 < epochs < math.inf:
         raise ConfigError(f"epochs is {epochs}; it takes a number above 0")
-    batch_size = min(typed.get("batch_size", FINETUNING_BATCH), max(1, n_records))
+    batch_size = min(typed.get("batch_size", FINETUNING_BATCH), max(1, n_rows))
     n_together = batch_size * typed.get("accumulate", 1)
-    n_steps: int = typed.get("steps") or math.ceil((epochs or 3) * n_records / n_together)
+    n_steps: int = typed.get("steps") or math.ceil((epochs or 3) * n_rows / n_together)
     period = max(1, -(-n_steps // N_EVALUATIONS))
     usual_rate = RECIPES[nearest_size(model)].learning_rate / 4
     settings = {

@@ -101,16 +101,22 @@ class RecordBatches:
         return self._dealt[1]
 
 
-def padding_of(records: Sequence[EncodedRecord], batch_size: int) -> float:
+def padding_of(
+    records: Sequence[EncodedRecord],
+    context_length: int,
+    batch_size: int,
+    *,
+    packing: bool = False,
+) -> float:
     """Return the share of places that batches of these records would fill up, 0 to 1.
 
     Raises:
-        CorpusError: no records, or one without a target.
+        CorpusError: as ``RecordBatches``; no records.
     """
     flat = Records.of(records)
-    config = TrainConfig(batch_size=min(batch_size, len(flat)))
-    longest = int(flat.lengths.max())
-    return RecordBatches(flat, flat, longest, config, pad=0).padding_share()
+    config = TrainConfig(batch_size=batch_size)
+    batches = RecordBatches(flat, flat, context_length, config, pad=0, packing=packing)
+    return batches.padding_share()
 
 
 def make_batch(records: Records, rows: Rows, pad: int, *, segments: bool = False) -> Batch:

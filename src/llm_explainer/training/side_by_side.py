@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from llm_explainer.checkpoint import load_checkpoint
-from llm_explainer.data.stories.questions import (
-    StoryQuestion,
-    question_only_baseline,
-    split_questions,
-)
+from llm_explainer.data.stories.questions import StoryQuestion, examination
 from llm_explainer.data.token_files import open_tokens
 from llm_explainer.training.exact_match import (
     Answer,
-    ask,
-    of_story,
+    ask_model,
+    encode_question,
+    share_ended,
     share_right,
     share_right_by_kind,
 )
 from llm_explainer.training.pretrain import validation_file
 from llm_explainer.training.runs.folder import RunFolder
+from llm_explainer.training.runs.kinds import Report
 from llm_explainer.training.runs.outcome import Outcome, read_outcome
 from llm_explainer.training.text_loss import tokens_loss
 
-BASELINE_QUESTIONS = 20_000
-"""Questions from which the commonest answer to each is known."""
-
+INVENTING = "inventing questions"
 OLD_TASK_WINDOWS = 256
 
 
@@ -55,7 +52,7 @@ def examine(
     runs: Sequence[tuple[str, Path]],
     n_questions: int,
     backend: str = "auto",
-    report: Callable[[str], None] = lambda name: None,
+    report: Report = lambda stage, done, total: None,
 ) -> SideBySide:
     """Ask the models of some runs the same questions, about stories that none has read.
 
@@ -63,21 +60,24 @@ def examine(
         runs: names and folders, the pre-training's first
         n_questions: as many of each kind
         backend: as for ``load_backend``
-        report: called with the name of each model, before its turn
+        report: called with a stage, and how much of it is done
 
     Raises:
         LLMExplainerError: a run that is missing or damaged.
     """
-    splits = split_questions(BASELINE_QUESTIONS, 0, n_questions)
+    report(INVENTING, 0, None)
+    asked, baseline = examination(n_questions)
+    report(INVENTING, 1, 1)
     old_text = open_tokens(validation_file(RunFolder(runs[0][1])))
     models = []
     for name, path in runs:
-        report(name)
         model, tokenizer = load_checkpoint(path, backend)
-        answers = ask(model, tokenizer, [of_story(q, tokenizer) for q in splits.test])
+        encoded = [encode_question(question, tokenizer) for question in asked]
+        asking = partial(report, f"asking the {name} model")
+        answers = ask_model(model, tokenizer, encoded, asking)
         old = tokens_loss(model, old_text, tokenizer, OLD_TASK_WINDOWS)
         models.append(ModelResult(name, answers, old.loss, read_outcome(RunFolder(path))))
-    return SideBySide(splits.test, question_only_baseline(splits.train, splits.test), models)
+    return SideBySide(asked, baseline, models)
 
 
 def to_dict(results: SideBySide) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def to_dict(results: SideBySide) -> dict[str, Any]:
             model.name: {
                 "right": share_right(model.answers),
                 "right_by_kind": share_right_by_kind(model.answers),
-                "ended": sum(answer.ended for answer in model.answers) / len(model.answers),
+                "ended": share_ended(model.answers),
                 "old_task_loss": model.old_loss,
                 "parameters": model.outcome.n_parameters,
                 "parameters_that_learn": model.outcome.n_trained,

@@ -17,6 +17,7 @@ from typing import Any
 from llm_explainer.batch import Batch
 from llm_explainer.checkpoint import load_trainer_state, save_checkpoint
 from llm_explainer.errors import CheckpointError, Diverged, WorkerLost
+from llm_explainer.spelling import command_line
 from llm_explainer.tokenizer.base import Tokenizer
 from llm_explainer.training.batches import Batches
 from llm_explainer.training.config import TrainConfig
@@ -188,14 +189,15 @@ class Trainer:
         first = self.step * config.accumulate
         batches = [self.batches.training(first + index) for index in range(config.accumulate)]
         rate = learning_rate(config, self.step)
-        dropout_seed = (config.seed, self.step) if self.model.config.dropout else ()
+        dropout_seed = (config.seed, self.step) if self.model.drops else ()
         result = self._train_step(batches, rate, dropout_seed)
         if not result.is_finite:
             found = first_non_finite(self.model, batches[-1].tokens)
+            again = command_line("--from", self.folder.newest())
             raise Diverged(
                 f"at step {self.step + 1} the loss is {result.loss} and the gradient's norm "
-                f"{result.grad_norm}; first not finite: {found.where}; start again from "
-                f"{self.folder.newest()} with a learning rate under {config.learning_rate:g}",
+                f"{result.grad_norm}; first not finite: {found.where}; start again with {again} "
+                f"and a learning rate under {config.learning_rate:g} (--learning-rate)",
                 step=self.step + 1,
                 where=found.where,
                 why=found.why,

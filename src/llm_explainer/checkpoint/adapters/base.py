@@ -31,9 +31,8 @@ def fingerprint(model: Any) -> str:
 
     It is equal for a model and for what ``apply_lora`` made of it.
     """
-    known: str | None = getattr(model, "base_sha256", None)
-    if known is not None:
-        return known
+    if model.lora is not None and hasattr(model, "base_sha256"):
+        return str(model.base_sha256)
     digest = hashlib.sha256()
     for name, array in sorted(flatten(model.parameters()).items()):
         if not name.endswith(_OF_ADAPTERS):

@@ -84,7 +84,7 @@ def as_parts(
     part = Part(arrays["a"], arrays["b"], 1.0, arrays.get("magnitude"))
     rows = LoRAConfig(rank=1, targets=place.targets).rows(config)
     n_rows, inputs = sum(row.n_rows for row in rows), rows[0].inputs
-    rank = len(part.a)
+    rank = max(1, len(part.a))
     shapes = {"A": (rank, inputs), "B": (n_rows, rank), "the magnitude": (n_rows,)}
     for (name, expected), array in zip(
         shapes.items(), (part.a, part.b, part.magnitude), strict=True

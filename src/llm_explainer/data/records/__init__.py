@@ -7,6 +7,7 @@ In reading order:
 3. ``templates``: a conversation as text, and what of it the assistant wrote.
 4. ``encoding``: a record as tokens, and which of them are targets.
 5. ``files``: encoded records as flat arrays on disk.
+6. ``stories``: questions about stories as records.
 """
 
 from llm_explainer.data.records.encoding import (
@@ -31,8 +32,8 @@ from llm_explainer.data.records.record import (
     Passage,
     Piece,
     Record,
-    story_records,
 )
+from llm_explainer.data.records.stories import encode_story, story_records
 from llm_explainer.data.records.templates import check_template, template_of
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "count_records",
     "encode_record",
     "encode_records",
+    "encode_story",
     "open_records",
     "read_records",
     "record_files",

@@ -126,7 +126,7 @@ def encode_records(
         whole = len(encoded.ids)
         if whole > context_length + 1:
             encoded = _without_beginning(encoded, context_length + 1, long, record)
-        if not encoded.trained[1:].any():
+        if not encoded.trained.any():
             counts = replace(counts, without_target=counts.without_target + 1)
             continue
         kept.append(encoded)

@@ -6,11 +6,8 @@ conversation, and plain text.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
-
-from llm_explainer.data.stories import StoryQuestion
 
 
 class Piece(NamedTuple):
@@ -65,11 +62,3 @@ class Conversation:
 
 
 Record = Pair | Passage | Conversation
-
-
-def story_records(questions: Iterable[StoryQuestion]) -> list[Pair]:
-    """Return questions about stories as records."""
-    return [
-        Pair(question.prompt, question.completion, f"question {number}")
-        for number, question in enumerate(questions, 1)
-    ]

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from llm_explainer.data.records.encoding import EncodedRecord
+from llm_explainer.data.records.record import Pair
+from llm_explainer.data.records.templates import end_token
 from llm_explainer.data.stories.questions import StoryQuestion
 from llm_explainer.tokenizer.base import Tokenizer, token_dtype
+
+
+def story_records(questions: Iterable[StoryQuestion]) -> list[Pair]:
+    """Return questions, each with its story, as records."""
+    return [
+        Pair(question.prompt, question.completion, f"question {number}")
+        for number, question in enumerate(questions, 1)
+    ]
 
 
 def encode_story(
@@ -26,11 +36,13 @@ def encode_story(
 
     Args:
         questions: all about one story
-        tokenizer: of the model, with an end of text
+        tokenizer: of the model
         context_length: tokens that the model takes
+
+    Raises:
+        CorpusError: the tokenizer has no ``<|endoftext|>``.
     """
-    end = tokenizer.end_of_text
-    assert end is not None
+    end = end_token(tokenizer)
     ids: list[int] = []
     trained: list[bool] = []
     for question in questions:

@@ -8,7 +8,6 @@ from llm_explainer.data.stories.grammar import Question
 from llm_explainer.data.stories.questions import (
     QuestionSplits,
     StoryQuestion,
-    iter_questions,
     question_only_baseline,
     split_questions,
 )
@@ -21,7 +20,6 @@ __all__ = [
     "StoryQuestion",
     "StoryReport",
     "check_story",
-    "iter_questions",
     "iter_stories",
     "question_only_baseline",
     "split_questions",

@@ -11,7 +11,8 @@ from __future__ import annotations
 import mlx.core as mx
 
 from llm_explainer.errors import ConfigError
-from llm_explainer.mlx_backend.module import Module
+from llm_explainer.mlx_backend.module import Array, Module
+from llm_explainer.parameter_groups import Group
 from llm_explainer.tree import Tree, flatten, unflatten
 
 DTYPES: dict[str, mx.Dtype] = {"float32": mx.float32, "bfloat16": mx.bfloat16}
@@ -38,7 +39,11 @@ def in_precision(model: Module, dtype: mx.Dtype) -> Tree:
     """
     parameters, groups = model.parameters(), flatten(model.groups())
     converted = {
-        name: array if groups[name] == "table" else array.astype(dtype)
+        name: array.astype(dtype) if _converts(array, groups[name]) else array
         for name, array in flatten(parameters).items()
     }
     return unflatten(converted, like=parameters)
+
+
+def _converts(array: Array, group: Group) -> bool:
+    return group != "table" and mx.issubdtype(array.dtype, mx.floating)  # others are packed bits

@@ -29,10 +29,11 @@ from llm_explainer.errors import CheckpointError
 from llm_explainer.files import write_atomically
 from llm_explainer.folder_lock import FolderLock
 from llm_explainer.run_folders import RECORD, checkpoint_name, is_run, steps_of
+from llm_explainer.spelling import command_line
 from llm_explainer.training.runs.data_files import DATA, DATA_FILES, changed_file
 from llm_explainer.training.runs.entries import renew_entries
 from llm_explainer.training.runs.leftovers import foreign_files
-from llm_explainer.training.runs.names import make_free_folder
+from llm_explainer.training.runs.names import RUNS, make_free_folder, resume_command
 from llm_explainer.training.runs.own_files import CURVE, LOG, OwnFiles
 
 Meaning = Literal["newest", "best"]
@@ -61,6 +62,17 @@ class RunFolder:
         folder = cls(path)
         folder._made = [path.resolve()] + ([parent.resolve()] if is_first else [])
         return folder
+
+    @classmethod
+    def asked_for(cls, out: str | Path | None, name: str, *, overwrite: bool) -> RunFolder:
+        """Return the folder ``out``; by default a new one under runs/, or one there to replace.
+
+        Raises:
+            CheckpointError: it cannot be made.
+        """
+        if out is None and not overwrite:
+            return cls.new(RUNS, name)
+        return cls(out or RUNS / name)
 
     @property
     def record_file(self) -> Path:
@@ -151,9 +163,10 @@ class RunFolder:
         has_history = self.log_file.exists() and self.log_file.stat().st_size > 0
         if (steps or has_history) and not overwrite:
             reached = f"step {steps[-1]}" if steps else "no checkpoint"
+            go_on = f"continue it with `{resume_command(self.path)}`, " if steps else ""
             raise CheckpointError(
-                f"{self.path} holds a run that reached {reached}; continue it with --resume, "
-                "replace it with --overwrite, or choose another folder"
+                f"{self.path} holds a run that reached {reached}; {go_on}replace it with "
+                "--overwrite, or choose another folder"
             )
 
     def give_back(self) -> None:
@@ -189,8 +202,8 @@ class RunFolder:
         """
         if not self.record_file.is_file():
             raise CheckpointError(
-                f"{self.path} holds no run to resume (it has no run.json); "
-                "start one with train_pretrain.py --out"
+                f"{self.path} holds no run to resume (it has no run.json); start one with "
+                f"`uv run {command_line('train_pretrain.py', '--out', self.path)}`"
             )
         try:
             return read_object(self.record_file)
@@ -229,7 +242,8 @@ class RunFolder:
         """
         steps = self.steps()
         if not steps:
-            raise CheckpointError(f"{self.path} has no checkpoint yet; start it again with --out")
+            again = command_line("--out", self.path)
+            raise CheckpointError(f"{self.path} has no checkpoint yet; start it again with {again}")
         return self.checkpoint(steps[-1])
 
     def link(self, best_step: int | None) -> None:

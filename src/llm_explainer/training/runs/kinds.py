@@ -50,7 +50,6 @@ class RunSettings(Protocol):
 
     kind: ClassVar[str]
     means: ClassVar[Meaning]
-    script: ClassVar[str]  # the command that starts such runs, and resumes them
 
     data_files: ClassVar[tuple[str, ...]]
     """Names of all that the run may write into its folder's ``data/``: where it is killed while it

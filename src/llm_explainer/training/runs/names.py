@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from llm_explainer.checkpoint.json_objects import read_object
-from llm_explainer.errors import CheckpointError, LLMExplainerError
-from llm_explainer.run_folders import RECORD, meant_checkpoint
+from llm_explainer.errors import CheckpointError
+from llm_explainer.run_folders import RECORD, meant_checkpoint, read_json
+from llm_explainer.spelling import command_line
 
 RUNS = Path("runs")
 """Where the commands keep runs, below the folder in which they are started."""
@@ -15,6 +16,17 @@ CONFIGS = ("config.json", "adapter_config.json")
 """One of these is in every checkpoint."""
 
 MOST = 10_000
+
+
+def resume_command(run: Path) -> str:
+    """Return the command that goes on with a run, to be pasted into a shell."""
+    kind = str(_record(run).get("kind", "pretrain"))
+    return command_line("uv", "run", script_of(kind), "--resume", run)
+
+
+def script_of(kind: str) -> str:
+    """Return the script that starts and resumes runs of a kind: it is named after it."""
+    return f"train_{kind.replace('-', '_')}.py"
 
 
 def make_free_folder(folder: Path, name: str) -> Path:
@@ -60,9 +72,12 @@ def newest_run(folder: Path, *, corpus: str | None = None) -> Path:
         if configs and (corpus is None or pretrained_on(path) == corpus):
             changed[path] = configs[0].stat().st_mtime
     if not changed:
-        what = "trained model" if corpus is None else f"model that was pre-trained on {corpus}"
+        what, command = "trained model", "quick"
+        if corpus is not None:
+            # quick's model would do, but for its context: a question has no room in it.
+            what, command = f"model that was pre-trained on {corpus}", "full"
         raise CheckpointError(
-            f"no {what} under {folder}/; train one with `uv run run_demo.py quick`, or name "
+            f"no {what} under {folder}/; train one with `uv run run_demo.py {command}`, or name "
             "a checkpoint directory"
         )
     return max(changed, key=lambda path: changed[path])
@@ -70,8 +85,13 @@ def newest_run(folder: Path, *, corpus: str | None = None) -> Path:
 
 def pretrained_on(run: Path) -> str | None:
     """Return the corpus of a pre-training run; None where the folder is of no such run."""
-    try:
-        record = read_object(run / RECORD)
-        return str(record["data"]["corpus"]) if record["kind"] == "pretrain" else None
-    except (OSError, LLMExplainerError, LookupError, TypeError):
+    record = _record(run)
+    data = record.get("data")
+    if record.get("kind") != "pretrain" or not isinstance(data, dict):
         return None
+    return str(data.get("corpus"))
+
+
+def _record(run: Path) -> dict[str, Any]:
+    """Return what a run's record says; nothing where there is none that can be read."""
+    return read_json(run / RECORD)

@@ -42,7 +42,6 @@ class Run:
     folder: RunFolder
     description: str
     preflight: Preflight
-    script: str  # the command that resumes it
     nn: ModuleType  # the backend
 
     def train(self, observers: Sequence[Observer] = ()) -> TrainResult:
@@ -120,7 +119,7 @@ def _prepare(
     material = settings.open(folder, model.config, train, prepared.tokenizer, record.own)
     trainer = _trainer(nn, model, prepared.tokenizer, material, train, folder, processes)
     folder.write_record(record.to_dict(), settings.means)
-    return Run(trainer, folder, record.describe(n_processes), forecast, settings.script, nn)
+    return Run(trainer, folder, record.describe(n_processes), forecast, nn)
 
 
 def _trainer(
@@ -202,7 +201,7 @@ def _resume(
     forecast = preflight(nn, record.model, train, first_step=trainer.step, n_processes=n_processes)
     if steps is not None:
         _change_steps(folder, values, steps, trainer.step)
-    return Run(trainer, folder, record.describe(n_processes), forecast, settings.script, nn)
+    return Run(trainer, folder, record.describe(n_processes), forecast, nn)
 
 
 def _change_steps(folder: RunFolder, values: dict[str, Any], steps: int, done: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLOURS = ("#2171b5", "#e6550d", "#31a354", "#756bb1", "#d6616b", "#8c6d31", "#17a2b8", "#636363")
+GREY = "#c8c8c8"
 LOSS = "validation loss (nats a token)"
 LOG_FROM = 5.0
 """Values of an option that differ by more than this factor stand on a logarithmic axis."""
@@ -22,7 +24,7 @@ LOG_FROM = 5.0
 def draw_sweep(results: list[Result], path: Path) -> None:
     """Draw a sweep into a PNG.
 
-    Left the validation loss while training, a colour for each combination and a line for each seed;
+    Left the validation loss while training, a colour for each of the best and a line for each seed;
     right the loss at the end against the first option that has numbers, a line for each combination
     of the others. A run that diverged is a cross at the upper edge.
     """
@@ -41,14 +43,21 @@ def draw_sweep(results: list[Result], path: Path) -> None:
 
 
 def _draw_curves(axes: Axes, results: list[Result]) -> None:
+    """Draw how each combination learned: the best in colours, best first, the others in grey."""
     from matplotlib.ticker import EngFormatter
 
+    def loss_of(result: Result) -> float:
+        return sum(result.losses) / len(result.losses) if result.losses else math.inf
+
     drawn = [curve[-1][1] for result in results for run in result.seeds if (curve := run.curve)]
-    for result, colour in zip(results, itertools.cycle(COLOURS)):
-        label: str | None = str(result.combination)
+    ranked = sorted(results, key=loss_of)
+    named, others = ranked[: len(COLOURS)], ranked[len(COLOURS) :]
+    for result, colour in [*zip(named, COLOURS, strict=False), *((each, GREY) for each in others)]:
+        label = _label(result) if colour != GREY else "others" if result is others[0] else None
         for run in result.seeds:
             x, y = [tokens for tokens, _ in run.curve], [loss for _, loss in run.curve]
-            axes.plot(x, y, color=colour, linewidth=1.2, marker=".", markersize=4, label=label)
+            order = 2.0 if colour == GREY else 3.0  # grey below the colours
+            axes.plot(x, y, color=colour, linewidth=1.2, label=label, zorder=order)
             label = None
     axes.set(xlabel="tokens trained on", ylabel=LOSS)
     axes.xaxis.set_major_formatter(EngFormatter())
@@ -56,7 +65,13 @@ def _draw_curves(axes: Axes, results: list[Result]) -> None:
         low, middle = min(drawn), sorted(drawn)[len(drawn) // 2]
         first = max(run.curve[0][1] for result in results for run in result.seeds if run.curve)
         axes.set_ylim(low - 0.05, min(first, max(middle + 4 * (middle - low), low + 1)) + 0.05)
-    axes.legend(frameon=False, fontsize=6 if len(results) > 8 else 7)
+    axes.legend(frameon=False, fontsize=7)
+
+
+def _label(result: Result) -> str:
+    if not result.divergences:
+        return str(result.combination)
+    return f"{result.combination} (diverged: {len(result.divergences)} of {len(result.seeds)})"
 
 
 def _draw_ends(axes: Axes, results: list[Result]) -> None:

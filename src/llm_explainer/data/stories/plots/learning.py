@@ -13,10 +13,10 @@ LEARNING = plot(
     ),
     ask(
         "what",
-        "a {color} {thing}",
+        "a {thing}",
         "What did {hero} want to play?",
-        "What could {hero} not play at first?",
-        "What did {hero} have?",
+        "What was so hard to play?",
+        "What did the song come out of?",
     ),
     ask("who", "{hero}", "Who could not play at first?", "Who wanted to play the {thing}?"),
     say(

@@ -21,8 +21,8 @@ LOST = plot(
     ),
     ask(
         "what",
-        "a {color} {thing}",
-        "What did {hero} lose?",
+        "a {thing}",
+        "What did somebody lose?",
         "What was lost?",
         "What was gone?",
         "What did the two friends look for?",

@@ -17,7 +17,7 @@ MENDED = plot(
         "By the {place} {he} fell over a [root|stone]. Crack! The {thing} was broken.",
         "But by the {place} {he} dropped it, and the {thing} broke in two.",
     ),
-    ask("what", "a {color} {thing}", "What broke?", "What was broken?", "What did {hero} break?"),
+    ask("what", "a {thing}", "What broke?", "What was broken?", "What did they mend?"),
     ask(
         "why",
         "the {thing} was broken",

@@ -40,10 +40,10 @@ NIGHT = plot(
     ask("who", "{friend}", "Who made the sound?", "Who had the {thing}?"),
     ask(
         "what",
-        "a {color} {thing}",
+        "a {thing}",
         "What made the sound?",
-        "What did {hero} hear?",
-        "What did {friend} have?",
+        "What was played at night?",
+        "What was the strange sound?",
     ),
     ask(
         "why",

@@ -13,10 +13,10 @@ QUARREL = plot(
     ),
     ask(
         "what",
-        "a {color} {thing}",
+        "a {thing}",
         "What did they find?",
         "What did both of them want?",
-        "What did {hero} and {friend} see?",
+        "What did the two see?",
         "What was found?",
     ),
     ask("where", "by the {place}", "Where did they find the {thing}?", "Where did the two shout?"),

@@ -14,8 +14,8 @@ SEED = plot(
     ask(
         "what",
         "a {thing} seed",
-        "What did {hero} have?",
-        "What did {hero} put into the ground?",
+        "What had to grow?",
+        "What did somebody put into the ground?",
         "What was in the ground?",
     ),
     ask("who", "{hero}", "Who had a seed?", "Who put something into the ground?"),

@@ -14,9 +14,9 @@ SHARING = plot(
     ask(
         "what",
         "a {thing}",
-        "What did {hero} have to eat?",
+        "What was there to eat?",
         "What did the two eat?",
-        "What did {friend} get half of?",
+        "What was cut in two?",
     ),
     ask("who", "{hero}", "Who had something to eat?", "Who had the {thing}?"),
     maybe(

@@ -42,15 +42,15 @@ STORM = plot(
     ),
     ask(
         "what",
-        "a {color} {thing}",
+        "the {thing}",
         "What kept the friends dry?",
-        "What did {hero} have?",
+        "What did one of them have?",
         "What did they sit under?",
     ),
     ask("who", "{hero}", "Who had the {thing}?", "Who was not afraid?", "Who kept the other dry?"),
     ask(
         "why",
-        "{hero} had a {thing}",
+        "{hero} had the {thing}",
         "Why were the two not afraid any more?",
         "Why did they stay dry?",
         "Why was there room for two?",

@@ -44,9 +44,9 @@ SURPRISE = plot(
     ),
     ask(
         "what",
-        "a {color} {thing}",
+        "a {thing}",
         "What did {hero} get?",
-        "What did {friend} give?",
+        "What was the best of the birthday?",
         "What was the best of it all?",
     ),
     ask("who", "{friend}", "Who had not forgotten the birthday?", "Who came with the {thing}?"),

@@ -14,10 +14,10 @@ WISH = plot(
     ),
     ask(
         "what",
-        "a {color} {thing}",
+        "a {thing}",
         "What did {hero} wish for?",
         "What was the wish?",
-        "What did {hero} dream of?",
+        "What came true?",
         "What was wished for?",
     ),
     ask("who", "{hero}", "Who had a wish?", "Who wished for the {thing}?"),

@@ -33,7 +33,6 @@ from llm_explainer.training.runs.folder import RunFolder
 from llm_explainer.training.runs.kinds import RunSettings
 from llm_explainer.training.runs.log import read_log
 from llm_explainer.training.runs.loss_curve import loss_figure
-from llm_explainer.training.runs.names import RUNS
 from llm_explainer.training.runs.run import start_run
 
 if TYPE_CHECKING:
@@ -152,10 +151,7 @@ def _run(
     plan: RunSettings, name: str, out: str | Path | None, overwrite: bool, progress: bool
 ) -> TrainedRun:
     """Start a run and train it."""
-    if out is None and not overwrite:
-        folder = RunFolder.new(RUNS, name)
-    else:
-        folder = RunFolder(out or RUNS / name)
+    folder = RunFolder.asked_for(out, name, overwrite=overwrite)
     run = start_run(plan, folder, overwrite=overwrite)
     result = train_from_python(run, progress=progress)
     return TrainedRun(folder.path, run.trainer.model, run.trainer.tokenizer, result)
