@@ -254,7 +254,7 @@ class GPT(Module):
                 dx, _ = norm_backward(dx, place_for("final_norm", grads))
             blocks = grads.get("blocks", [{} for _ in backwards])
             for i in reversed(range(len(backwards))):
-                if not _has_place([_embeddings_in(grads), blocks[: i + 1]]):
+                if not flatten([_embeddings_in(grads), blocks[: i + 1]]):
                     break  # what comes before learns nothing, and has no use for dx
                 dx, _ = backwards[i](dx, blocks[i])
             else:
@@ -297,8 +297,3 @@ class GPT(Module):
 
 def _embeddings_in(grads: Tree) -> list[Tree]:
     return [place_for(name, grads) for name in ("token_embedding", "position_embedding")]
-
-
-def _has_place(tree: Tree | list[Any]) -> bool:
-    """Whether there is an array anywhere in the tree."""
-    return bool(flatten(tree))
