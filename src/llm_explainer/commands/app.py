@@ -137,7 +137,7 @@ def _show_warning(
     """Show what the library has to say in one line, without the place in its code."""
     if issubclass(category, LLMExplainerWarning):
         say(f"note: {message}", dim=True)
-    else:
+    elif not issubclass(category, RuntimeWarning):  # NumPy's, of numbers that are checked anyway
         _python_shows_warning(message, category, filename, lineno, file, line)
 
 

@@ -61,7 +61,8 @@ def generate(
     """Let a trained model continue a text; without one, open a session with it.
 
     The checkpoint is by default the newest one under runs/. The text comes from --prompt, from a
-    file or from a pipe; an empty one starts a new document; several are continued together. The model's text goes to stdout, all else to stderr.
+    file or from a pipe; an empty one starts a new document; several are continued together. The
+    model's text goes to stdout, all else to stderr.
 
     Examples:
 

@@ -115,6 +115,9 @@ class GPT(Module):
         logits = self.next_logits(tokens, cache, lengths, known=known)[:, :vocab_size]  # (B, V)
         return logits.argmax(-1), logits.max(-1)
 
+    def __repr__(self) -> str:
+        return f"<GPT: {self.config.described()}>"
+
     @property
     def drops(self) -> bool:
         """Whether training drops anything, of the model's numbers or of what its adapters see."""
