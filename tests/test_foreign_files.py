@@ -14,7 +14,8 @@ from llm_explainer.errors import LLMExplainerWarning, TokenizerError
 from llm_explainer.tokenizer import BPETokenizer
 from llm_explainer.tokenizer.files.oniguruma import check_pattern
 from llm_explainer.tokenizer.readable.patterns import PATTERNS
-from tests.foreign_files import GOLDEN, ours, tokenizer_files, variants
+from tests.foreign_files import GOLDEN, ours, variants
+from tests.foreign_layouts import tokenizer_files
 
 FILES = tokenizer_files()
 

@@ -10,7 +10,7 @@ from llm_explainer.data.tokenizer_specs import open_tokenizer
 from llm_explainer.errors import CheckpointError, TokenizerError
 from llm_explainer.generation.prompts import encode_prompt
 from llm_explainer.tokenizer import BPETokenizer, load_tokenizer
-from tests.foreign_files import tokenizer_files
+from tests.foreign_layouts import tokenizer_files
 
 
 @pytest.fixture

@@ -18,18 +18,19 @@ from numpy.typing import NDArray
 from llm_explainer.batch import Batch
 from llm_explainer.errors import ConfigError
 
+_ABSENT = object()  # since None is what a caller may give by mistake
 _POINTS_TO_MASK = "; to leave a target out, put any id there and 0 into mask"
 
 
 def check_batch(
     vocab_size: int,
     tokens: Any,
-    targets: Any = None,
+    targets: Any = _ABSENT,
     mask: Any = None,
     segments: Any = None,
     n_counted: Any = None,
 ) -> None:
-    """Refuse what is no batch for a model of ``vocab_size`` tokens. None stands for absent.
+    """Refuse what is no batch for a model of ``vocab_size`` tokens. None is no mask or segments.
 
     Args:
         vocab_size: V
@@ -45,7 +46,7 @@ def check_batch(
     shape = check_ids("tokens", tokens, vocab_size).shape
     if len(shape) != 2:
         _refuse("tokens", f"has shape {shape}; (B, T) is expected, rows of ids")
-    if targets is not None:
+    if targets is not _ABSENT:
         _require_shape("targets", check_ids("targets", targets, vocab_size).shape, shape)
     if mask is not None:
         check_mask(mask, shape)
@@ -97,8 +98,6 @@ def check_batches(vocab_size: int, batches: Any, n_counted: Any = None) -> None:
     for batch in batches:
         if not isinstance(batch, Batch):
             _refuse("batches", f"holds something {_kind(batch)}; a Batch is expected")
-        if batch.targets is None:
-            _refuse("targets", "is None; an array is expected")
         check_batch(vocab_size, *batch, n_counted)
 
 

@@ -136,6 +136,14 @@ class ModelConfig:
         """Return the fields as plain JSON values."""
         return dataclasses.asdict(self)
 
+    def described(self) -> str:
+        """Return what it is in a line: ``llama, 0.79 M parameters, 4 layers of width 128, ...``."""
+        return (
+            f"{self.family or 'own kind'}, {self.count_parameters() / 1e6:,.2f} M parameters, "
+            f"{self.n_layers} layers of width {self.d_model}, {self.n_heads} heads, context "
+            f"{self.context_length}, vocabulary {self.vocab_size}"
+        )
+
     def count_parameters(self) -> int:
         """Return the number of numbers in the parameters, computed from the shapes."""
         linear_bias = norm_bias = int(self.bias)

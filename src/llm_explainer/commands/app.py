@@ -10,15 +10,19 @@ import sys
 import warnings
 from collections.abc import Callable
 from importlib import import_module
+from importlib.metadata import version
 from typing import Annotated, Any, NoReturn, TextIO, cast
 
 import typer
+from typer.core import TyperCommand
 from typer.exceptions import TyperException
 
+from llm_explainer.commands.exclusions import refuse_without_effect
 from llm_explainer.commands.limits import check_threads
+from llm_explainer.commands.options import given
 from llm_explainer.commands.signals import Ended, end, exit_code_of, on_signals
 from llm_explainer.console.streams import give_up_lost_streams, prepare_streams, say
-from llm_explainer.errors import LLMExplainerError, LLMExplainerWarning
+from llm_explainer.errors import ConfigError, LLMExplainerError, LLMExplainerWarning
 
 FAILED = 2
 """Exit code of a command that could not do what was asked, as for a wrong option."""
@@ -26,7 +30,8 @@ FAILED = 2
 INTERRUPTED = 130
 """Exit code of a program that Ctrl-C ended, as shells have it."""
 
-_DEBUG = "--debug"
+_DEBUG, _VERSION = "--debug", "--version"
+_HELP = {"help_option_names": ["--help", "-h"]}
 
 
 def run(program: typer.Typer | Callable[..., None] | str) -> NoReturn:
@@ -37,7 +42,8 @@ def run(program: typer.Typer | Callable[..., None] | str) -> NoReturn:
 
     0 for success, 2 for an error with one line on stderr, 130 for Ctrl-C, 143 and 129 for a polite
     kill and a closed terminal, 1 for output that nobody reads any more. Every command takes
-    ``--debug``, which shows an error's traceback. An app alone shows its help.
+    ``--debug``, which shows an error's traceback; every program ``--version``. An app alone shows
+    its help.
     """
     prepare_streams()
     warnings.showwarning = _show_warning
@@ -47,6 +53,9 @@ def run(program: typer.Typer | Callable[..., None] | str) -> NoReturn:
     arguments = [argument for argument in sys.argv[1:] if argument != _DEBUG]
     if not arguments and isinstance(program, typer.Typer):
         arguments = ["--help"]
+    if arguments == [_VERSION]:
+        sys.stdout.write(f"llm-explainer {version('llm-explainer')}\n")
+        sys.exit()
     try:
         check_threads()
         app = _app(program)
@@ -66,6 +75,22 @@ def run(program: typer.Typer | Callable[..., None] | str) -> NoReturn:
     finally:
         give_up_lost_streams()
     sys.exit(exit_code or 0)
+
+
+class CarefulCommand(TyperCommand):
+    """A command that refuses what it would read over."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments; refuse an option that is there twice, or that has no effect."""
+        order = self.make_parser(ctx).parse_args(args=list(args))[2]
+        single = [each for each in order if each.param_type_name == "option" and not each.multiple]
+        for option in single:
+            if single.count(option) > 1:
+                raise ConfigError(f"{option.opts[0]} is there twice; it is given once")
+        rest = super().parse_args(ctx, args)
+        assert self.callback is not None  # every command is a function
+        refuse_without_effect(self.callback.__name__, ctx.params, given(ctx))
+        return rest
 
 
 def _in_one_line(error: Exception) -> str:
@@ -112,7 +137,7 @@ def _show_warning(
     """Show what the library has to say in one line, without the place in its code."""
     if issubclass(category, LLMExplainerWarning):
         say(f"note: {message}", dim=True)
-    else:
+    elif not issubclass(category, RuntimeWarning):  # NumPy's, of numbers that are checked anyway
         _python_shows_warning(message, category, filename, lineno, file, line)
 
 
@@ -124,10 +149,14 @@ def _app(program: typer.Typer | Callable[..., None] | str) -> typer.Typer:
     if isinstance(program, str):
         module, _, name = program.partition(":")
         program = cast(Callable[..., None], getattr(import_module(module), name))
-    if not isinstance(program, typer.Typer):
+    if isinstance(program, typer.Typer):
+        program.info.context_settings = _HELP
+    else:
         function, program = program, typer.Typer(add_completion=False, rich_markup_mode="markdown")
         program.command()(function)
     for command in program.registered_commands:
+        command.cls = CarefulCommand
+        command.context_settings = {**(command.context_settings or {}), **_HELP}
         assert command.callback is not None  # every command is a function
         command.callback = _with_debug(command.callback)
     return program

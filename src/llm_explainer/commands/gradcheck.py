@@ -30,6 +30,7 @@ SMALL = {
 """Large enough that every parameter matters, small enough to nudge every number of them."""
 
 PATIENCE = 2.0
+SILENT_PARAMETERS = 100_000
 """Seconds without a sign of life before a progress bar appears."""
 
 FAMILIES = ("gpt2", "llama")
@@ -124,6 +125,9 @@ def check_with_bar(
     start = time.monotonic()
     with ExitStack() as stack:
         bars: list[StageProgress] = []
+        if config.count_parameters() > SILENT_PARAMETERS:  # the first report is far off
+            bars.append(stack.enter_context(StageProgress(make_console(stderr=True))))
+            bars[0].report(f"{name}: nudging", 0, None)
 
         def report(done: int, total: int) -> None:
             if not bars and time.monotonic() - start > PATIENCE:

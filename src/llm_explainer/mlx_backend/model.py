@@ -129,6 +129,9 @@ class GPT(Module):
         mx.async_eval(ids, scores)  # type: ignore[no-untyped-call]
         return ids, scores
 
+    def __repr__(self) -> str:
+        return f"<GPT: {self.config.described()}>"
+
     @property
     def drops(self) -> bool:
         """Whether training drops anything, of the model's numbers or of what its adapters see."""

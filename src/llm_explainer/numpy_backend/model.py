@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -116,6 +115,9 @@ class GPT(Module):
         check_limit(vocab_size, self.config.vocab_size)
         logits = self.next_logits(tokens, cache, lengths, known=known)[:, :vocab_size]  # (B, V)
         return logits.argmax(-1), logits.max(-1)
+
+    def __repr__(self) -> str:
+        return f"<GPT: {self.config.described()}>"
 
     @property
     def drops(self) -> bool:
@@ -255,7 +257,7 @@ class GPT(Module):
                 dx, _ = norm_backward(dx, place_for("final_norm", grads))
             blocks = grads.get("blocks", [{} for _ in backwards])
             for i in reversed(range(len(backwards))):
-                if not _has_place([_embeddings_in(grads), blocks[: i + 1]]):
+                if not flatten([_embeddings_in(grads), blocks[: i + 1]]):
                     break  # what comes before learns nothing, and has no use for dx
                 dx, _ = backwards[i](dx, blocks[i])
             else:
@@ -298,8 +300,3 @@ class GPT(Module):
 
 def _embeddings_in(grads: Tree) -> list[Tree]:
     return [place_for(name, grads) for name in ("token_embedding", "position_embedding")]
-
-
-def _has_place(tree: Tree | list[Any]) -> bool:
-    """Whether there is an array anywhere in the tree."""
-    return bool(flatten(tree))

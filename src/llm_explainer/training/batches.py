@@ -7,7 +7,12 @@ from typing import Protocol
 
 from llm_explainer.batch import Batch
 from llm_explainer.data.token_files import Tokens
-from llm_explainer.data.windows import document_starts, evaluation_windows, random_windows
+from llm_explainer.data.windows import (
+    document_starts,
+    epoch_windows,
+    evaluation_windows,
+    random_windows,
+)
 from llm_explainer.errors import ConfigError
 from llm_explainer.training.config import TrainConfig
 
@@ -62,6 +67,9 @@ class WindowBatches:
 
     def training(self, index: int) -> Batch:
         """Return batch ``index``: (B, T), (B, T), no mask."""
+        if self._config.windows == "epochs":
+            size, length, seed = self._config.batch_size, self._context_length, self._config.seed
+            return Batch(*epoch_windows(self._tokens, size, length, length, seed, index))
         inputs, targets = random_windows(
             self._tokens,
             self._config.batch_size,
