@@ -37,7 +37,7 @@ def begin(base: Path, out: Path, lora: LoRAConfig | None, **settings: Any) -> Ru
     records = write_records(out.with_suffix(".jsonl"))
     packing = settings.pop("packing", False)
     start = open_start(base, RecordsConfig(data=str(records), packing=packing))
-    usual = {"steps": 8, "batch_size": 4, "eval_every": 2, "checkpoint_every": 2, "workers": 2}
+    usual = {"steps": 8, "batch_size": 4, "eval_every": 2, "checkpoint_every": 2, "workers": 1}
     plan = finetune_settings(start, lora, backend="numpy", **{**usual, **settings})
     return start_run(plan, RunFolder(out))
 

@@ -16,6 +16,7 @@ from llm_explainer.commands.sweep_options import Value
 from llm_explainer.commands.sweep_plan import SCRIPTS, plan_runs, with_base
 from llm_explainer.console.terminal import make_console
 from llm_explainer.errors import ConfigError
+from llm_explainer.training.runs import run as runs
 from llm_explainer.training.runs.log import read_log
 from llm_explainer.training.sweeps.folder import SweepFolder
 from llm_explainer.training.sweeps.grid import Combination
@@ -30,6 +31,7 @@ BASE = (*TINY, "--corpus=text.txt", "--steps=6", "--warmup-steps=0")
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> Any:
     """Return what runs ``sweep`` with options that make its runs tiny."""
     write_text(tmp_path / "text.txt", lines=30)
+    monkeypatch.setattr(runs, "draw_loss_curve", lambda *args: None)
     app = typer.Typer()
     app.command(context_settings=EXTRA)(sweep)
     call = command_runner(tmp_path, monkeypatch, capsys)

@@ -16,7 +16,7 @@ from typing import Any
 
 from llm_explainer.batch import Batch
 from llm_explainer.checkpoint import load_trainer_state, save_checkpoint
-from llm_explainer.errors import CheckpointError, Diverged, WorkerLost
+from llm_explainer.errors import CheckpointError, Diverged, GenerationError, WorkerLost
 from llm_explainer.spelling import command_line
 from llm_explainer.tokenizer.base import Tokenizer
 from llm_explainer.training.batches import Batches
@@ -133,7 +133,8 @@ class Trainer:
         Raises:
             WorkerLost: a process was stopped from outside. The last whole step has a checkpoint,
                 unless it went while parameters were updated.
-            Diverged: the loss is no longer finite. The newest checkpoint is from before.
+            Diverged: the loss, or what the model shows, is no longer finite. The newest checkpoint
+                is from before.
             CheckpointError: a checkpoint cannot be written.
         """
         if not self.folder.steps():
@@ -192,24 +193,28 @@ class Trainer:
         dropout_seed = (config.seed, self.step) if self.model.drops else ()
         result = self._train_step(batches, rate, dropout_seed)
         if not result.is_finite:
-            found = first_non_finite(self.model, batches[-1].tokens)
-            # Adapters are no model to start from: they begin at nothing, on the same base.
-            again = command_line("--from", self.folder.newest()) if self.model.lora is None else ""
-            raise Diverged(
-                f"at step {self.step + 1} the loss is {result.loss} and the gradient's norm "
-                f"{result.grad_norm}; first not finite: {found.where}; start again with "
-                f"{again + ' and ' if again else ''}a learning rate under "
-                f"{config.learning_rate:g} (--learning-rate)",
-                step=self.step + 1,
-                where=found.where,
-                why=found.why,
-            )
+            what = f"the loss is {result.loss} and the gradient's norm {result.grad_norm}"
+            raise self._diverged(self.step + 1, what, batches[-1])
         self.step += 1
         n_tokens = sum(batch.tokens.size for batch in batches)
         seconds = time.perf_counter() - started
         memory = self._peak_memory()
         self._tell(
             StepDone(self.step, result.loss, rate, result.grad_norm, n_tokens, seconds, memory)
+        )
+
+    def _diverged(self, step: int, what: str, batch: Batch) -> Diverged:
+        """Return the error that says what is not finite, where first, and what would do."""
+        found = first_non_finite(self.model, batch.tokens)
+        # Adapters are no model to start from: they begin at nothing, on the same base.
+        again = command_line("--from", self.folder.newest()) if self.model.lora is None else ""
+        return Diverged(
+            f"at step {step} {what}; first not finite: {found.where}; start again with "
+            f"{again + ' and ' if again else ''}a learning rate under "
+            f"{self.config.learning_rate:g} (--learning-rate)",
+            step=step,
+            where=found.where,
+            why=found.why,
         )
 
     def _evaluate(self) -> bool:
@@ -238,8 +243,19 @@ class Trainer:
         return evaluation
 
     def _demonstrate(self) -> None:
-        if self._demonstration is not None:
-            self._tell(self._demonstration(self.model, self.step))
+        """Let the model show what it can do.
+
+        Raises:
+            Diverged: its scores are no numbers. (What it is asked is known to fit its context.)
+        """
+        if self._demonstration is None:
+            return
+        try:
+            event = self._demonstration(self.model, self.step)
+        except GenerationError:
+            what = "the model's scores are not finite"
+            raise self._diverged(self.step, what, self.batches.training(0)) from None
+        self._tell(event)
 
     def _save_if_new(self) -> None:
         """Save, unless this step's checkpoint is there and says the same."""
