@@ -71,11 +71,10 @@ def test_options_without_effect_are_refused(call, tmp_path, exclusion, name):
     assert not list(tmp_path.iterdir())
 
 
-def test_every_option_is_given_once(call):
-    for name, option in OPTIONS:
-        if not option.multiple:
-            result = call(name, *value_for(option), *value_for(option))
-            assert_one_line(result, f"{option.opts[0]} is there twice")
+def test_an_option_that_is_given_twice_is_said(call):
+    code, _, err = call("tokenize", "text", "--rows=1", "--tokenizer=bytes", "--rows=2")
+    assert code == 0
+    assert err.splitlines() == ["note: --rows was given more than once; the last one counted"]
 
 
 def test_every_number_is_refused_where_it_is_no_number(call):

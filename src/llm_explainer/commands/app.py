@@ -22,7 +22,7 @@ from llm_explainer.commands.limits import check_threads
 from llm_explainer.commands.options import given
 from llm_explainer.commands.signals import Ended, end, exit_code_of, on_signals
 from llm_explainer.console.streams import give_up_lost_streams, prepare_streams, say
-from llm_explainer.errors import ConfigError, LLMExplainerError, LLMExplainerWarning
+from llm_explainer.errors import LLMExplainerError, LLMExplainerWarning
 
 FAILED = 2
 """Exit code of a command that could not do what was asked, as for a wrong option."""
@@ -31,6 +31,7 @@ INTERRUPTED = 130
 """Exit code of a program that Ctrl-C ended, as shells have it."""
 
 _DEBUG, _VERSION = "--debug", "--version"
+_given_again: set[str] = set()  # options of which all but the last had no effect
 _HELP = {"help_option_names": ["--help", "-h"]}
 
 
@@ -61,7 +62,10 @@ def run(program: typer.Typer | Callable[..., None] | str) -> NoReturn:
         app = _app(program)
         # Typer turns Ctrl-C and a closed pipe into exit codes; None is a command that came through.
         with on_signals(end, end):
+            _given_again.clear()
             exit_code = typer.main.get_command(app).main(arguments, standalone_mode=False)
+        for option in sorted(_given_again):
+            say(f"note: {option} was given more than once; the last one counted", dim=True)
     except Ended as ended:
         say(f"ended by {signal.Signals(ended.number).name}")
         sys.exit(exit_code_of(ended.number))
@@ -78,15 +82,16 @@ def run(program: typer.Typer | Callable[..., None] | str) -> NoReturn:
 
 
 class CarefulCommand(TyperCommand):
-    """A command that refuses what it would read over."""
+    """A command that reads over no option."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the arguments; refuse an option that is there twice, or that has no effect."""
+        """Read the arguments; refuse an option that has no effect.
+
+        Of one that is there twice the last counts, as for most programs; a note at the end says so.
+        """
         order = self.make_parser(ctx).parse_args(args=list(args))[2]
         single = [each for each in order if each.param_type_name == "option" and not each.multiple]
-        for option in single:
-            if single.count(option) > 1:
-                raise ConfigError(f"{option.opts[0]} is there twice; it is given once")
+        _given_again.update(each.opts[0] for each in single if single.count(each) > 1)
         rest = super().parse_args(ctx, args)
         assert self.callback is not None  # every command is a function
         refuse_without_effect(self.callback.__name__, ctx.params, given(ctx))

@@ -75,13 +75,13 @@ EXCLUSIONS = (
         "pretrain",
         ("corpus", "max_bytes", "train_bytes", "val_fraction"),
         "--train-data and --val-data are the text",
-        _given("train_data"),
+        lambda values: None not in (values["train_data"], values["val_data"]),
         ("--train-data=a.npy", "--val-data=b.npy"),
     ),
     Exclusion(
         "pretrain",
         ("vocab_size",),
-        "only a tokenizer that is learned (bpe, word) has a size to choose",
+        "only a tokenizer that is learned (bpe, word) has a size to choose, not {tokenizer!r}",
         _not_learned,
         ("--tokenizer=char",),
     ),
@@ -141,13 +141,6 @@ EXCLUSIONS = (
     Exclusion("train_tokenizer", ("name",), "--out is the folder", _given("out"), ("--out=x",)),
     Exclusion("gradcheck", ("lora",), "--dora checks adapters, too", _given("dora"), ("--dora",)),
     Exclusion(
-        "diff",
-        ("size", "family"),
-        "--checkpoint has its own model",
-        _given("checkpoint"),
-        ("--checkpoint=x",),
-    ),
-    Exclusion(
         "evaluate",
         ("questions",),
         "--data and --corpus are measured instead of questions",
@@ -173,4 +166,6 @@ def refuse_without_effect(command: str, values: Values, typed: Iterable[str]) ->
         found = [name for name in exclusion.options if name in typed]
         if exclusion.command == command and found and exclusion.when(values):
             flag = "--" + found[0].replace("_", "-")
-            raise ConfigError(f"{flag} has no effect: {exclusion.because}; leave it out")
+            raise ConfigError(
+                f"{flag} has no effect: {exclusion.because.format(**values)}; leave it out"
+            )

@@ -189,8 +189,8 @@ class Decoder:
     def _begin(self, ids: Any = None) -> _Step:
         """Let the model look for the batch's likeliest next tokens; ``ids`` as for ``_to_read``."""
         inputs = self._to_read(ids)
-        chosen = self._model.next_ids(*inputs, self._vocab_size, known=ids is not None)
-        return _Step(self._batch, *chosen)
+        own = {} if ids is None else {"known": True}  # nobody is to wait for them
+        return _Step(self._batch, *self._model.next_ids(*inputs, self._vocab_size, **own))
 
     def _can_begin_ahead(self) -> bool:
         """Return whether that is of use, and no text will be too long for the step after this."""
