@@ -16,13 +16,7 @@ from llm_explainer.numpy_backend.cache import KVCache
 from llm_explainer.numpy_backend.engine.recompute import recomputed
 from llm_explainer.numpy_backend.layers import Dropout, Embedding, Linear
 from llm_explainer.numpy_backend.loss import head_cross_entropy, softmax_loss_, token_weights
-from llm_explainer.numpy_backend.module import (
-    Array,
-    Backward,
-    Module,
-    gradients_like,
-    place_for,
-)
+from llm_explainer.numpy_backend.module import Array, Backward, Module, gradients_like, place_for
 from llm_explainer.numpy_backend.norms import make_norm
 from llm_explainer.numpy_backend.packing import Packing, packing_of
 from llm_explainer.numpy_backend.positions import make_position_embedding
