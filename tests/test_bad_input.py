@@ -193,7 +193,7 @@ def test_prompts_and_sampling(command):
     assert_one_line(command(generate, "run", f"--prompt={long}"), "64", "windowed")
     assert command(generate, "run", f"--prompt={long}", "--windowed", "--max-tokens=3")[0] == 0
     assert_one_line(command(generate, "run", "--prompt=x", "--temperature=-1"), "-1")
-    assert_one_line(command(generate, "run", "--prompt=x", "--top-k=0"), "top_k", "0")
+    assert_one_line(command(generate, "run", "--prompt=x", "--top-k=0"), "--top-k", "0")
 
 
 def test_no_network_for_a_download(command, tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -189,8 +190,10 @@ class Decoder:
     def _begin(self, ids: Any = None) -> _Step:
         """Let the model look for the batch's likeliest next tokens; ``ids`` as for ``_to_read``."""
         inputs = self._to_read(ids)
-        own = {} if ids is None else {"known": True}  # nobody is to wait for them
-        return _Step(self._batch, *self._model.next_ids(*inputs, self._vocab_size, **own))
+        next_ids = self._model.next_ids
+        if ids is not None:  # of the step before, for which nobody is to wait
+            next_ids = partial(next_ids, known=True)
+        return _Step(self._batch, *next_ids(*inputs, self._vocab_size))
 
     def _can_begin_ahead(self) -> bool:
         """Return whether that is of use, and no text will be too long for the step after this."""
