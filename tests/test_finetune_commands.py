@@ -20,6 +20,7 @@ from llm_explainer.commands.full import full
 from llm_explainer.commands.generate import generate
 from llm_explainer.commands.merge import merge
 from llm_explainer.commands.quick import quick_settings
+from llm_explainer.data.stories import questions
 from llm_explainer.training.runs import run as runs
 
 SHORT = ["--data=qa.jsonl", "--steps=2", "--batch-size=4", "--backend=numpy", "--workers=1"]
@@ -111,7 +112,7 @@ def test_full_is_resumed_where_it_was_stopped(
         return _replaced(plan, data, model)
 
     monkeypatch.setattr(full_stages, "quick_settings", small)
-    monkeypatch.setattr(full_stages, "CONTEXT", 320)
+    monkeypatch.setattr(questions, "STORY_CONTEXT", 320)
     monkeypatch.setattr(full_command, "train_stage", _stopping(full_command.train_stage))
     options = ["--steps=2", "--finetune-steps=2", "--questions=4", "--backend=numpy", "--out=all"]
     assert command(full, *options)[0] == 130  # where LoRA was to begin

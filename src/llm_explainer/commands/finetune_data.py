@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from typer import Argument, Option
 
 from llm_explainer.commands.corpora import SPEC_HELP
-from llm_explainer.data.stories.questions import STORY_CONTEXT
 from llm_explainer.errors import ConfigError
 from llm_explainer.training.recipes import FINETUNING_BATCH
 
@@ -27,7 +26,7 @@ def finetune_data(
     ] = None,
     tokenizer: Annotated[str | None, Option(help=SPEC_HELP)] = None,
     context_length: Annotated[
-        int | None, Option(help="tokens that a model takes", min=1, show_default=str(STORY_CONTEXT))
+        int | None, Option(help="tokens that a model takes", min=1, show_default="192")
     ] = None,
     long_records: Annotated[
         Literal["cut", "refuse"], Option(help="what becomes of a record longer than the context")
@@ -88,6 +87,7 @@ def _reader(
     """
     from llm_explainer.checkpoint import load_config, load_tokenizer_of
     from llm_explainer.checkpoint.chat_templates import read_chat_template
+    from llm_explainer.data.stories.questions import STORY_CONTEXT
     from llm_explainer.data.tokenizer_specs import STORIES, open_tokenizer
 
     if base is None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llm_explainer.commands.quick import quick_settings
-from llm_explainer.data.stories.questions import STORY_CONTEXT
 from llm_explainer.errors import CheckpointError, ConfigError
 from llm_explainer.files import write_atomically
 from llm_explainer.spelling import command_line
@@ -83,6 +82,8 @@ def read_plan(folder: Path) -> Plan:
 
 def pretrain_settings(plan: Plan) -> PretrainSettings:
     """Return how the model is pre-trained: as ``quick`` does it, with room for a question."""
+    from llm_explainer.data.stories.questions import STORY_CONTEXT
+
     quick = quick_settings(plan.steps, plan.seed, plan.backend)
     return dataclasses.replace(quick, model={**quick.model, "context_length": STORY_CONTEXT})
 
