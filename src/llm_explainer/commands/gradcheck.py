@@ -30,8 +30,10 @@ SMALL = {
 """Large enough that every parameter matters, small enough to nudge every number of them."""
 
 PATIENCE = 2.0
-SILENT_PARAMETERS = 100_000
 """Seconds without a sign of life before a progress bar appears."""
+
+SILENT_PARAMETERS = 100_000
+"""So many keep it silent for so long in any case: the bar appears at once."""
 
 FAMILIES = ("gpt2", "llama")
 VERDICTS = {"ok": ("ok", "green"), "zero": ("ok, zero", "green"), "wrong": ("wrong", "bold red")}

@@ -10,7 +10,7 @@ from llm_explainer.generation.decoding import LanguageModel
 from llm_explainer.generation.sampling_config import SamplingConfig
 from llm_explainer.generation.session import Session, Show
 from llm_explainer.generation.streaming import Generation
-from llm_explainer.tokenizer.base import END_OF_TEXT, Tokenizer
+from llm_explainer.tokenizer.base import Tokenizer
 from llm_explainer.tokenizer.chat_template import ChatTemplate
 
 Turn = dict[str, str]
@@ -60,7 +60,7 @@ class Chat(Session):
             )
         self._template = tokenizer.chat_template
         ending = turn_ending(self._template)
-        if ending not in ("", END_OF_TEXT):  # which ends generation by its id
+        if ending not in ("", tokenizer.name_of_end):  # which ends generation by its id
             sampling = dataclasses.replace(sampling, stop=(*sampling.stop, ending))
         super().__init__(model, tokenizer, sampling, write, note)
         self._told: list[Turn] = [] if system is None else [{"role": "system", "content": system}]

@@ -87,6 +87,10 @@ class Tokenizer(Protocol):
     def end_of_text(self) -> int | None:
         """The id that a text ends with, ``roles.end``, or None."""
 
+    @property
+    def name_of_end(self) -> str | None:
+        """That token as text, such as ``<|endoftext|>``, or None."""
+
     def encode(self, text: str, *, allowed_special: AllowedSpecial = "all") -> list[int]:
         """Return the ids of a text; allowed special tokens in it become their id."""
 

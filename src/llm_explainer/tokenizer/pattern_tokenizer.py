@@ -62,6 +62,11 @@ class PatternTokenizer(ABC):
         """The id that a text ends with and that stands between documents; None for none."""
         return self.roles.end
 
+    @property
+    def name_of_end(self) -> str | None:
+        """That token as text, such as ``<|endoftext|>``, or None."""
+        return None if self.roles.end is None else self.decode([self.roles.end])
+
     def encode(self, text: str, *, allowed_special: AllowedSpecial = "all") -> list[int]:
         """Return the ids of a text; special tokens in it become their id.
 

@@ -56,8 +56,8 @@ class WindowBatches:
         if config.windows == "documents":
             if end_of_text is None:
                 raise ConfigError(
-                    "windows is 'documents', but there is no <|endoftext|> to tell where documents "
-                    "begin; use windows 'random'"
+                    "windows is 'documents', but there is no token that ends a text to tell where "
+                    "documents begin; use windows 'random'"
                 )
             self._starts = document_starts(train, end_of_text, context_length)
             self._validation_starts = document_starts(validation, end_of_text, context_length)
