@@ -122,7 +122,7 @@ def test_an_existing_tokenizer_is_replaced_only_on_request(command, tmp_path):
         ([*SMALL, "--ties=first"], ["'first'", "greatest-bytes"]),
         ([*SMALL, "--special-token="], ["special token ''"]),
         ([*SMALL, "--special-token=x", "--special-token=x"], ["'x' is given twice"]),
-        ([*SMALL, "--special-token=x", "--no-special-tokens"], ["leave one out"]),
+        ([*SMALL, "--special-token=x", "--no-special-tokens"], ["leave it out"]),
         ([*SMALL, "--end-token=x", "--no-special-tokens"], ["--end-token does not go with"]),
         ([*SMALL, "--max-bytes=0"], ["max_bytes is 0"]),
         ([*SMALL, "--out=empty.txt"], ["empty.txt"]),
