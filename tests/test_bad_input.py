@@ -34,14 +34,14 @@ def command(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("options", "needles"),
     [
-        (["--val-fraction=0"], ["val_fraction", "0.0"]),
+        (["--val-fraction=0"], ["--val-fraction", "0.0"]),
         (["--val-fraction=nan"], ["nan"]),
         (["--size=huge"], ["'huge'", "tiny, small"]),
         (["--family=bert"], ["'bert'", "gpt2, llama"]),
         (["--d-model=65"], ["65", "n_heads 2", "n_heads 1 would do"]),
-        (["--context-length=0"], ["context_length is 0"]),
-        (["--learning-rate=0"], ["learning_rate is 0.0"]),
-        (["--learning-rate=nan"], ["learning_rate is nan"]),
+        (["--context-length=0"], ["--context-length is 0"]),
+        (["--learning-rate=0"], ["--learning-rate is 0.0"]),
+        (["--learning-rate=nan"], ["--learning-rate is nan"]),
         (["--steps=0"], ["steps is 0"]),
         (["--schedule=stairs"], ["'stairs'", "cosine"]),
         (["--tokenizer=morse"], ["morse"]),

@@ -97,6 +97,17 @@ class CarefulCommand(TyperCommand):
         refuse_without_effect(self.callback.__name__, ctx.params, given(ctx))
         return rest
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; an error about a setting names its option, which is what was typed."""
+        try:
+            return super().invoke(ctx)
+        except LLMExplainerError as error:
+            setting, _, problem = str(error).partition(" is ")
+            for option in self.params:
+                if option.name == setting and option.param_type_name == "option":
+                    error.args = (f"{option.opts[0]} is {problem}",)
+            raise
+
 
 def _in_one_line(error: Exception) -> str:
     """Return what went wrong; for a wrong option also where to read about the right ones."""

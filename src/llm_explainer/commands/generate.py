@@ -14,7 +14,7 @@ import typer
 from typer import Option
 
 from llm_explainer.commands.history import typed_lines
-from llm_explainer.commands.options import Options, naming_options, with_options
+from llm_explainer.commands.options import Options, with_options
 from llm_explainer.console.streams import say, wants_style
 from llm_explainer.errors import GenerationError
 from llm_explainer.generation import SamplingConfig
@@ -82,8 +82,7 @@ def generate(
     """
     from llm_explainer.generation.session import unescape
 
-    with naming_options(SAMPLING):
-        sampling = SamplingConfig(**settings, stop=[unescape(text) for text in stop or []])
+    sampling = SamplingConfig(**settings, stop=[unescape(text) for text in stop or []])
     if samples < 1:
         raise GenerationError(f"--samples is {samples}; it takes 1 or more")
     if interactive and samples > 1:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import typer
 
-from llm_explainer.errors import ConfigError, LLMExplainerError
+from llm_explainer.errors import ConfigError
 from llm_explainer.settings import help_of
 
 Command = TypeVar("Command", bound=Callable[..., None])
@@ -89,18 +88,6 @@ def given(context: typer.Context) -> set[str]:
         for name in context.params
         if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"
     }
-
-
-@contextmanager
-def naming_options(group: Options) -> Iterator[None]:
-    """Let an error about a field name its option, which is what was typed."""
-    try:
-        yield
-    except LLMExplainerError as error:
-        name, space, rest = str(error).partition(" ")
-        if name not in group.names:
-            raise
-        raise type(error)(f"--{name.replace('_', '-')}{space}{rest}") from None
 
 
 def refuse(names: set[str], because: str) -> None:
