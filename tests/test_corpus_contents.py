@@ -15,7 +15,7 @@ from llm_explainer.checkpoint.saving import write_tokenizer
 from llm_explainer.data import load_corpus
 from llm_explainer.data.token_files import open_tokens
 from llm_explainer.errors import CorpusError
-from llm_explainer.tokenizer import END_OF_TEXT, CharTokenizer, Tokenizer
+from llm_explainer.tokenizer import END_OF_TEXT, BPETokenizer, CharTokenizer, Tokenizer
 from llm_explainer.training.config import TrainConfig
 from llm_explainer.training.pretrain import DataConfig, PretrainSettings
 from llm_explainer.training.runs.folder import RunFolder
@@ -223,3 +223,41 @@ def test_documents_without_an_end_token_are_set_apart_and_it_is_said(tmp_path: P
     text = tokenizer.decode(open_tokens(folder.data_folder / "train.npy").tolist())
     assert "home.\n\n\nThe fox" in text  # the first is the line's own
     assert "documents are set apart by an empty line, because the tokenizer has no token" in said
+
+
+def put_bytes(folder: Path) -> str:
+    return "bytes"
+
+
+def put_own_folder(folder: Path) -> str:
+    write_tokenizer(folder, CharTokenizer.train([LINES]))
+    return str(folder)
+
+
+def put_gpt2_files(folder: Path) -> str:
+    model = json.loads(BPETokenizer.train([LINES], 270).to_json())["model"]
+    (folder / "vocab.json").write_text(json.dumps(model["vocab"]))
+    merges = (pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"])
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]))
+    return str(folder)
+
+
+def put_checkpoint(folder: Path) -> str:
+    config = ModelConfig(vocab_size=257, d_model=4, n_layers=1, n_heads=1, context_length=8)
+    model = load_backend("numpy").GPT(config)
+    return str(save_checkpoint(folder / "m", model, BPETokenizer.train([LINES], 257)))
+
+
+@pytest.mark.parametrize(
+    ("put", "n_tokens"),
+    [(put_bytes, 256), (put_own_folder, 14), (put_gpt2_files, 270), (put_checkpoint, 257)],
+)
+def test_a_tokenizer_is_named_as_everywhere_and_its_size_is_said(
+    put: Callable[[Path], str], n_tokens: int, tmp_path: Path
+) -> None:
+    (tmp_path / "text.txt").write_text(LINES)
+    (tmp_path / "named").mkdir()
+    named = put(tmp_path / "named")
+    tokenizer, _, said = prepared(tmp_path, tmp_path / "text.txt", tokenizer=named)
+    assert tokenizer.vocab_size == n_tokens
+    assert said.endswith(f"; the tokenizer has {n_tokens} tokens, not 300")

@@ -33,10 +33,6 @@ def _greedy(values: Values) -> bool:
     return bool(values["temperature"] == 0)
 
 
-def _not_learned(values: Values) -> bool:
-    return values["tokenizer"] not in ("bpe", "word")
-
-
 def _given(name: str) -> Callable[[Values], bool]:
     return lambda values: values[name] not in (None, False, (), [])
 
@@ -77,13 +73,6 @@ EXCLUSIONS = (
         "--train-data and --val-data are the text",
         lambda values: None not in (values["train_data"], values["val_data"]),
         ("--train-data=a.npy", "--val-data=b.npy"),
-    ),
-    Exclusion(
-        "pretrain",
-        ("vocab_size",),
-        "only a tokenizer that is learned (bpe, word) has a size to choose, not {tokenizer!r}",
-        _not_learned,
-        ("--tokenizer=char",),
     ),
     Exclusion(
         "pretrain",
@@ -166,6 +155,4 @@ def refuse_without_effect(command: str, values: Values, typed: Iterable[str]) ->
         found = [name for name in exclusion.options if name in typed]
         if exclusion.command == command and found and exclusion.when(values):
             flag = "--" + found[0].replace("_", "-")
-            raise ConfigError(
-                f"{flag} has no effect: {exclusion.because.format(**values)}; leave it out"
-            )
+            raise ConfigError(f"{flag} has no effect: {exclusion.because}; leave it out")

@@ -112,11 +112,13 @@ class PretrainSettings:
             tokenizer, corpus = _prepare_data(self.data, preset.vocab_size, known, folder, report)
             if model is not None:
                 return Prepared(corpus, tokenizer, ModelSpec.of(model), model)
-            vocab_size = tokenizer.vocab_size if tokenizer else self.data.vocab_size
-            if vocab_size is None:
-                vocab_size = preset.vocab_size
+            wanted = self.data.vocab_size
+            vocab_size = preset.vocab_size if wanted is None else wanted
             if tokenizer is not None:
+                vocab_size = tokenizer.vocab_size
                 _learn_beginning(tokenizer, open_tokens(_token_files(folder)[0]))
+            if wanted not in (None, vocab_size):  # only some are learned, and not from any text
+                corpus += f"; the tokenizer has {vocab_size:,} tokens, not {wanted:,}"
             config = dataclasses.replace(preset, vocab_size=vocab_size)
             return Prepared(corpus, tokenizer, ModelSpec(config))
 
