@@ -34,14 +34,14 @@ def command(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("options", "needles"),
     [
-        (["--val-fraction=0"], ["val_fraction", "0.0"]),
+        (["--val-fraction=0"], ["--val-fraction", "0.0"]),
         (["--val-fraction=nan"], ["nan"]),
         (["--size=huge"], ["'huge'", "tiny, small"]),
         (["--family=bert"], ["'bert'", "gpt2, llama"]),
         (["--d-model=65"], ["65", "n_heads 2", "n_heads 1 would do"]),
-        (["--context-length=0"], ["context_length is 0"]),
-        (["--learning-rate=0"], ["learning_rate is 0.0"]),
-        (["--learning-rate=nan"], ["learning_rate is nan"]),
+        (["--context-length=0"], ["--context-length is 0"]),
+        (["--learning-rate=0"], ["--learning-rate is 0.0"]),
+        (["--learning-rate=nan"], ["--learning-rate is nan"]),
         (["--steps=0"], ["steps is 0"]),
         (["--schedule=stairs"], ["'stairs'", "cosine"]),
         (["--tokenizer=morse"], ["morse"]),
@@ -193,7 +193,7 @@ def test_prompts_and_sampling(command):
     assert_one_line(command(generate, "run", f"--prompt={long}"), "64", "windowed")
     assert command(generate, "run", f"--prompt={long}", "--windowed", "--max-tokens=3")[0] == 0
     assert_one_line(command(generate, "run", "--prompt=x", "--temperature=-1"), "-1")
-    assert_one_line(command(generate, "run", "--prompt=x", "--top-k=0"), "top_k", "0")
+    assert_one_line(command(generate, "run", "--prompt=x", "--top-k=0"), "--top-k", "0")
 
 
 def test_no_network_for_a_download(command, tmp_path, monkeypatch):

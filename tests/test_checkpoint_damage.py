@@ -160,6 +160,7 @@ def refusal(load, *arguments):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with names")
+@pytest.mark.filterwarnings("ignore:tokenizer_config.json says")
 @pytest.mark.parametrize("digests", [True, False], ids=["digests", "no digests"])
 def test_random_damages(whole, tmp_path, digests):
     """With the digests nothing passes unseen; without, whatever passes is still a model."""

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from llm_explainer.data import Corpus, corpora, load_corpus
 from llm_explainer.data import download as downloads
-from llm_explainer.data.documents import TextBlock, find_text_files, read_documents
+from llm_explainer.data.documents import TextBlock, read_documents
+from llm_explainer.data.text_files import find_text_files
 from llm_explainer.errors import CorpusError
 
 SHAKESPEARE = Path(__file__).parents[2] / "shared" / "data" / "tinyshakespeare.txt"
@@ -101,10 +102,10 @@ def joined(corpus: Corpus) -> tuple[str, str]:
 
 def test_one_text_is_split_by_characters(tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
-    text = "häß, " * 21  # 105 characters, 147 bytes
+    text = "häß, " * 21  # 105 characters, 147 bytes; the last tenth would begin inside a word
     path.write_text(text, encoding="utf-8")
     corpus = load_corpus(path)
-    assert joined(corpus) == (text[:94], text[94:])
+    assert joined(corpus) == (text[:89], text[89:])
     assert joined(corpus) == joined(corpus)  # may be read again
     assert corpus.name == str(path)
     assert "147 bytes" in corpus.description
@@ -136,12 +137,13 @@ def test_ten_documents_or_more_are_split_by_document(tmp_path: Path) -> None:
     assert "25 documents" in corpus.description
 
 
-def test_fewer_documents_are_split_by_characters(tmp_path: Path) -> None:
-    for name in "ab":
-        (tmp_path / f"{name}.txt").write_text(name * 50)
+def test_of_fewer_documents_validation_is_the_end_of_each(tmp_path: Path) -> None:
+    for name, length in (("a", 50), ("b", 100)):
+        (tmp_path / f"{name}.txt").write_text(name * length)
     corpus = load_corpus(tmp_path)
-    assert list(corpus.train.blocks()) == [TextBlock("a" * 50, True), TextBlock("b" * 40, False)]
-    assert list(corpus.validation.blocks()) == [TextBlock("b" * 10, True)]
+    assert list(corpus.train.blocks()) == [TextBlock("a" * 45, True), TextBlock("b" * 90, True)]
+    assert list(corpus.validation.blocks()) == [TextBlock("a" * 5, True), TextBlock("b" * 10, True)]
+    assert "validation: the last 10 % of each document" in corpus.description
 
 
 @settings(deadline=None)
@@ -152,20 +154,29 @@ def test_splits_joined_are_the_corpus(
     folder = tmp_path_factory.mktemp("folder")
     for number, document in enumerate(documents):
         (folder / f"{number}.txt").write_bytes(document.encode())
-    train, validation = joined(load_corpus(folder))
-    whole = "".join(documents)
-    assert train + validation == whole
-    assert len(train) == int(0.9 * len(whole))
+    corpus = load_corpus(folder)
+    assert corpus.whole is not None
+    assert "".join(corpus.whole) == "".join(documents)
+    parts = [
+        "".join(block.text + "|" * block.ends_document for block in text.blocks()).split("|")
+        for text in (corpus.train, corpus.validation)
+    ]
+    learned, held_out = ([part for part in each if part] for each in parts)
+    assert sorted("".join(documents)) == sorted("".join([*learned, *held_out]))
+    for head in learned:
+        assert any(document.startswith(head) for document in documents)
+    for tail in held_out:
+        assert any(document.endswith(tail) for document in documents)
 
 
 def test_a_document_in_several_pieces_stays_in_one_split(tmp_path: Path) -> None:
     long = "A long one.\n" * 200_000  # 2.4 MB
     path = tmp_path / "stories.txt"
-    path.write_text("<|endoftext|>".join([long] * 2 + ["Short."] * 7 + ["Tenth.", "Eleventh."]))
+    path.write_text("<|endoftext|>".join(([long] + ["Short."] * 8 + ["Tenth."]) * 5))
     corpus = load_corpus(path)
-    assert list(corpus.validation) == ["Tenth."]
-    assert len(list(corpus.train)) > 10
-    assert "11 documents" in corpus.description
+    assert list(corpus.validation) == ["Tenth."] * 5
+    assert len(list(corpus.train)) > 50
+    assert "50 documents; validation: 5 whole documents, evenly spread" in corpus.description
 
 
 def test_a_folder_is_read_in_order_and_only_its_text(tmp_path: Path) -> None:
@@ -176,7 +187,9 @@ def test_a_folder_is_read_in_order_and_only_its_text(tmp_path: Path) -> None:
     (tmp_path / "array.bin").write_bytes(b"\x00\x01")
     found = [path.relative_to(tmp_path).as_posix() for path in find_text_files(tmp_path)]
     assert found == ["a/code.py", "a/z.md", "b.txt"]
-    assert "".join(joined(load_corpus(tmp_path))) == "a/code.pya/z.mdb.txt"
+    whole = load_corpus(tmp_path).whole
+    assert whole is not None
+    assert "".join(whole) == "a/code.pya/z.mdb.txt"
 
 
 def test_max_bytes_takes_the_beginning_and_no_half_character(tmp_path: Path) -> None:

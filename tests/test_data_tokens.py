@@ -24,6 +24,7 @@ class Letters:
 
     def __init__(self, vocab_size: int = 256, end_of_text: int | None = 0) -> None:
         self.vocab_size, self.end_of_text = vocab_size, end_of_text
+        self.special_tokens = {} if end_of_text is None else {"<|endoftext|>": end_of_text}
 
     def encode_array(self, text: str, *, allowed_special: Collection[str] = "all") -> np.ndarray:
         if allowed_special:
@@ -98,9 +99,9 @@ def test_ids_are_as_small_as_the_vocabulary_allows(
     assert tokens.tolist() == [vocab_size - 1]
 
 
-def test_without_an_end_of_text_token_nothing_separates(tmp_path: Path) -> None:
+def test_without_an_end_of_text_token_an_empty_line_separates(tmp_path: Path) -> None:
     write_tokens(tmp_path / "a.npy", documents("ab", "c"), Letters(end_of_text=None))
-    assert open_tokens(tmp_path / "a.npy").tolist() == [97, 98, 99]
+    assert open_tokens(tmp_path / "a.npy").tolist() == [97, 98, 10, 10, 99]
 
 
 def test_progress_counts_characters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

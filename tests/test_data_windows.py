@@ -22,6 +22,8 @@ from llm_explainer.data import (
     windows,
 )
 from llm_explainer.errors import CorpusError
+from llm_explainer.training.batches import WindowBatches
+from llm_explainer.training.config import TrainConfig
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 VERDICT = [40, 367, 2885, 1464, 1807, 3619, 402, 271, 10899]  # GPT-2's ids of its first words
@@ -219,3 +221,12 @@ def test_too_few_tokens_name_both_lengths() -> None:
         next(evaluation_windows(corpus(1), 2, 8))
     with pytest.raises(CorpusError, match="stride is 0"):
         sliding_windows(corpus(20), 8, 0)
+
+
+def test_a_run_can_take_each_window_once_an_epoch():
+    tokens = np.arange(41, dtype=np.uint16)
+    config = TrainConfig(batch_size=2, windows="epochs")
+    batches = WindowBatches(tokens, tokens, 4, config)
+    epoch = [batches.training(index) for index in range(5)]  # ten windows, two at a time
+    seen = sorted(int(row[0]) for batch in epoch for row in batch.tokens)
+    assert seen == list(range(0, 40, 4))

@@ -41,7 +41,9 @@ class Parrot:
     def make_cache(self, batch_size: int = 1, capacity: int | None = None) -> Any:
         return self._cache(batch_size, capacity)
 
-    def next_ids(self, tokens: Any, cache: Any, lengths: Any, vocab_size: Any) -> Any:
+    def next_ids(
+        self, tokens: Any, cache: Any, lengths: Any, vocab_size: Any, *, known: bool = False
+    ) -> Any:
         self._said += 1
         token = self._ids[min(self._said, len(self._ids)) - 1]
         return np.full(len(tokens), token), np.zeros(len(tokens))
@@ -89,7 +91,7 @@ def test_shares_by_kind() -> None:
 def test_the_last_answer_of_a_record_is_asked_for() -> None:
     ids = np.array([1, 2, 3, END, 4, 5, 6, END, 1])
     trained = np.array([0, 0, 1, 1, 0, 0, 1, 1, 0], bool)
-    found = last_questions([EncodedRecord(ids, trained)], END, 5)
+    found = last_questions([EncodedRecord(ids, trained)], {END}, 5)
     assert found == [EncodedQuestion((1, 2, 3, END, 4, 5), (6,))]
 
 
@@ -98,7 +100,7 @@ def test_texts_and_endless_answers_are_not_asked_for() -> None:
     long = EncodedRecord(np.arange(1, 100) % 5, np.arange(99) > 3)
     nothing = EncodedRecord(np.array([1, 2]), np.zeros(2, bool))
     short = EncodedRecord(np.array([1, 2, 3]), np.array([0, 0, 1], bool))
-    found = last_questions([text, long, nothing, short, short], END, 1)
+    found = last_questions([text, long, nothing, short, short], {END}, 1)
     assert found == [EncodedQuestion((1, 2), (3,))]
 
 

@@ -136,5 +136,10 @@ def test_what_is_wrong_is_one_line(command: Call, write: Any, tmp_path: Path) ->
     assert_one_line(command(finetune_data, file, *with_bytes), "line 1 has an answer that does not")
     assert_one_line(command(finetune_data, write(chat("1")), *with_bytes), "none of 1 records has")
     assert_one_line(command(finetune_data, file, "--from", "nowhere"), "nowhere does not exist")
-    assert_one_line(command(finetune_data, file, "--tokenizer", "bytes"), f"has no {END}")
-    assert_one_line(command(finetune_data, write(chat("1")), "--tokenizer", "bytes"), END)
+    assert_one_line(
+        command(finetune_data, file, "--tokenizer", "bytes"), "no token that ends a text"
+    )
+    assert_one_line(
+        command(finetune_data, write(chat("1")), "--tokenizer", "bytes"),
+        "no token that ends a text",
+    )

@@ -31,9 +31,9 @@ class Spy:
         self.shapes.append(tokens.shape)
         return self.model.next_logits(tokens, cache, lengths)
 
-    def next_ids(self, tokens, cache=None, lengths=None, vocab_size=None):
+    def next_ids(self, tokens, cache=None, lengths=None, vocab_size=None, *, known=False):
         self.shapes.append(tokens.shape)
-        return self.model.next_ids(tokens, cache, lengths, vocab_size)
+        return self.model.next_ids(tokens, cache, lengths, vocab_size, known=known)
 
 
 class Script:
@@ -62,7 +62,7 @@ class Script:
         logits[np.arange(len(tokens)), self.successor[last]] = 50.0
         return logits
 
-    def next_ids(self, tokens, cache=None, lengths=None, vocab_size=None):
+    def next_ids(self, tokens, cache=None, lengths=None, vocab_size=None, *, known=False):
         logits = self.next_logits(tokens, cache, lengths)[:, :vocab_size]
         return logits.argmax(-1), logits.max(-1)
 
@@ -152,7 +152,7 @@ def count_down(n):
 
 def test_batch_rows_end_by_themselves_and_leave_the_batch():
     spy = Spy(count_down(20))
-    decoder = Decoder(spy, [[9], [3], [17, 2], [6]], SamplingConfig(**GREEDY), end_of_text=0)
+    decoder = Decoder(spy, [[9], [3], [17, 2], [6]], SamplingConfig(**GREEDY), ends=[0])
     rows = [[], [], [], []]
     while step := decoder.step():
         for row, token in step:
@@ -166,7 +166,7 @@ def test_batch_rows_end_by_themselves_and_leave_the_batch():
 def test_rows_leave_the_batch_a_quarter_of_it_at_a_time():
     """Each time copies the cache, so a single row that ended is fed along."""
     spy = Spy(count_down(20))
-    decoder = Decoder(spy, [[5], [2], [3], [5], [5]], SamplingConfig(**GREEDY), end_of_text=0)
+    decoder = Decoder(spy, [[5], [2], [3], [5], [5]], SamplingConfig(**GREEDY), ends=[0])
     while decoder.step():
         pass
     assert [shape[0] for shape in spy.shapes] == [5] * 3 + [3] * 2
@@ -192,7 +192,7 @@ def test_windowed_rows_of_different_lengths_each_go_on_as_alone(gpt2, bpe):
 
 def test_windowed_text_goes_on_from_the_last_half_of_the_context(bpe):
     spy = Spy(Script(range(bpe.vocab_size), context_length=48))
-    stream = generate(spy, bpe, "a" * 40, max_tokens=60, windowed=True)
+    stream = generate(spy, bpe, "a" * 40, max_tokens=60, windowed=True, heal=False)
     assert "".join(stream) == "a" * 60
     assert [shape[1] for shape in spy.shapes if shape[1] > 1] == [40, 24, 24, 24]
     assert stream.notices == ["the text outgrew the context; the model forgets its start"]
@@ -215,7 +215,7 @@ def test_a_prompt_longer_than_the_context_is_refused_with_both_lengths(gpt2, bpe
 
 def test_a_windowed_prompt_keeps_its_end_and_says_so(bpe):
     spy = Spy(Script(range(bpe.vocab_size), context_length=4))
-    stream = generate(spy, bpe, "abcdef", max_tokens=1, windowed=True, **GREEDY)
+    stream = generate(spy, bpe, "abcdef", max_tokens=1, windowed=True, heal=False, **GREEDY)
     assert (list(stream), spy.shapes) == (["f"], [(1, 4)])
     assert stream.notices == ["the prompt has 6 tokens; the model reads only the last 4 of them"]
 
@@ -247,7 +247,7 @@ def test_an_end_of_text_ends_the_text_without_showing():
 def test_special_tokens_in_a_prompt_are_special(gpt2, bpe):
     ids = [bpe.end_of_text, *bpe.encode("Once")]
     as_ids = text_of(gpt2, bpe, ids, max_tokens=10)
-    assert text_of(gpt2, bpe, "<|endoftext|>Once", max_tokens=10) == as_ids
+    assert text_of(gpt2, bpe, "<|endoftext|>Once", max_tokens=10, heal=False) == as_ids
 
 
 @pytest.mark.parametrize("bad", [[-1], [290], [2.5], ["a"], None, 3])

@@ -142,7 +142,7 @@ def test_quit_leaves(model):
 
 
 def test_a_conversation_outgrows_the_context(model):
-    log = Log(model, max_tokens=40).run("Once", "and", "then")
+    log = Log(model, max_tokens=40).run("Once", "and", "then", "so")
     assert log.text.count("\n") >= 3
     assert any("outgrew the context" in note or "reads only" in note for note in log.notes)
 

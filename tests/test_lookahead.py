@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -81,6 +82,8 @@ class Historian:
         cache: TokenCache | None = None,
         lengths: Array | None = None,
         vocab_size: int | None = None,
+        *,
+        known: bool = False,
     ) -> tuple[Any, Any]:
         self.events.append("begin")
         tokens = tokens.values if isinstance(tokens, Later) else tokens  # (B, T)
@@ -104,13 +107,13 @@ def continued(
     prompts: list[list[int]],
     *,
     use_cache: bool = True,
-    end_of_text: int | None = None,
+    ends: Collection[int] = (),
     stop: int | None = None,
     **options: Any,
 ) -> list[tuple[list[int], str, bool]]:
     """Return each text's new ids, why it ended, and whether it moved. ``stop`` is a caller's."""
     sampling = SamplingConfig(temperature=0.0, **options)
-    decoder = Decoder(model, prompts, sampling, end_of_text=end_of_text, use_cache=use_cache)
+    decoder = Decoder(model, prompts, sampling, ends=ends, use_cache=use_cache)
     texts: list[list[int]] = [[] for _ in prompts]
     while step := decoder.step():
         for row, token in step:
@@ -129,7 +132,7 @@ PROMPTS = st.lists(st.lists(ids, min_size=1, max_size=9), min_size=1, max_size=9
     prompts=PROMPTS,
     max_tokens=st.integers(0, 30),
     context_length=st.integers(9, 16),
-    end_of_text=st.none() | ids,
+    ends=st.lists(ids, max_size=2),
     stop=st.none() | ids,
     windowed=st.booleans(),
 )
@@ -194,12 +197,12 @@ def test_an_end_that_was_foreseen_costs_no_step(
     assert model.events.count("begin") == n_begun
 
 
-@pytest.mark.parametrize("end", ["stop", "end_of_text"])
+@pytest.mark.parametrize("end", ["stop", "ends"])
 def test_an_end_that_nobody_foresaw_costs_a_lazy_model_a_step(end: str) -> None:
     [([_, second], *_)] = continued(Historian(is_lazy=False), [[1]], max_tokens=2)
     for is_lazy, n_begun in ((False, 2), (True, 3)):
         model = Historian(is_lazy=is_lazy)
-        continued(model, [[1]], max_tokens=9, **{end: second})
+        continued(model, [[1]], max_tokens=9, **{end: second if end == "stop" else [second]})
         assert model.events.count("begin") == n_begun
 
 

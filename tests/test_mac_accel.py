@@ -29,7 +29,7 @@ from llm_explainer.training.runs.run import Run
 
 RUNS = Path("runs/mac-accel")
 PNG = b"\x89PNG"
-QUICK = ["--corpus=tale.txt", "--steps=4", "--backend=numpy"]
+QUICK = ["--corpus=tale.txt", "--steps=4", "--backend=numpy", "--size=tiny"]
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_a_run_answers_to_generate_on_both_backends(
     if name == "mlx":
         pytest.importorskip("mlx.core", exc_type=ImportError)
     code, output, _ = command(
-        mac_accel, "--corpus=tale.txt", "--steps=4", f"--backend={name}", "--data-size=30k"
+        mac_accel, *QUICK[:2], "--size=tiny", f"--backend={name}", "--data-size=30k"
     )
     assert code == 0, output
     path = RUNS / "tale-tiny-30k-llama"
@@ -183,7 +183,7 @@ def test_offline_it_trains_on_stories(command: Call, monkeypatch: pytest.MonkeyP
         raise CorpusError("no network")
 
     monkeypatch.setattr(corpora.downloads, "download", unreachable)
-    code, output, _ = command(mac_accel, "--steps=2", "--backend=numpy", "--data-size= 20K ")
+    code, output, _ = command(mac_accel, "--steps=2", *QUICK[2:], "--data-size= 20K ")
     assert code == 0
     assert "neither cached nor reachable" in output
     assert (RUNS / "stories-tiny-20k-llama" / "run.json").exists()

@@ -60,7 +60,7 @@ def test_a_model_writes_the_same_texts_when_it_works_ahead(
         texts = [set(ids) for ids, _, _ in continued(model, prompts, **options)]
         n_texts = Counter(token for text in texts for token in text)  # that a token is in
         some = max((n, token) for token, n in n_texts.items() if n < len(prompts))[1]
-        options[how.replace(" ", "_")] = some
+        options |= {"stop": some} if how == "stop" else {"ends": [some]}
     expected = continued(model, prompts, use_cache=False, **options)
     reasons = {ended_by for _, ended_by, _ in expected}
     assert reasons == {"max_tokens"} if how == "windowed" else reasons == {how, "context"}

@@ -65,8 +65,15 @@ def smaller(words: list[str]) -> list[str]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("reader")
-    (folder / "README.md").write_text(README * 3, encoding="utf-8")
+    put_texts(folder)
     return folder
+
+
+def put_texts(folder: Path) -> None:
+    """Write what the README's commands train on, but less of it."""
+    for name in ("README.md", "src/text.md", "docs/text.md"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(README * 3, encoding="utf-8")
 
 
 def run(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
@@ -95,7 +102,7 @@ def test_every_command_of_the_readme_works(folder):
 @pytest.mark.parametrize("order", ["backwards", "shuffled", "shuffled again"])
 def test_the_commands_in_another_order_break_nothing(order, folder, tmp_path):
     """In a new folder some cannot work yet, and say so; in README's order again, all are there."""
-    (tmp_path / "README.md").write_text(README * 3, encoding="utf-8")
+    put_texts(tmp_path)
     building = [words for words in commands() if BUILDING & set(words)]
     assert len(building) == 5
     other = building[::-1]

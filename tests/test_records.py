@@ -16,11 +16,14 @@ from llm_explainer.data.records import (
     encode_records,
     open_records,
     story_records,
+    template_of,
     write_records,
 )
 from llm_explainer.data.stories import StoryQuestion
 from llm_explainer.errors import CorpusError
 from llm_explainer.tokenizer import BPETokenizer, CharTokenizer
+from llm_explainer.tokenizer.roles import TokenRoles
+from llm_explainer.training.exact_match import last_line, last_questions
 
 BYTES = BPETokenizer.train(["ab"], 257)  # the 256 bytes, and <|endoftext|>
 END = 256
@@ -51,6 +54,18 @@ def test_the_answer_and_the_end_are_trained(record: Pair | Passage, expected: st
 def test_an_end_token_in_a_prompt_is_not_trained_and_one_in_an_answer_is() -> None:
     record = encode_record(Pair("a<|endoftext|>b", "c<|endoftext|>d"), BYTES)
     assert shown(record) == "a.bC!D!"
+
+
+def test_answers_end_as_the_tokenizer_s_texts_do() -> None:
+    tokenizer = BPETokenizer.train(["ab"], 258, special_tokens=("<|endoftext|>", "</s>"))
+    tokenizer.roles = TokenRoles.ending_with(257)
+    assert encode_record(Pair("a", "b"), tokenizer).ids.tolist() == [97, 98, 257]
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    assert template_of(tokenizer).render(turns) == "User: a\nAssistant: b</s>"
+    record = EncodedRecord(np.array([257, 97, 10, 98, 257]), np.arange(5) > 2)
+    [question] = last_questions([record], tokenizer.roles.ends, 1)
+    assert question.answer == (98,)
+    assert last_line(question, tokenizer) == "a"
 
 
 def test_an_answer_is_encoded_for_itself_as_after_a_prompt() -> None:
@@ -99,7 +114,7 @@ def test_what_a_tokenizer_cannot_take_is_refused_by_name() -> None:
     with pytest.raises(CorpusError, match=r"line 3: .*'z'"):
         encode_record(Pair("a", "z", "line 3"), characters)
     without_end = CharTokenizer.train(["abc"], special_tokens=())
-    with pytest.raises(CorpusError, match=r"no <\|endoftext\|>"):
+    with pytest.raises(CorpusError, match="no token that ends a text"):
         encode_record(Pair("a", "b"), without_end)
 
 

@@ -175,7 +175,7 @@ def test_repetition_penalty_counts_the_prompt_and_what_was_drawn():
 
 def test_repetition_penalty_spares_the_end_of_text():
     settings = SamplingConfig(temperature=0, repetition_penalty=2.0)
-    sampler = Sampler(settings, prompt=[0], unpenalized=0)
+    sampler = Sampler(settings, prompt=[0], unpenalized=[0])
     assert sampler.choose(np.array([4.0, 3.0, 2.5])) == 0
 
 

@@ -41,6 +41,10 @@ CALLS: dict[str, tuple[Callable[[], object], str]] = {
         r"text is expected \(str\), received bytes",
     ),
     "a missing file": (lambda: train("no/such.txt", 300), "cannot read 'no/such.txt': No such"),
+    "a text for a path": (
+        lambda: train("a text\nin lines", 300),
+        r"training text is 'a text.*; a str is a path, and a text comes in a list: \[text\]",
+    ),
     "no path at all": (lambda: train("a\0b", 300), "cannot read 'a.*embedded null"),
     "half a pattern": (lambda: train([SAMPLE], 300, pattern="(a"), "pattern .* does not compile"),
     "no pattern": (lambda: train([SAMPLE], 300, pattern=""), "pattern is ''; it takes gpt2, gpt4"),

@@ -29,7 +29,7 @@ TOKENIZERS = {
     pattern: BPETokenizer.train(
         [SAMPLE], 400, pattern=pattern, special_tokens=["<|endoftext|>", "<|x|>"]
     )
-    for pattern in ("gpt2", "gpt4", r"\w+|[^\w\s]+|\s+")
+    for pattern in ("gpt2", "gpt4", r"[\p{L}\d]+|[^\p{L}\d\s]+|\s+")
 }
 
 

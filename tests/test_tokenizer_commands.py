@@ -54,7 +54,7 @@ def test_a_tokenizer_is_what_the_library_learns_and_can_be_used_at_once(command,
 
 
 def test_options_reach_the_training(command, tmp_path):
-    special = ["--special-token=<|a|>", "--special-token=<|b|>"]
+    special = ["--special-token=<|a|>", "--special-token=<|b|>", "--end-token=<end>"]
     options = ["--pattern=gpt4", "--ties=lower-ids", "--min-frequency=3", "--name=mine"]
     assert command(train_tokenizer, *SMALL, *special, *options)[0] == 0
     learned = load_tokenizer(tmp_path / "trained-tokenizers" / "mine" / "tokenizer.json")
@@ -62,12 +62,13 @@ def test_options_reach_the_training(command, tmp_path):
     expected = BPETokenizer.train(
         text,
         300,
-        special_tokens=["<|a|>", "<|b|>"],
+        special_tokens=["<end>", "<|a|>", "<|b|>"],
         pattern="gpt4",
         ties="lower-ids",
         min_frequency=3,
     )
     assert learned.to_json() == expected.to_json()
+    assert learned.end_of_text == learned.roles.begin == learned.special_tokens["<end>"]
     assert command(train_tokenizer, *SMALL, "--no-special-tokens", "--out=none")[0] == 0
     assert load_tokenizer(tmp_path / "none" / "tokenizer.json").special_tokens == {}
 
@@ -112,8 +113,8 @@ def test_an_existing_tokenizer_is_replaced_only_on_request(command, tmp_path):
         (["empty.txt"], ["empty.txt", "empty"]),
         (["latin1.txt"], ["latin1.txt", "UTF-8", "offset 3"]),
         (["stories", "stories"], ["'stories' is given twice"]),
-        ([*SMALL, "--vocab-size=256"], ["vocab_size is 256", "257"]),
-        ([*SMALL, "--min-frequency=0"], ["min_frequency is 0"]),
+        ([*SMALL, "--vocab-size=256"], ["--vocab-size is 256", "257"]),
+        ([*SMALL, "--min-frequency=0"], ["--min-frequency is 0"]),
         ([*SMALL, "--workers=0"], ["--workers is 0"]),
         ([*SMALL, "--pattern=(a"], ["'(a'", "does not compile"]),
         ([*SMALL, "--pattern="], ["pattern is ''"]),
@@ -121,8 +122,9 @@ def test_an_existing_tokenizer_is_replaced_only_on_request(command, tmp_path):
         ([*SMALL, "--ties=first"], ["'first'", "greatest-bytes"]),
         ([*SMALL, "--special-token="], ["special token ''"]),
         ([*SMALL, "--special-token=x", "--special-token=x"], ["'x' is given twice"]),
-        ([*SMALL, "--special-token=x", "--no-special-tokens"], ["leave one out"]),
-        ([*SMALL, "--max-bytes=0"], ["max_bytes is 0"]),
+        ([*SMALL, "--special-token=x", "--no-special-tokens"], ["leave it out"]),
+        ([*SMALL, "--end-token=x", "--no-special-tokens"], ["--end-token does not go with"]),
+        ([*SMALL, "--max-bytes=0"], ["--max-bytes is 0"]),
         ([*SMALL, "--out=empty.txt"], ["empty.txt"]),
         ([*SMALL, "--out=/proc/tokenizer"], ["cannot write /proc/tokenizer"]),
         ([*SMALL, "--name=../up"], ["--name is '../up'"]),
@@ -175,7 +177,7 @@ def test_token_files_hold_both_splits(command, tmp_path, tokenizer, workers):
         assert ids.tolist() == ids_of(text, tokenizer)
         n_bytes = sum(len(piece.encode()) for piece in text)
         assert f"{len(ids):,}   {n_bytes:>11,}" in out or f"{n_bytes:,}" in out
-    assert len(list((tmp_path / "tokens").iterdir())) == 3
+    assert len(list((tmp_path / "tokens").iterdir())) == 4
 
 
 def test_the_command_that_it_shows_trains(command, tmp_path, tokenizer):

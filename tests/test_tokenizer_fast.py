@@ -89,7 +89,7 @@ class TestSplitting:
 
 
 @either_way
-@pytest.mark.parametrize("pattern", [*PATTERNS, r"\w+|[^\w\s]+|\s+"])
+@pytest.mark.parametrize("pattern", [*PATTERNS, r"[\p{L}\d]+|[^\p{L}\d\s]+|\s+"])
 class TestEncoding:
     def tokenizer(self, pattern: str) -> BPETokenizer:
         # With merges of the byte 0, which is also what short words are padded with.
@@ -143,7 +143,7 @@ class TestEncoding:
 
 TOKENIZERS: dict[tuple[str, bool], BPETokenizer] = {}
 for _with_core in {False, HAVE_CORE}:
-    for _pattern in [*PATTERNS, r"\w+|[^\w\s]+|\s+"]:
+    for _pattern in [*PATTERNS, r"[\p{L}\d]+|[^\p{L}\d\s]+|\s+"]:
         with use(_with_core):
             TOKENIZERS[_pattern, _with_core] = TestEncoding().tokenizer(_pattern)
             TOKENIZERS[_pattern, _with_core]._fast_encoder.n_kept()  # built while it is chosen

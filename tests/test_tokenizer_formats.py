@@ -19,7 +19,7 @@ from llm_explainer.tokenizer import (
 from llm_explainer.tokenizer.readable.byte_alphabet import ALPHABET, from_text, to_text
 from llm_explainer.tokenizer.readable.patterns import PATTERNS
 
-OWN_PATTERN = r"\w+|[^\w\s]+|\s+"
+OWN_PATTERN = r"[\p{L}\d]+|[^\p{L}\d\s]+|\s+"
 NAMES = ["<|endoftext|>", "<|x|>", "<|x|><|y|>"]
 TRAINING = [SAMPLE, *NASTY_TEXTS]
 TOKENIZERS: dict[str, Any] = {
@@ -92,6 +92,7 @@ def test_files_of_others_with_merges_as_text_and_ids_in_any_order(tmp_path: Path
     document = {
         "added_tokens": [{"id": 3, "content": "<|endoftext|>", "special": True}],
         "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True},
+        "decoder": {"type": "ByteLevel"},
         "model": {"type": "BPE", "vocab": vocab, "merges": ["Ġ t", "h e", "Ġt he"]},
     }
     path = tmp_path / "tokenizer.json"

@@ -29,7 +29,7 @@ TOKENIZERS: dict[str, PatternTokenizer] = {
     for pattern in (
         "gpt2",
         "gpt4",
-        r"\w+|[^\w\s]+|\s+",
+        r"[\p{L}\d]+|[^\p{L}\d\s]+|\s+",
         r"\S+\s*|\s+",
     )  # the last keeps blanks behind
 }
@@ -73,7 +73,7 @@ def test_a_file_has_the_ids_of_its_text(
 
 
 @forks
-@pytest.mark.parametrize("kind", ["gpt4", r"\w+|[^\w\s]+|\s+", "characters"])
+@pytest.mark.parametrize("kind", ["gpt4", r"[\p{L}\d]+|[^\p{L}\d\s]+|\s+", "characters"])
 def test_several_processes_write_the_same_file(kind: str, tmp_path: Path) -> None:
     tokenizer, rng = TOKENIZERS[kind], random.Random(1)
     source, target = tmp_path / "text.txt", tmp_path / "ids.npy"

@@ -44,7 +44,7 @@ def apply_lora(model: Any, config: LoRAConfig, seed: int = 0) -> Any:
     adapted.lora, adapted.base_sha256 = config, None  # a merged model remembers another base's
     for layer, group in groupby(rows, key=lambda row: row.layer):
         slices = list(group)
-        for owner, name in _places(adapted, layer):
+        for owner, name in _owners(adapted, layer):
             base = getattr(owner, name)
             if base is None:
                 base = nn.TiedHead(adapted.token_embedding)
@@ -67,7 +67,7 @@ def merge_lora(model: Any) -> Any:
     merged = model.sharing()
     merged.lora = None
     for layer in dict.fromkeys(row.layer for row in model.lora.rows(model.config)):
-        for owner, name in _places(merged, layer):
+        for owner, name in _owners(merged, layer):
             setattr(owner, name, getattr(owner, name).merged())
         if layer == HEAD:
             merged.config = dataclasses.replace(model.config, tie_embeddings=False)
@@ -92,11 +92,11 @@ def unmerge_lora(model: Any) -> Any:
 def hold_lengths(model: Any) -> None:
     """Hold the lengths that DoRA divides by, in a model of NumPy's: see ``LoRALinear``."""
     for layer in dict.fromkeys(row.layer for row in model.lora.rows(model.config)):
-        for owner, name in _places(model, layer):
+        for owner, name in _owners(model, layer):
             getattr(owner, name).hold_lengths()
 
 
-def _places(model: Any, layer: str) -> Iterator[tuple[Any, str]]:
+def _owners(model: Any, layer: str) -> Iterator[tuple[Any, str]]:
     """Yield (module, attribute) of a layer, such as "attention.qkv_proj", in every block."""
     if layer == HEAD:
         yield model, HEAD

@@ -103,17 +103,10 @@ class ModelConfig:
         """The Hugging Face family that can express this model exactly, or None."""
         if self.norm_position == "post":
             return None
-        gpt2 = (self.norm, self.position, self.activation, self.tie_embeddings)
-        if (
-            gpt2 == ("layernorm", "learned", "gelu", True)
-            and self.n_kv_heads == self.n_heads
-            and self.d_ff == 4 * self.d_model
-        ):
+        kind = (self.norm, self.position, self.activation)
+        if kind == ("layernorm", "learned", "gelu") and self.n_kv_heads == self.n_heads:
             return "gpt2"
-        llama = (self.norm, self.position, self.activation, self.bias)
-        if llama == ("rmsnorm", "rope", "swiglu", False):
-            return "llama"
-        return None
+        return "llama" if kind == ("rmsnorm", "rope", "swiglu") else None
 
     @classmethod
     def preset(
@@ -142,6 +135,14 @@ class ModelConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain JSON values."""
         return dataclasses.asdict(self)
+
+    def described(self) -> str:
+        """Return what it is in a line: ``llama, 0.79 M parameters, 4 layers of width 128, ...``."""
+        return (
+            f"{self.family or 'own kind'}, {self.count_parameters() / 1e6:,.2f} M parameters, "
+            f"{self.n_layers} layers of width {self.d_model}, {self.n_heads} heads, context "
+            f"{self.context_length}, vocabulary {self.vocab_size}"
+        )
 
     def count_parameters(self) -> int:
         """Return the number of numbers in the parameters, computed from the shapes."""

@@ -12,6 +12,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from llm_explainer.errors import CheckpointError
+
 RECORD = "run.json"
 OWN_FILES = "run-files.json"
 FORMAT = "llm-explainer run, 1"
@@ -70,6 +72,22 @@ def meant_checkpoint(folder: Path) -> Path | None:
         if best in [checkpoint_name(step) for step in steps]:
             return folder / best
     return folder / checkpoint_name(steps[-1])
+
+
+def best_checkpoint(folder: Path) -> Path:
+    """Return the checkpoint of a run whose validation loss was the lowest.
+
+    Raises:
+        CheckpointError: it is no run's folder, or one that was never measured.
+        OSError: the folder cannot be read.
+    """
+    best = folder / str(read_own_files(folder).get("best"))
+    if not is_run(folder) or best.name not in map(checkpoint_name, steps_of(folder)):
+        raise CheckpointError(
+            f"{folder} has no best checkpoint; it takes a run that was measured while it learned, "
+            "or leave out --best"
+        )
+    return best
 
 
 def read_json(path: Path) -> dict[str, Any]:

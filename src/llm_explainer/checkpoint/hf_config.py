@@ -11,13 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+from llm_explainer.checkpoint.hf_keys import EXTRA, check_keys, resolve_synonyms
 from llm_explainer.checkpoint.json_objects import JsonObject, read_object
 from llm_explainer.checkpoint.layouts import Container
 from llm_explainer.config import Activation, ModelConfig, Norm, NormPosition, Position
 from llm_explainer.errors import CheckpointError, ConfigError
 from llm_explainer.model_spec import ModelSpec
+from llm_explainer.tokenizer.roles import TokenRoles
 
-_EXTRA, _FROZEN = "llm_explainer", "frozen"
+_FROZEN = "frozen"
 
 # GELU in its tanh form has three names there; "gelu" is the exact form, which we lack.
 _ACTIVATIONS: dict[str, Activation] = {
@@ -36,13 +38,13 @@ def container_of(config: ModelConfig) -> Container:
 
 
 def to_document(
-    config: ModelConfig, end_of_text: int | None, frozen: Sequence[str] = ()
+    config: ModelConfig, roles: TokenRoles, frozen: Sequence[str] = ()
 ) -> dict[str, Any]:
     """Return the content of ``config.json``.
 
     Args:
         config: of any family or of none.
-        end_of_text: the id that begins and ends a text, None where there is no such token.
+        roles: the tokens that begin and end a text.
         frozen: dotted names of the parameters that do not learn.
     """
     container = container_of(config)
@@ -50,8 +52,7 @@ def to_document(
         "model_type": container,
         "vocab_size": config.vocab_size,
         "tie_word_embeddings": config.tie_embeddings,
-        "bos_token_id": end_of_text,
-        "eos_token_id": end_of_text,
+        **roles.to_config(),
         "dtype": "float32",
     }
     extra: dict[str, Any] = {_FROZEN: list(frozen)} if frozen else {}
@@ -61,7 +62,7 @@ def to_document(
         document = {**shared, **(_to_gpt2(config) if container == "gpt2" else _to_llama(config))}
         known = from_document(document, "config.json")[1].to_dict()
         extra |= {key: value for key, value in config.to_dict().items() if known[key] != value}
-    return {**document, _EXTRA: extra} if extra else document
+    return {**document, EXTRA: extra} if extra else document
 
 
 def read_spec(path: Path) -> tuple[Container, ModelSpec]:
@@ -72,7 +73,7 @@ def read_spec(path: Path) -> tuple[Container, ModelSpec]:
     """
     document = read_object(path)
     container, config = from_document(document, path)
-    frozen = JsonObject(document, path).section(_EXTRA).get(_FROZEN) or []
+    frozen = JsonObject(document, path).section(EXTRA).get(_FROZEN) or []
     if not (isinstance(frozen, list) and all(isinstance(name, str) for name in frozen)):
         raise CheckpointError(f"{path}: {_FROZEN} is {frozen!r}; a list of names is expected")
     return container, ModelSpec(config, tuple(frozen))
@@ -91,10 +92,13 @@ def from_document(document: dict[str, Any], source: object) -> tuple[Container, 
             values.refuse(key, "quantised weights are not supported")
     try:
         if container == "llm_explainer":
+            check_keys(values, container, _FIELDS)
             names = [name for name in _FIELDS if name in document or name not in _ADDED]
             return container, ModelConfig(**_read_fields(values, names))
+        check_keys(values, container)
+        values = resolve_synonyms(values, container)
         config = _from_gpt2(values) if container == "gpt2" else _from_llama(values)
-        extra = values.section(_EXTRA)
+        extra = values.section(EXTRA)
         names = [name for name in extra.names() if name != _FROZEN]
         return container, dataclasses.replace(config, **_read_fields(extra, names))
     except ConfigError as error:
@@ -119,14 +123,6 @@ def _to_gpt2(config: ModelConfig) -> dict[str, Any]:
 
 
 def _from_gpt2(values: JsonObject) -> ModelConfig:
-    values.choice("position_embedding_type", {"absolute": None}, "absolute")
-    for key, supported in (
-        ("scale_attn_weights", True),
-        ("scale_attn_by_inverse_layer_idx", False),
-        ("add_cross_attention", False),
-    ):
-        if values.flag(key, supported) != supported:
-            values.refuse(key, f"{str(supported).lower()} is supported")
     d_model, n_heads = values.size("n_embd"), values.size("n_head")
     return ModelConfig(
         vocab_size=values.size("vocab_size"),
@@ -156,8 +152,8 @@ def _to_llama(config: ModelConfig) -> dict[str, Any]:
         "num_key_value_heads": config.n_kv_heads,
         "head_dim": config.head_dim,
         "hidden_act": "silu",
-        "attention_bias": False,
-        "mlp_bias": False,
+        "attention_bias": config.bias,
+        "mlp_bias": config.bias,
         "attention_dropout": config.dropout,
         "rms_norm_eps": config.norm_eps,
         # transformers reads the second from version 5 on; mlx-lm and older ones read the first.
@@ -193,18 +189,27 @@ def _from_llama(values: JsonObject) -> ModelConfig:
 
 
 def _read_rope_theta(values: JsonObject) -> float:
-    """Return the base of the rotations' wavelengths; any other change to them is refused."""
+    """Return the base of the rotations' wavelengths; any other change to them is refused.
+
+    It has been in three places. transformers 5 lets ``rope_scaling`` win, earlier versions the key
+    outside, so where there are several they must agree.
+    """
+    said = [] if values.get("rope_theta") is None else [values.number("rope_theta")]
     for key in ("rope_parameters", "rope_scaling"):
         section = values.section(key)
         for kind in ("rope_type", "type"):
             section.choice(kind, {"default": None}, "default")
         if section.number("partial_rotary_factor", 1.0) != 1.0:
             section.refuse("partial_rotary_factor", "1.0 is supported")
-    parameters = values.section("rope_parameters")
-    theta = parameters.number("rope_theta", values.number("rope_theta", 10_000.0))
-    if values.number("rope_theta", theta) != theta:
-        values.refuse("rope_theta", f"rope_parameters has {theta}; they must agree")
-    return theta
+        for name in section.names():
+            if name not in ("rope_type", "type", "partial_rotary_factor", "rope_theta"):
+                section.refuse(name, "only rope_type, which is default, and rope_theta are known")
+        if section.get("rope_theta") is not None:
+            said.append(section.number("rope_theta"))
+    if len(set(said)) > 1:
+        places = "rope_theta, rope_parameters and rope_scaling"
+        values.refuse("rope_theta", f"{places} say {said}; they must agree")
+    return said[0] if said else 10_000.0
 
 
 def _read_fields(values: JsonObject, names: Any) -> dict[str, Any]:

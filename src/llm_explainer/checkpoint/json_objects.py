@@ -118,6 +118,10 @@ class JsonObject:
             self.refuse(key, "a JSON object is expected")
         return JsonObject(value, f"{self._source}: {key}")
 
+    def updated(self, changes: dict[str, Any]) -> JsonObject:
+        """Return an object with some values changed or added."""
+        return JsonObject({**self._values, **changes}, self._source)
+
     def names(self) -> list[str]:
         """Return the names of the values."""
         return list(self._values)

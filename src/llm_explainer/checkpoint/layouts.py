@@ -55,7 +55,7 @@ _WITHOUT_BIAS = ("token_embedding", "position_embedding", "head")
 # Tables that some versions of transformers stored beside the parameters: causal masks, and the
 # frequencies of the rotations.
 _TABLES = re.compile(
-    r"h\.\d+\.attn\.(masked_)?bias|model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq"
+    r"h\.\d+\.attn\.(masked_)?bias|model\.(layers\.\d+\.self_attn\.)?rotary_emb\.inv_freq"
 )
 _PARAMETER = re.compile(r"(?:blocks\.(?P<block>\d+)\.)?(?P<module>.+)\.(?P<kind>weight|bias)")
 
@@ -76,12 +76,19 @@ def layout(container: Container, config: ModelConfig, shapes: Mapping[str, Shape
 def canonical_names(container: Container, stored: Iterable[str]) -> dict[str, list[str]]:
     """Return {the name that a slot uses: the names in the file that mean it}.
 
-    GPT-2's names may begin with ``transformer.`` or not. What is no parameter is left out.
+    GPT-2's names may begin with ``transformer.`` (transformers), ``model.`` (mlx-lm) or neither;
+    Llama's are without ``model.`` where the model was saved without its head. What is no parameter
+    is left out.
     """
     names: dict[str, list[str]] = {}
     for name in stored:
-        canonical = name.removeprefix("transformer.") if container == "gpt2" else name
-        if container == "llm_explainer" or not _TABLES.fullmatch(canonical):
+        canonical = name
+        if container == "gpt2":
+            canonical = name.removeprefix("model.").removeprefix("transformer.")
+        elif container == "llama" and not name.startswith(("model.", "lm_head.")):
+            canonical = f"model.{name}"
+        is_table = _TABLES.fullmatch(name) or _TABLES.fullmatch(canonical)
+        if container == "llm_explainer" or not is_table:
             names.setdefault(canonical, []).append(name)
     return names
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from llm_explainer.backend import load_backend
 from llm_explainer.checkpoint.adapters import base_of, is_adapter, load_adapter
-from llm_explainer.checkpoint.chat_templates import read_chat_template
+from llm_explainer.checkpoint.chat_templates import TOKENIZER_CONFIG, read_chat_template
 from llm_explainer.checkpoint.checksums import read_digests, verify_checksums
 from llm_explainer.checkpoint.hf_config import read_spec
 from llm_explainer.checkpoint.json_objects import read_object, require_file
@@ -30,6 +30,7 @@ from llm_explainer.checkpoint.weights import build_model, weight_files
 from llm_explainer.config import ModelConfig
 from llm_explainer.errors import CheckpointError, LLMExplainerWarning
 from llm_explainer.tokenizer import Tokenizer, load_tokenizer
+from llm_explainer.tokenizer.files.gpt2_files import find_gpt2_files
 from llm_explainer.tree import flatten
 
 
@@ -63,11 +64,18 @@ def load_tokenizer_of(path: str | os.PathLike[str], config: ModelConfig) -> Toke
         CheckpointError, TokenizerError: as ``load_checkpoint``.
     """
     with reading(path) as directory:
-        if not (directory / TOKENIZER).exists() and TOKENIZER not in read_digests(directory):
-            return load_tokenizer_of(base_of(directory), config) if is_adapter(directory) else None
-        verify_checksums(directory, [TOKENIZER])
-        require_file(directory / TOKENIZER)
-        tokenizer = load_tokenizer(directory / TOKENIZER)
+        listed = read_digests(directory)
+        if (directory / TOKENIZER).exists() or TOKENIZER in listed:
+            beside = [name for name in (TOKENIZER_CONFIG, CONFIG) if name in listed]
+            verify_checksums(directory, [TOKENIZER, *beside])
+            require_file(directory / TOKENIZER)
+        elif is_adapter(directory):
+            return load_tokenizer_of(base_of(directory), config)
+        elif find_gpt2_files(directory) is None:
+            return None
+        of_model = base_of(directory) if is_adapter(directory) else directory
+        with reading(of_model) as model_folder:  # of a run, a checkpoint
+            tokenizer = load_tokenizer(directory, model_folder=model_folder)
         check_vocabulary(tokenizer, config, directory)
         tokenizer.chat_template = read_chat_template(directory)
         return tokenizer
@@ -89,8 +97,9 @@ def load_config(path: str | os.PathLike[str]) -> ModelConfig:
 def load_model(path: str | os.PathLike[str], backend: str = "auto") -> Any:
     """Return the model of a checkpoint, as ``load_checkpoint`` does, without a tokenizer.
 
-    Its parameters are float32. Where the file has them in float16 or bfloat16, that is what they
-    become, number for number, and a ``LLMExplainerWarning`` says so. What was frozen is frozen.
+    Its parameters are float32. Where the file has them in float16, bfloat16 or float64, they become
+    that (from the first two number for number), and a ``LLMExplainerWarning`` says so. What was
+    frozen is frozen.
 
     Raises:
         CheckpointError: missing, damaged, or a model that we cannot build.
@@ -105,10 +114,10 @@ def load_model(path: str | os.PathLike[str], backend: str = "auto") -> Any:
         container, spec = read_spec(directory / CONFIG)
         with TensorFiles(files) as tensors:
             model = build_model(nn, container, spec, tensors, directory)
-            rounded = tensors.rounded()
-    if rounded is not None:
+            stored = tensors.other_type()
+    if stored is not None:
         warnings.warn(
-            f"the weights in {directory} are {rounded}; they are used as float32",
+            f"the weights in {directory} are {stored}; they are used as float32",
             LLMExplainerWarning,
             stacklevel=2,
         )

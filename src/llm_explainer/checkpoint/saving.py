@@ -20,7 +20,8 @@ from llm_explainer.checkpoint.tensors import Array, write_tensors
 from llm_explainer.config import ModelConfig
 from llm_explainer.errors import CheckpointError
 from llm_explainer.model_spec import ModelSpec
-from llm_explainer.tokenizer import END_OF_TEXT, Tokenizer
+from llm_explainer.tokenizer import Tokenizer
+from llm_explainer.tokenizer.roles import ROLE_KEYS, TokenRoles
 from llm_explainer.tree import Tree, flatten
 
 CONFIG, MODEL = "config.json", "model.safetensors"
@@ -76,8 +77,8 @@ def save_checkpoint(
         )
     if tokenizer is not None:
         check_vocabulary(tokenizer, config, directory)
-    end_of_text = tokenizer.end_of_text if tokenizer else None
-    document = to_document(config, end_of_text, ModelSpec.of(model).frozen)
+    roles = tokenizer.roles if tokenizer else TokenRoles()
+    document = to_document(config, roles, ModelSpec.of(model).frozen)
     if from_document(document, CONFIG)[1] != config:
         raise CheckpointError(f"config.json cannot express {config}; use plain numbers in it")
     with writing(directory, (*FILES, NEEDED), overwrite=overwrite) as folder:
@@ -150,18 +151,22 @@ def write_tokenizer(folder: Path, tokenizer: Tokenizer, context_length: int | No
     Raises:
         OSError: the files cannot be written.
     """
+    tokenizer.save(folder / TOKENIZER)
+    write_json(folder / TOKENIZER_CONFIG, tokenizer_settings(tokenizer, context_length))
+
+
+def tokenizer_settings(tokenizer: Tokenizer, context_length: int | None = None) -> dict[str, Any]:
+    """Return the content of ``tokenizer_config.json``; arguments as of ``write_tokenizer``."""
     document: dict[str, Any] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "clean_up_tokenization_spaces": False,  # it would drop spaces before punctuation
     }
     if context_length is not None:
         document["model_max_length"] = context_length
-    if tokenizer.end_of_text is not None:
-        document |= {"bos_token": END_OF_TEXT, "eos_token": END_OF_TEXT}
     if tokenizer.chat_template is not None:
         document |= template_settings(tokenizer.chat_template)
-    tokenizer.save(folder / TOKENIZER)
-    write_json(folder / TOKENIZER_CONFIG, document)
+    names = tokenizer.roles.to_tokenizer_config(tokenizer.special_tokens)
+    return {key: value for key, value in document.items() if key not in ROLE_KEYS} | names
 
 
 def _stored_tensors(model: Model) -> dict[str, Array]:

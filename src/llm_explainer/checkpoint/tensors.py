@@ -18,8 +18,7 @@ from llm_explainer.errors import CheckpointError
 Array = NDArray[Any]
 Shape = tuple[int, ...]
 
-_NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
-_READABLE = tuple(_NAMES)
+_NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64"}
 
 
 def write_tensors(path: Path, arrays: dict[str, Array]) -> None:
@@ -50,8 +49,7 @@ class TensorFiles:
     the tensors fill the file exactly) and reads no numbers.
 
     Raises:
-        CheckpointError: a file that is missing or damaged; a tensor that is there twice or is no
-            float.
+        CheckpointError: a file that is missing or damaged; a tensor that is there twice.
         OSError: a file cannot be read.
     """
 
@@ -70,10 +68,10 @@ class TensorFiles:
     def __exit__(self, *exception: object) -> None:
         self._stack.close()
 
-    def rounded(self) -> str | None:
-        """Return the type of fewer bits than float32 that tensors have here, if any does."""
-        dtypes = {file.get_slice(name).get_dtype() for name, (_, file) in self._homes.items()}
-        return next((_NAMES[dtype] for dtype in sorted(dtypes) if dtype != "F32"), None)
+    def other_type(self) -> str | None:
+        """Return the type beside float32 that floats have here, if any does."""
+        dtypes = {self._dtype(name) for name in self._homes}
+        return next((_NAMES[t] for t in sorted(dtypes) if t in _NAMES and t != "F32"), None)
 
     @property
     def n_numbers(self) -> int:
@@ -84,19 +82,37 @@ class TensorFiles:
         """Return a tensor as float32.
 
         Raises:
-            CheckpointError: it holds NaN or infinity.
+            CheckpointError: it is no float, or holds NaN or infinity.
             OSError: the file can no longer be read.
         """
         path, file = self._homes[name]
-        if file.get_slice(name).get_dtype() == "BF16":
+        self.check_type(name)
+        if self._dtype(name) == "BF16":
             array = self._read_bfloat16(path, name)
         else:
-            array = file.get_tensor(name).astype(np.float32, copy=False)
+            with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinity
+                array = file.get_tensor(name).astype(np.float32, copy=False)
         if not np.isfinite(array).all():
             raise CheckpointError(
                 f"{path}: {name} holds NaN or infinity; it is damaged, or its training diverged"
             )
         return array
+
+    def check_type(self, name: str) -> None:
+        """Refuse a tensor that is no float.
+
+        Raises:
+            CheckpointError: says of what type it is.
+        """
+        if self._dtype(name) not in _NAMES:
+            raise CheckpointError(
+                f"{self._homes[name][0]}: {name!r} has type {self._dtype(name)}; "
+                f"{', '.join(_NAMES)} are supported"
+            )
+
+    def _dtype(self, name: str) -> str:
+        dtype: str = self._homes[name][1].get_slice(name).get_dtype()
+        return dtype
 
     def _open(self, path: Path, stack: ExitStack) -> None:
         require_file(path)
@@ -108,11 +124,6 @@ class TensorFiles:
             raise CheckpointError(f"{path} is damaged or no safetensors file: {reason}") from None
         for name in names:
             entry = file.get_slice(name)
-            if entry.get_dtype() not in _READABLE:
-                raise CheckpointError(
-                    f"{path}: {name!r} has type {entry.get_dtype()}; {', '.join(_READABLE)} are "
-                    "supported"
-                )
             if name in self.shapes:
                 raise CheckpointError(f"{path}: {name!r} is in another file as well")
             self.shapes[name] = tuple(entry.get_shape())

@@ -100,6 +100,7 @@ class _StoredParameters:
         for name, shape in expected.items():
             if name not in self._names:
                 self._refuse(name, "is missing; the file is incomplete")
+            self._tensors.check_type(self._names[name])
             found = self._tensors.shapes[self._names[name]]
             if found != shape:
                 self._refuse(

@@ -10,12 +10,16 @@ import sys
 import warnings
 from collections.abc import Callable
 from importlib import import_module
+from importlib.metadata import version
 from typing import Annotated, Any, NoReturn, TextIO, cast
 
 import typer
+from typer.core import TyperCommand
 from typer.exceptions import TyperException
 
+from llm_explainer.commands.exclusions import refuse_without_effect
 from llm_explainer.commands.limits import check_threads
+from llm_explainer.commands.options import given
 from llm_explainer.commands.signals import Ended, end, exit_code_of, on_signals
 from llm_explainer.console.streams import give_up_lost_streams, prepare_streams, say
 from llm_explainer.errors import LLMExplainerError, LLMExplainerWarning
@@ -26,7 +30,9 @@ FAILED = 2
 INTERRUPTED = 130
 """Exit code of a program that Ctrl-C ended, as shells have it."""
 
-_DEBUG = "--debug"
+_DEBUG, _VERSION = "--debug", "--version"
+_given_again: set[str] = set()  # options of which all but the last had no effect
+_HELP = {"help_option_names": ["--help", "-h"]}
 
 
 def run(program: typer.Typer | Callable[..., None] | str) -> NoReturn:
@@ -37,7 +43,8 @@ def run(program: typer.Typer | Callable[..., None] | str) -> NoReturn:
 
     0 for success, 2 for an error with one line on stderr, 130 for Ctrl-C, 143 and 129 for a polite
     kill and a closed terminal, 1 for output that nobody reads any more. Every command takes
-    ``--debug``, which shows an error's traceback. An app alone shows its help.
+    ``--debug``, which shows an error's traceback; every program ``--version``. An app alone shows
+    its help.
     """
     prepare_streams()
     warnings.showwarning = _show_warning
@@ -47,12 +54,18 @@ def run(program: typer.Typer | Callable[..., None] | str) -> NoReturn:
     arguments = [argument for argument in sys.argv[1:] if argument != _DEBUG]
     if not arguments and isinstance(program, typer.Typer):
         arguments = ["--help"]
+    if arguments == [_VERSION]:
+        sys.stdout.write(f"llm-explainer {version('llm-explainer')}\n")
+        sys.exit()
     try:
         check_threads()
         app = _app(program)
         # Typer turns Ctrl-C and a closed pipe into exit codes; None is a command that came through.
         with on_signals(end, end):
+            _given_again.clear()
             exit_code = typer.main.get_command(app).main(arguments, standalone_mode=False)
+        for option in sorted(_given_again):
+            say(f"note: {option} was given more than once; the last one counted", dim=True)
     except Ended as ended:
         say(f"ended by {signal.Signals(ended.number).name}")
         sys.exit(exit_code_of(ended.number))
@@ -66,6 +79,34 @@ def run(program: typer.Typer | Callable[..., None] | str) -> NoReturn:
     finally:
         give_up_lost_streams()
     sys.exit(exit_code or 0)
+
+
+class CarefulCommand(TyperCommand):
+    """A command that reads over no option."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments; refuse an option that has no effect.
+
+        Of one that is there twice the last counts, as for most programs; a note at the end says so.
+        """
+        order = self.make_parser(ctx).parse_args(args=list(args))[2]
+        single = [each for each in order if each.param_type_name == "option" and not each.multiple]
+        _given_again.update(each.opts[0] for each in single if single.count(each) > 1)
+        rest = super().parse_args(ctx, args)
+        assert self.callback is not None  # every command is a function
+        refuse_without_effect(self.callback.__name__, ctx.params, given(ctx))
+        return rest
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; an error about a setting names its option, which is what was typed."""
+        try:
+            return super().invoke(ctx)
+        except LLMExplainerError as error:
+            setting, _, problem = str(error).partition(" is ")
+            for option in self.params:
+                if option.name == setting and option.param_type_name == "option":
+                    error.args = (f"{option.opts[0]} is {problem}",)
+            raise
 
 
 def _in_one_line(error: Exception) -> str:
@@ -112,7 +153,7 @@ def _show_warning(
     """Show what the library has to say in one line, without the place in its code."""
     if issubclass(category, LLMExplainerWarning):
         say(f"note: {message}", dim=True)
-    else:
+    elif not issubclass(category, RuntimeWarning):  # NumPy's, of numbers that are checked anyway
         _python_shows_warning(message, category, filename, lineno, file, line)
 
 
@@ -124,10 +165,14 @@ def _app(program: typer.Typer | Callable[..., None] | str) -> typer.Typer:
     if isinstance(program, str):
         module, _, name = program.partition(":")
         program = cast(Callable[..., None], getattr(import_module(module), name))
-    if not isinstance(program, typer.Typer):
+    if isinstance(program, typer.Typer):
+        program.info.context_settings = _HELP
+    else:
         function, program = program, typer.Typer(add_completion=False, rich_markup_mode="markdown")
         program.command()(function)
     for command in program.registered_commands:
+        command.cls = CarefulCommand
+        command.context_settings = {**(command.context_settings or {}), **_HELP}
         assert command.callback is not None  # every command is a function
         command.callback = _with_debug(command.callback)
     return program

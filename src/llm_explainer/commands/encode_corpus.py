@@ -53,8 +53,9 @@ def encode_corpus(
     """Encode a corpus once, into token files that training reads again and again.
 
     Writes NAME-train.npy and NAME-val.npy (ids as NumPy arrays, which training maps into memory)
-    and NAME-tokenizer.json, all or none, and shows the command that trains on them. Documents are
-    set apart by the tokenizer's <|endoftext|>, if it has one.
+    and NAME-tokenizer.json with NAME-tokenizer_config.json, all or none, and shows the command that
+    trains on them. Documents are set apart by the token that ends a text for the tokenizer; where
+    it has none, by an empty line.
 
     Examples:
 
@@ -64,9 +65,11 @@ def encode_corpus(
 
       uv run run_demo.py encode-corpus shakespeare --tokenizer bytes --val-fraction 0.05
     """
+    from llm_explainer.checkpoint.saving import tokenizer_settings, write_json
     from llm_explainer.console.progress import StageProgress
-    from llm_explainer.console.terminal import make_console
+    from llm_explainer.console.terminal import make_console, show
     from llm_explainer.data.joined_corpora import load_corpora
+    from llm_explainer.data.token_files import describe_border
     from llm_explainer.data.tokenizer_specs import open_tokenizer
 
     if tokenizer is None:
@@ -91,14 +94,18 @@ def encode_corpus(
             for text, file in zip((texts.train, texts.validation), temporary, strict=False)
         ]
         seconds = time.perf_counter() - start
+        write_json(temporary[-2], tokenizer_settings(chosen))
         chosen.save(temporary[-1])
+    border = describe_border(chosen)
+    if border and texts.train.has_borders():
+        show(console, f"documents are {border}")
     _report(files, encoded, seconds, console)
 
 
-def token_files(folder: Path, name: str) -> tuple[Path, Path, Path]:
-    """Return the paths of the two splits and of the tokenizer."""
+def token_files(folder: Path, name: str) -> tuple[Path, Path, Path, Path]:
+    """Return the paths of the two splits, of the tokenizer's settings, and of the tokenizer."""
     train, val = (folder / f"{name}-{split}.npy" for split in SPLITS)
-    return train, val, folder / f"{name}-tokenizer.json"
+    return train, val, folder / f"{name}-tokenizer_config.json", folder / f"{name}-tokenizer.json"
 
 
 def _refuse_existing(files: tuple[Path, ...], overwrite: bool) -> None:
@@ -195,7 +202,7 @@ def _report(
     show_table(console, table)
     n_bytes = sum(split.n_bytes for split in encoded)
     show(console, f"encoded in {seconds:.2f} s, {n_bytes / seconds / 1e6:.1f} MB/s; train on it:")
-    train, val, tokenizer = files
+    train, val, _, tokenizer = files
     command = command_line(
         "train_pretrain.py", "--train-data", train, "--val-data", val, "--tokenizer", tokenizer
     )

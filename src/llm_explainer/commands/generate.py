@@ -18,6 +18,7 @@ from llm_explainer.commands.options import Options, with_options
 from llm_explainer.console.streams import say, wants_style
 from llm_explainer.errors import GenerationError
 from llm_explainer.generation import SamplingConfig
+from llm_explainer.run_folders import best_checkpoint
 from llm_explainer.training.runs.names import RUNS, newest_run
 
 if TYPE_CHECKING:
@@ -32,7 +33,12 @@ def generate(
         Path | None,
         typer.Argument(help="a run, a checkpoint, or a GPT-2 or Llama directory from elsewhere"),
     ] = None,
-    prompt: Annotated[str | None, Option("--prompt", "-p", help="the text to continue")] = None,
+    prompt: Annotated[
+        list[str] | None, Option("--prompt", "-p", help="the text to continue; repeatable")
+    ] = None,
+    prompt_file: Annotated[
+        Path | None, Option(help="a UTF-8 file with a text to continue, as it is")
+    ] = None,
     adapter: Annotated[
         Path | None, Option(help="adapters to put on the checkpoint: a LoRA run, or PEFT's folder")
     ] = None,
@@ -50,13 +56,17 @@ def generate(
     system: Annotated[
         str | None, Option(help="with --chat: what the model is told before the first turn")
     ] = None,
+    best: Annotated[
+        bool, Option("--best", help="of a run the checkpoint that did best, not the newest")
+    ] = False,
     backend: Annotated[str, Option(help="auto, numpy or mlx")] = "auto",
     **settings: Any,
 ) -> None:
     """Let a trained model continue a text; without one, open a session with it.
 
-    The checkpoint is by default the newest one under runs/. The text comes from --prompt or from a
-    pipe; an empty one starts a new document. The model's text goes to stdout, all else to stderr.
+    The checkpoint is by default the newest one under runs/. The text comes from --prompt, from a
+    file or from a pipe; an empty one starts a new document; several are continued together. The
+    model's text goes to stdout, all else to stderr.
 
     Examples:
 
@@ -81,14 +91,20 @@ def generate(
         raise GenerationError(f"--samples {samples} does not go with --chat; leave one out")
     if system is not None and not chat:
         raise GenerationError("--system goes with --chat only; add that, or leave it out")
-    text = prompt
-    if text is None and not interactive and not sys.stdin.isatty():
-        text = _read_pipe()
+    texts = [*(prompt or []), *([_read_file(prompt_file)] if prompt_file else [])]
+    if not texts and not interactive and not sys.stdin.isatty():
+        texts = [_read_pipe()]
+    if len(texts) > 1 and (interactive or chat):
+        raise GenerationError(f"{len(texts)} prompts do not open one session; give one of them")
+    text = texts[0] if texts else None
     if checkpoint is None and adapter is not None:
         checkpoint, adapter = adapter, None  # which knows its base
     if checkpoint is None:
         checkpoint = newest_run(RUNS)
         _note(f"model: {checkpoint}")
+
+    if best:
+        checkpoint = best_checkpoint(checkpoint)
 
     from llm_explainer.checkpoint import load_checkpoint
     from llm_explainer.checkpoint.adapters import load_adapter
@@ -102,10 +118,11 @@ def generate(
         _open(_make_chat(model, tokenizer, sampling, system), text)
     elif interactive or text is None:
         _open(_make_session(model, tokenizer, sampling), text)
-    elif samples == 1:
+    elif samples * len(texts) == 1:
         _write_one(model, tokenizer, text, sampling, echo=echo)
     else:
-        _write_many(model, tokenizer, text, samples, sampling, echo=echo)
+        prompts = [each for each in texts for _ in range(samples)]
+        _write_many(model, tokenizer, prompts, sampling, echo=echo)
 
 
 def _make_session(model: Any, tokenizer: Any, sampling: SamplingConfig) -> Session:
@@ -145,20 +162,32 @@ def _write_one(
 
 
 def _write_many(
-    model: Any, tokenizer: Any, text: str, samples: int, sampling: SamplingConfig, *, echo: bool
+    model: Any, tokenizer: Any, prompts: list[str], sampling: SamplingConfig, *, echo: bool
 ) -> None:
     from llm_explainer.generation.streaming import generate_batch
 
     start = time.perf_counter()
-    texts = generate_batch(model, tokenizer, [text] * samples, **dataclasses.asdict(sampling))
+    texts = generate_batch(model, tokenizer, prompts, **dataclasses.asdict(sampling))
     seconds = time.perf_counter() - start
-    for place, written in enumerate(texts):
+    for place, (text, written) in enumerate(zip(prompts, texts, strict=True)):
         if place:
             _write("---\n")
         if echo:
             _show_prompt(text)
         _write(f"{written}\n")
-    _note(f"{samples} texts in {seconds:.2f} s")
+    _note(f"{len(texts)} texts in {seconds:.2f} s")
+
+
+def _read_file(path: Path) -> str:
+    """Return the text of a file; a mark of the byte order is no text."""
+    try:
+        return path.read_bytes().decode().removeprefix("\ufeff")
+    except OSError as error:
+        raise GenerationError(f"cannot read {path}: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise GenerationError(
+            f"{path} is no UTF-8 at byte {error.start}; convert it first"
+        ) from None
 
 
 def _read_pipe() -> str:

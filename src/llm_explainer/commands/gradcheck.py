@@ -32,6 +32,9 @@ SMALL = {
 PATIENCE = 2.0
 """Seconds without a sign of life before a progress bar appears."""
 
+SILENT_PARAMETERS = 100_000
+"""So many keep it silent for so long in any case: the bar appears at once."""
+
 FAMILIES = ("gpt2", "llama")
 VERDICTS = {"ok": ("ok", "green"), "zero": ("ok, zero", "green"), "wrong": ("wrong", "bold red")}
 MODEL = Options("Model: changes to the small one", ModelConfig, omit=("dropout",), optional=True)
@@ -124,6 +127,9 @@ def check_with_bar(
     start = time.monotonic()
     with ExitStack() as stack:
         bars: list[StageProgress] = []
+        if config.count_parameters() > SILENT_PARAMETERS:  # the first report is far off
+            bars.append(stack.enter_context(StageProgress(make_console(stderr=True))))
+            bars[0].report(f"{name}: nudging", 0, None)
 
         def report(done: int, total: int) -> None:
             if not bars and time.monotonic() - start > PATIENCE:

@@ -34,7 +34,9 @@ TRAINING = Options(
 
 @with_options(TRAINING)
 def mac_accel(
-    model_size: Annotated[str, Option(help=", ".join(SIZES))] = "tiny",
+    model_size: Annotated[
+        str, Option("--size", "--model-size", help=f"of the model: {', '.join(SIZES)}")
+    ] = "small",
     data_size: Annotated[
         str,
         Option(help="text to train on: a fraction (0.1; 1 is all), or bytes (50000, 100k, 1m)"),

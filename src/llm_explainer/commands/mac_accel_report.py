@@ -57,7 +57,7 @@ def show_sample(run: Run, console: Console) -> None:
         pieces = generate(
             trainer.model,
             trainer.tokenizer,
-            "" if trainer.tokenizer.end_of_text is not None else "\n",
+            "",
             max_tokens=SAMPLE_TOKENS,
             temperature=TEMPERATURE,
             top_p=TOP_P,

@@ -7,6 +7,15 @@ from typing import Annotated
 from typer import Option
 
 MEASURED_SIZE = "small"
+GOOD_FOR = {
+    "tiny": "trying things out, in seconds",
+    "small": "stories that hold together, in minutes",
+    "medium": "a book of your own, in an hour",
+    "large": "a long night on a processor",
+    "50m": "a GPU (50 M with its head untied)",
+    "gpt2-small": "GPT-2's weights, fine-tuned",
+    "gpt2-medium": "the same, with a GPU",
+}
 MEASURED_WINDOWS = 16
 MEASURED_SECONDS = 1.5
 
@@ -56,6 +65,7 @@ def presets(
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("memory", justify="right", no_wrap=True)
     table.add_column("tokens/s", justify="right", no_wrap=True)
+    table.add_column("good for", overflow="fold")
     for size, config in configs.items():
         memory = nn.training_bytes(ModelSpec(config), batch_size, workers)
         table.add_row(
@@ -68,6 +78,7 @@ def presets(
             f"{config.count_parameters() / 1e6:,.2f} M",
             f"{memory / 1e9:.2f} GB",
             f"{rate / config.training_flops_per_token():,.0f}",
+            GOOD_FOR[size],
         )
     show_table(console, table)
     console.print(

@@ -15,6 +15,8 @@ from llm_explainer.commands.training import finish
 from llm_explainer.config import ModelConfig
 from llm_explainer.console.progress import StageProgress
 from llm_explainer.console.terminal import make_console, show
+from llm_explainer.errors import ConfigError
+from llm_explainer.run_folders import best_checkpoint
 from llm_explainer.training.config import TrainConfig
 from llm_explainer.training.pretrain import DataConfig, PretrainSettings
 from llm_explainer.training.recipes import DEFAULTS, nearest_size, recipe
@@ -56,6 +58,9 @@ def pretrain(
             "whose number of parameters is nearest",
         ),
     ] = None,
+    best: Annotated[
+        bool, Option("--best", help="of a run in --from its best checkpoint, not the newest")
+    ] = False,
     backend: Annotated[str, Option(help="auto, numpy or mlx")] = "auto",
     distributed: Annotated[
         bool,
@@ -76,7 +81,7 @@ def pretrain(
 
       uv run train_pretrain.py --resume runs/notes
 
-      uv run train_pretrain.py --from runs/notes --corpus poems.txt --out runs/poems
+      uv run train_pretrain.py --from runs/notes --best --corpus poems.txt --out runs/poems
 
       uv run mlx.launch -n 2 --backend ring -- python train_pretrain.py --distributed
     """
@@ -119,6 +124,10 @@ def settings_of(values: dict[str, Any]) -> PretrainSettings:
         LLMExplainerError: a setting that cannot work.
     """
     size, start_from = values["size"], values["start_from"]
+    if values["best"]:
+        if start_from is None:
+            raise ConfigError("--best is about the run in --from; give one, or leave it out")
+        start_from = str(best_checkpoint(Path(start_from)))
     trained_as = size if start_from is None else nearest_size(load_config(start_from))
     return PretrainSettings(
         data=DataConfig(**DATA.take(values)),

@@ -93,7 +93,7 @@ def _read_text(text: str | None, file: Path | None) -> str:
     source = "the text" if file is None else str(file)
     if file is not None:
         try:
-            data = file.read_bytes()
+            data = file.read_bytes().removeprefix(b"\xef\xbb\xbf")  # editors' mark is no text
         except OSError as error:
             raise TokenizerError(
                 f"cannot read {file}: {error.strerror or error}; --file takes a text file"

@@ -35,10 +35,15 @@ def train_tokenizer(
     ] = "gpt2",
     special_token: Annotated[
         list[str] | None,
-        Option(help="a name that is one token; repeatable; without it, <|endoftext|>"),
+        Option(help="a name that is one token, beside the one that ends a text; repeatable"),
+    ] = None,
+    end_token: Annotated[
+        str | None,
+        Option(help="the one that ends a text and stands between documents; <|endoftext|>"),
     ] = None,
     no_special_tokens: Annotated[
-        bool, Option("--no-special-tokens", help="none at all, not even <|endoftext|>")
+        bool,
+        Option("--no-special-tokens", help="none at all; then nothing can end a text"),
     ] = False,
     min_frequency: Annotated[int, Option(help="merge no pair that occurs less often")] = 2,
     ties: Annotated[
@@ -72,9 +77,12 @@ def train_tokenizer(
     from llm_explainer.checkpoint.saving import write_tokenizer
     from llm_explainer.console.terminal import make_console
     from llm_explainer.tokenizer import END_OF_TEXT
+    from llm_explainer.tokenizer.roles import TokenRoles
 
-    if special_token and no_special_tokens:
-        raise TokenizerError("--special-token does not go with --no-special-tokens; leave one out")
+    for option in ("--special-token" if special_token else "", "--end-token" if end_token else ""):
+        if option and no_special_tokens:
+            raise TokenizerError(f"{option} does not go with --no-special-tokens; leave one out")
+    end = end_token or END_OF_TEXT
     names = corpus or []
     folder = out or FOLDER / name_of(names, name)
     if folder.is_dir() and names_in(folder) and not overwrite:
@@ -85,15 +93,21 @@ def train_tokenizer(
     settings = {
         "vocab_size": vocab_size,
         "pattern": pattern,
-        "special_tokens": special_token or ([] if no_special_tokens else [END_OF_TEXT]),
+        "special_tokens": [] if no_special_tokens else _with_end(end, special_token or []),
         "min_frequency": min_frequency,
         "ties": ties,
         "workers": workers_or_default(workers),
     }
     with _new_folder(folder, overwrite) as temporary:
         tokenizer, learned_from, seconds = _learn(names, max_bytes, settings, console)
+        if not no_special_tokens:
+            tokenizer.roles = TokenRoles.ending_with(tokenizer.special_tokens[end])
         write_tokenizer(temporary, tokenizer)
     _report(folder, tokenizer, learned_from, seconds, settings, console)
+
+
+def _with_end(end: str, others: list[str]) -> list[str]:
+    return others if end in others else [end, *others]
 
 
 @contextmanager

@@ -27,6 +27,9 @@ from llm_explainer.training.trainer import Trainer, TrainResult
 UNREAD = 1
 """Exit code of a program whose output nobody reads any more."""
 
+OVERFITTED = 0.02
+"""So much worse than the best, as a share, is more than chance."""
+
 LOST = (OSError, SystemExit)
 """What a lost output raises; rich ends a program so whose pipe is closed."""
 
@@ -183,6 +186,32 @@ def report_result(result: TrainResult, run: Run, console: Console) -> None:
     if meant not in (None, result.checkpoint):
         show(console, f"its best    {meant} (loss {best_loss:.4f}), which the run stands for")
     show(console, f"loss curve  {run.folder.curve_file}")
+    _report_best(result, run, console)
+
+
+def _report_best(result: TrainResult, run: Run, console: Console) -> None:
+    """Say which step was the best, where it was not the last, and how to use it."""
+    trainer, path = run.trainer, run.folder.path
+    if result.step < trainer.config.steps:
+        n = trainer.config.patience
+        show(console, f"ended early: {n} evaluations in a row were no better than the best")
+    if result.best_step in (None, result.step):
+        return
+    best = run.folder.checkpoint(result.best_step)
+    worse = trainer.last_loss / trainer.best_loss > 1 + OVERFITTED
+    show(
+        console,
+        Text(f"best        {best}", "bold"),
+        f": validation loss {trainer.best_loss:.4f} there, {trainer.last_loss:.4f} at the end",
+        "; since then it has learned its text by heart" if worse else "",
+    )
+    if meant_checkpoint(path) == best:
+        show(console, f"            {path} stands for it")
+        return
+    for script, word in (("run_demo.py", "generate"), ("train_pretrain.py", "--from")):
+        show(console, f"            uv run {command_line(script, word, path, '--best')}")
+    if worse and not trainer.config.patience:
+        show(console, "            --patience 2 ends training soon after the best; more text helps")
 
 
 def finish(run: Run, console: Console, talk: str = "generate", *options: str) -> None:

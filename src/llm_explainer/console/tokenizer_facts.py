@@ -31,13 +31,24 @@ def tokenizer_facts(painter: TokenPainter, tokenizer: Tokenizer) -> list[tuple[s
     ]
 
 
+_MOST_CHARS = 60  # of a token
+
+
 def longest_tokens(
     painter: TokenPainter, tokenizer: Tokenizer, n: int = N_LONGEST
 ) -> Sequence[Text]:
     """Return the ``n`` longest tokens, the longest first, as they look on a console."""
     ordinary = [t for t in tokens_of(tokenizer, tokenizer.vocab) if not t.special]
     longest = sorted(ordinary, key=lambda token: (-len(token.data), token.id))[:n]
-    return [painter.cell(place, token) for place, token in enumerate(longest)]
+    return [_shortened(painter.cell(place, token)) for place, token in enumerate(longest)]
+
+
+def _shortened(cell: Text) -> Text:
+    """Return a token whose middle is left out where it would fill the screen."""
+    if len(cell) <= _MOST_CHARS:
+        return cell
+    half = _MOST_CHARS // 2
+    return Text.assemble(cell[:half], (f" … {len(cell):,} characters … ", "dim"), cell[-half:])
 
 
 def facts_table(facts: Iterable[tuple[str, Text]]) -> Table:

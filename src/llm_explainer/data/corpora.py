@@ -1,8 +1,9 @@
 """Corpora by name or path: where training and validation text comes from.
 
 ``stories`` is made on the fly and needs nothing; ``shakespeare`` and ``tinystories`` come by
-verified download; ``-`` is standard input; anything else is the path of a text file, of a folder
-of them, or of a pipe. Texts are streamed: a corpus is never held in memory.
+verified download; ``-`` is standard input; anything else is the path of a text or JSONL file,
+perhaps packed (.gz), of a folder of them, or of a pipe. Texts are streamed: a corpus is never held
+in memory.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_explainer.data import download as downloads
-from llm_explainer.data.documents import TextBlock, find_text_files, read_documents
+from llm_explainer.data.documents import TextBlock, read_documents
 from llm_explainer.data.pipes import Kept, is_pipe, keep
+from llm_explainer.data.splits import count, split
 from llm_explainer.data.stories import stories_text
+from llm_explainer.data.text_files import look_into
 from llm_explainer.errors import CorpusError
 
 NAMES = ("auto", "stories", "shakespeare", "tinystories")
@@ -41,6 +44,15 @@ class Text:
         for block in self.blocks():
             yield block.text
 
+    def has_borders(self) -> bool:
+        """Return whether there are several documents in it."""
+        ended = False
+        for block in self.blocks():
+            if ended:
+                return True
+            ended = block.ends_document
+        return False
+
     def first(self, n_bytes: int) -> Text:
         """Return the text's beginning.
 
@@ -59,9 +71,10 @@ class Corpus:
     """Text to train on and text to validate on."""
 
     name: str  # "stories", "shakespeare", "tinystories", or the path
-    description: str  # one line for people: which text, how much of it
+    description: str  # one line for people: which text, how much, what was left out and why
     train: Text
     validation: Text
+    whole: Text | None = None  # of files: both, in the order in which they were written
 
 
 def load_corpus(
@@ -74,9 +87,10 @@ def load_corpus(
 ) -> Corpus:
     """Return the corpus of that name or path.
 
-    A tenth, or another fraction, is for validation. Of one continuous text, such as Shakespeare,
-    the last tenth of the characters (as in nanoGPT); of ten documents or more, every tenth; of the
-    stories, stories from another seed; of TinyStories, its own validation file.
+    A tenth, or another fraction, is for validation. Of one continuous text the last tenth; of some
+    documents the last tenth of each, of many every tenth document (see ``splits``); of Shakespeare
+    the last tenth to the character, as in nanoGPT; of the stories, stories from another seed; of
+    TinyStories, its own validation file.
 
     Args:
         name: one of ``NAMES``, or ``-``, or the path of a text file or folder. ``auto`` is
@@ -102,11 +116,12 @@ def load_corpus(
             return _stories(seed, max_bytes or STORY_BYTES, val_fraction)
         case "shakespeare":
             path = downloads.download(downloads.SHAKESPEARE, progress=progress)
-            return _from_files("shakespeare", [path], max_bytes, val_fraction)
+            return _from_files("shakespeare", _Files([path]), max_bytes, val_fraction, exact=True)
         case "tinystories":
             return _tinystories(max_bytes, val_fraction, progress)
-    if paths := _text_files(name):
-        return _from_files(str(name), paths, max_bytes, val_fraction)
+    files = _text_files(name)
+    if files.paths:
+        return _from_files(str(name), files, max_bytes, val_fraction)
     raise CorpusError(
         f"no corpus or file {str(name)!r}; choose one of {', '.join(NAMES)}, the path of a "
         f"text file or folder, or - for a pipe"
@@ -124,7 +139,7 @@ def _auto(
         stories = _stories(seed, max_bytes or STORY_BYTES, fraction)
         why = "Shakespeare is neither cached nor reachable"
         return Corpus("stories", f"{stories.description}; {why}", stories.train, stories.validation)
-    return _from_files("shakespeare", [path], max_bytes, fraction)
+    return _from_files("shakespeare", _Files([path]), max_bytes, fraction, exact=True)
 
 
 def _stories(seed: int, size: int, fraction: float) -> Corpus:
@@ -154,81 +169,54 @@ def _tinystories(
     return Corpus("tinystories", f"tinystories: {amount}", train, validation)
 
 
-def _text_files(name: str | Path) -> list[Path] | list[Kept]:
+@dataclass(frozen=True)
+class _Files:
+    """What a path stands for."""
+
+    paths: Sequence[Path | Kept]
+    left_out: str = ""  # and why, in words
+
+
+def _text_files(name: str | Path) -> _Files:
     """Return the files that a path stands for; none if there is nothing of that name."""
     if is_pipe(name):
-        return [keep(str(name))]
+        return _Files([keep(str(name))])
     path = Path(name)
     try:
         if path.is_dir() and str(name):  # an empty name would be the current folder
-            return find_text_files(path)
-        return [path] if path.is_file() else []
+            found = look_into(path)
+            return _Files(found.texts, found.describe())
+        return _Files([path] if path.is_file() else [])
     except OSError as error:
         raise CorpusError(f"cannot read {str(name)!r}: {error.strerror or error}") from error
 
 
 def _from_files(
-    name: str, paths: Sequence[Path | Kept], max_bytes: int | None, fraction: float
+    name: str, files: _Files, max_bytes: int | None, fraction: float, *, exact: bool = False
 ) -> Corpus:
-    """Split the text of files; one pass over it counts, and finds what is not UTF-8."""
+    """Split the text of files; one pass over it counts, and finds what is not UTF-8.
+
+    ``exact``: as ``splits.split`` has it.
+    """
 
     def blocks() -> Iterator[TextBlock]:
-        every = itertools.chain.from_iterable(read_documents(path) for path in paths)
+        every = itertools.chain.from_iterable(read_documents(path) for path in files.paths)
         return _limit(every, max_bytes)
 
-    n_bytes, n_characters, n_documents = _count(blocks())
-    if not n_characters:
+    n_bytes, lengths = count(blocks())
+    if not sum(lengths):
         raise CorpusError(f"corpus {name} is empty; it takes a file with some UTF-8 text")
-    if int(fraction * n_documents):
-        train, validation = _split_documents(blocks, fraction)
-    else:
-        train, validation = _split_characters(blocks, int((1 - fraction) * n_characters))
+    parts = split(blocks, lengths, fraction, exact=exact)
     n_train = int((1 - fraction) * n_bytes)
-    documents = f" in {n_documents:,} documents" if n_documents > 1 else ""
+    documents = f" in {len(lengths):,} documents" if len(lengths) > 1 else ""
+    amount = f"{name}: {_amount(n_bytes)}{documents}"
     return Corpus(
         name=name,
-        description=f"{name}: {_amount(n_bytes)}{documents}",
-        train=Text(train, n_train),
-        validation=Text(validation, n_bytes - n_train),
+        description="; ".join(filter(None, (amount, files.left_out, parts.description))),
+        train=Text(parts.train, n_train),
+        validation=Text(parts.validation, n_bytes - n_train),
+        whole=Text(blocks, n_bytes),
     )
-
-
-Blocks = Callable[[], Iterator[TextBlock]]
-
-
-def _split_documents(blocks: Blocks, fraction: float) -> tuple[Blocks, Blocks]:
-    """Give a fraction of the documents to validation, evenly spread: of 0.1, every tenth."""
-
-    def select(validation: bool) -> Iterator[TextBlock]:
-        document = 0
-        for block in blocks():
-            if validation == (int(fraction * (document + 1)) > int(fraction * document)):
-                yield block
-            document += block.ends_document
-
-    return lambda: select(False), lambda: select(True)
-
-
-def _split_characters(blocks: Blocks, n_train: int) -> tuple[Blocks, Blocks]:
-    """Give the characters after the first ``n_train`` to validation."""
-
-    def train() -> Iterator[TextBlock]:
-        left = n_train
-        for text, ends_document in blocks():
-            if len(text) > left:
-                yield TextBlock(text[:left], ends_document=False)
-                return
-            yield TextBlock(text, ends_document)
-            left -= len(text)
-
-    def validation() -> Iterator[TextBlock]:
-        to_skip = n_train
-        for text, ends_document in blocks():
-            if len(text) > to_skip:
-                yield TextBlock(text[to_skip:], ends_document)
-            to_skip = max(0, to_skip - len(text))
-
-    return train, validation
 
 
 def _limit(
@@ -249,16 +237,6 @@ def _limit(
             return
         yield block
         left -= len(encoded)
-
-
-def _count(blocks: Iterable[TextBlock]) -> tuple[int, int, int]:
-    """Return how many bytes, characters and documents there are."""
-    n_bytes = n_characters = n_documents = 0
-    for text, ends_document in blocks:
-        n_bytes += len(text.encode())
-        n_characters += len(text)
-        n_documents += ends_document
-    return n_bytes, n_characters, n_documents
 
 
 def _amount(n_bytes: int) -> str:

@@ -24,7 +24,7 @@ BytesProgress = Callable[[int, int], None]
 """Called with (bytes that we have, bytes in all)."""
 
 CHUNK_BYTES = 256 * 1024
-INSTEAD = "without a network use --corpus stories, or --corpus with the path of a text file"
+INSTEAD = "without a network, train with --corpus stories or with --corpus and a text file's path"
 
 
 @dataclass(frozen=True)

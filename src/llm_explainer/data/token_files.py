@@ -14,14 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llm_explainer.data.corpora import Text
-from llm_explainer.errors import CorpusError
-from llm_explainer.tokenizer.base import END_OF_TEXT, Tokenizer
+from llm_explainer.errors import CorpusError, TokenizerError
+from llm_explainer.tokenizer.base import Tokenizer
 from llm_explainer.tokenizer.checks import require_whole
 from llm_explainer.tokenizer.files.token_writer import DTypeName, open_token_file
 from llm_explainer.worker_pool import in_order
 
 Tokens = NDArray[np.unsignedinteger]  # (n,)
 CHECK_BLOCK = 1 << 22  # ids looked at together by check_ids
+EMPTY_LINE = "\n\n"
 JOB_CHARS = 1 << 20  # encoded together, because one long call is faster than many
 
 
@@ -36,8 +37,8 @@ def write_tokens(
 ) -> int:
     """Encode a text into a token file; return the number of tokens.
 
-    Between documents stands the tokenizer's end-of-text token, if it has one. The file appears
-    whole or not at all. Memory stays at a few mebibytes whatever the size of the text.
+    Between documents stands what ``border_of`` says. The file appears whole or not at all. Memory
+    stays at a few mebibytes whatever the size of the text.
 
     Args:
         path: where to; an existing file is replaced.
@@ -53,16 +54,46 @@ def write_tokens(
         TokenizerError: the tokenizer cannot take the text, or no ``workers``.
     """
     require_whole("workers", workers, 1)
-    special = set() if tokenizer.end_of_text is None else {END_OF_TEXT}
+    border = border_of(tokenizer)
+    special = {border} & tokenizer.special_tokens.keys()
     n_characters = 0
     with open_token_file(path, tokenizer.vocab_size, dtype) as writer:
-        jobs = _jobs(text, separate=bool(special))
+        jobs = _jobs(text, border)
         for n_more, ids in in_order(workers, _encode, (tokenizer, special), jobs):
             writer.append(ids)
             n_characters += n_more
             if progress is not None:
                 progress(n_characters)
     return writer.n_tokens
+
+
+def border_of(tokenizer: Tokenizer) -> str:
+    """Return what is written between two documents: the name of the token that ends a text.
+
+    A tokenizer without such a token has an empty line there, and nothing where that is no token
+    either, as for whole words.
+    """
+    for name, token_id in tokenizer.special_tokens.items():
+        if token_id == tokenizer.end_of_text:
+            return name
+    try:
+        return EMPTY_LINE if len(tokenizer.encode_array(EMPTY_LINE)) else ""
+    except TokenizerError:
+        return ""
+
+
+def describe_border(tokenizer: Tokenizer) -> str:
+    """Say how documents are set apart, where that is not by a token that ends a text; else "".
+
+    >>> from llm_explainer.tokenizer import CharTokenizer
+    >>> describe_border(CharTokenizer.train(["a b"], special_tokens=()))
+    'not set apart, because the tokenizer has no token that ends a text'
+    """
+    border = border_of(tokenizer)
+    if border in tokenizer.special_tokens:
+        return ""
+    how = "set apart by an empty line" if border else "not set apart"
+    return f"{how}, because the tokenizer has no token that ends a text"
 
 
 def open_tokens(path: str | Path) -> Tokens:
@@ -91,6 +122,12 @@ def open_tokens(path: str | Path) -> Tokens:
     return np.asarray(tokens)  # the same mapped memory; plain arrays are indexed faster
 
 
+def occurs(tokens: Tokens, token_id: int) -> bool:
+    """Return whether an id is among tokens (n,); read in blocks, up to the first one found."""
+    starts = range(0, len(tokens), CHECK_BLOCK)
+    return any(bool((tokens[at : at + CHECK_BLOCK] == token_id).any()) for at in starts)
+
+
 def check_ids(tokens: Tokens, vocab_size: int) -> None:
     """Refuse ids that a model of ``vocab_size`` tokens does not have; read in blocks.
 
@@ -113,14 +150,14 @@ def _encode(how: tuple[Tokenizer, set[str]], text: str) -> tuple[int, Tokens]:
     return len(text), tokenizer.encode_array(text, allowed_special=special)
 
 
-def _jobs(text: Text, *, separate: bool) -> Iterator[str]:
+def _jobs(text: Text, border: str) -> Iterator[str]:
     """Yield about a million characters at a time, of however many documents."""
     parts: list[str] = []
     n_chars = 0
     document_ended = False
     for block in text.blocks():
-        if document_ended and separate:
-            parts.append(END_OF_TEXT)
+        if document_ended:
+            parts.append(border)
         parts.append(block.text)
         n_chars += len(block.text)
         document_ended = block.ends_document

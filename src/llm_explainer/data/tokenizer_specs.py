@@ -12,7 +12,11 @@ from llm_explainer.data.stories import stories_text
 from llm_explainer.errors import TokenizerError
 from llm_explainer.tokenizer.base import Tokenizer
 from llm_explainer.tokenizer.bpe import BPETokenizer
-from llm_explainer.tokenizer.loading import load_tokenizer
+from llm_explainer.tokenizer.files.gpt2_files import (
+    find_gpt2_files,
+    merges_beside,
+)
+from llm_explainer.tokenizer.loading import load_gpt2_files, load_tokenizer
 
 STORIES, BYTES = "stories", "bytes"
 STORY_BYTES = 400_000  # that the tokenizer of the stories learns from, in a tenth of a second
@@ -22,8 +26,6 @@ _WHAT_WOULD_DO = (
     "give a run's folder, a tokenizer.json, a folder with GPT-2's vocab.json and merges.txt, a "
     "tiktoken rank file, stories, stories:SIZE, or bytes"
 )
-_VOCABS = ("vocab.json", "encoder.json", "*vocab.json")  # as GPT-2's file has been called
-_MERGES = ("merges.txt", "vocab.bpe", "*merges.txt")
 _GPT2_RANKS = ("r50k_base", "p50k_base", "gpt2")  # rank files that go with GPT-2's pattern
 
 
@@ -75,9 +77,8 @@ def open_tokenizer(spec: str) -> NamedTokenizer:
 def _open_folder(folder: Path) -> NamedTokenizer:
     if (folder / "tokenizer.json").is_file():
         return _open_file(folder / "tokenizer.json", str(folder))
-    vocab, merges = _find(folder, _VOCABS), _find(folder, _MERGES)
-    if vocab and merges:
-        return _open_gpt2(vocab, merges, str(folder))
+    if pair := find_gpt2_files(folder):
+        return _open_gpt2(*pair, str(folder))
     raise TokenizerError(
         f"folder {folder} has neither a tokenizer.json nor a vocab.json and merges.txt; "
         f"{_WHAT_WOULD_DO}"
@@ -87,13 +88,13 @@ def _open_folder(folder: Path) -> NamedTokenizer:
 def _open_file(path: Path, name: str | None = None) -> NamedTokenizer:
     if _is_rank_file(path):
         return _open_ranks(path, "gpt2" if path.name.startswith(_GPT2_RANKS) else "gpt4")
-    if merges := _find(path.parent, _MERGES) if path.match("*vocab.json") else None:
+    if merges := merges_beside(path):
         return _open_gpt2(path, merges, str(path))
     return NamedTokenizer(load_tokenizer(path), name or str(path), "read from a file", (path,))
 
 
 def _open_gpt2(vocab: Path, merges: Path, name: str) -> NamedTokenizer:
-    tokenizer = BPETokenizer.from_gpt2(vocab, merges)
+    tokenizer = load_gpt2_files(vocab, merges)
     return NamedTokenizer(tokenizer, name, "read from GPT-2's two files", (vocab, merges))
 
 
@@ -107,14 +108,6 @@ def _open_ranks(path: Path, pattern: str) -> NamedTokenizer:
     tokenizer = BPETokenizer.from_tiktoken(path, pattern=pattern)
     origin = f"read from a tiktoken rank file, with the pattern {pattern}, which it does not hold"
     return NamedTokenizer(tokenizer, str(path), origin, (path,))
-
-
-def _find(folder: Path, patterns: tuple[str, ...]) -> Path | None:
-    """Return the file that matches the first of the patterns that any file matches."""
-    for pattern in patterns:
-        if found := sorted(folder.glob(pattern)):
-            return found[0]
-    return None
 
 
 def _stories(size: str) -> NamedTokenizer:

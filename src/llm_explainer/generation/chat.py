@@ -10,7 +10,7 @@ from llm_explainer.generation.decoding import LanguageModel
 from llm_explainer.generation.sampling_config import SamplingConfig
 from llm_explainer.generation.session import Session, Show
 from llm_explainer.generation.streaming import Generation
-from llm_explainer.tokenizer.base import END_OF_TEXT, Tokenizer
+from llm_explainer.tokenizer.base import Tokenizer
 from llm_explainer.tokenizer.chat_template import ChatTemplate
 
 Turn = dict[str, str]
@@ -60,16 +60,21 @@ class Chat(Session):
             )
         self._template = tokenizer.chat_template
         ending = turn_ending(self._template)
-        if ending not in ("", END_OF_TEXT):  # which ends generation by its id
+        if ending not in ("", tokenizer.name_of_end):  # which ends generation by its id
             sampling = dataclasses.replace(sampling, stop=(*sampling.stop, ending))
         super().__init__(model, tokenizer, sampling, write, note)
         self._told: list[Turn] = [] if system is None else [{"role": "system", "content": system}]
         self._turns: list[Turn] = []  # that were answered, and the answers
         self._line = ""  # the turn that is being answered
 
+    def _answer(self, line: str) -> Generation:
+        """Return the model's answer to this line, at the end of the conversation so far."""
+        self._line = line
+        ids = self._prompt(line)
+        return Generation(self._model, self._tokenizer, ids, self.sampling, index=self._turn)
+
     def _prompt(self, line: str) -> list[int]:
         """Return the conversation up to where the model is to answer this line."""
-        self._line = line
         limit = self._model.config.context_length
         limit = max(limit - self.sampling.max_tokens, limit // 2)  # with room for the answer
         while True:
@@ -87,9 +92,9 @@ class Chat(Session):
             has_begun = has_begun or bool(shown)
             yield shown
 
-    def _keep(self, prompt: list[int], said: list[int], ended_by: str) -> None:
+    def _keep(self, stream: Generation, ended_by: str) -> None:
         """Remember the answer, but for a stop text."""
-        text = self._tokenizer.decode(said)
+        text = self._tokenizer.decode(stream.ids)
         for stop in self.sampling.stop:
             text = text.partition(stop)[0]
         self._turns += [

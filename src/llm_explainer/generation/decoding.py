@@ -8,14 +8,16 @@ Letters: B texts in the batch, T tokens of the longest, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from llm_explainer.config import ModelConfig
+from llm_explainer.generation.healing import Healing
 from llm_explainer.generation.sampler import Sampler, require_finite
 from llm_explainer.generation.sampling_config import SamplingConfig
 
@@ -40,10 +42,12 @@ class LanguageModel(Protocol):
         cache: Any = None,
         lengths: Ids | None = None,
         vocab_size: int | None = None,
+        *,
+        known: bool = False,
     ) -> tuple[Any, Any]:
         """Return each row's likeliest next id (B,), of those under ``vocab_size``, and its score.
 
-        ``tokens`` may be ids that this method returned.
+        ``tokens`` may be ids that this method returned, which are then ``known``.
         """
 
     def make_cache(self, batch_size: int = 1, capacity: int | None = None) -> Any:
@@ -55,7 +59,8 @@ class _Text:
     row: int  # its place in the list of prompts
     window: list[int]  # the tokens that the model sees; the last one is not in the cache yet
     sampler: Sampler
-    n_new: int = 0
+    healing: Healing | None = None  # what of the prompt it has yet to write again
+    n_new: int = 0  # without those
     ended_by: EndedBy = ""
     has_moved: bool = False
 
@@ -80,9 +85,10 @@ class Decoder:
         sampling: the settings (``stop`` is for whoever knows the text).
         vocab_size: ids from here on are never chosen: a model's table may be larger than its
             tokenizer's.
-        end_of_text: the id that ends a text.
+        ends: the ids that end a text.
         use_cache: False computes everything anew for every token: slow, and the same text.
         first_index: the index of the first prompt among the texts of the seed.
+        healings: for each prompt its end, if that is to be written again; None for none at all.
     """
 
     def __init__(
@@ -92,18 +98,20 @@ class Decoder:
         sampling: SamplingConfig,
         *,
         vocab_size: int | None = None,
-        end_of_text: int | None = None,
+        ends: Collection[int] = (),
         use_cache: bool = True,
         first_index: int = 0,
+        healings: Sequence[Healing | None] | None = None,
     ) -> None:
         self._model = model
         self._sampling = sampling
         self._vocab_size = vocab_size or model.config.vocab_size
-        self._end_of_text = end_of_text
+        self._ends = frozenset(ends)
         self._use_cache = use_cache
+        of_each = healings or [None] * len(prompts)
         self._texts = [
-            _Text(row, list(ids), Sampler(sampling, first_index + row, ids, end_of_text))
-            for row, ids in enumerate(prompts)
+            _Text(row, list(ids), Sampler(sampling, first_index + row, ids, self._ends), healing)
+            for row, (ids, healing) in enumerate(zip(prompts, of_each, strict=True))
         ]
         self._batch = self._texts  # those that the cache has a row for
         self._cache: Any = None
@@ -115,16 +123,22 @@ class Decoder:
             self._make_room(text)
         if all(text.ended_by for text in self._batch):
             return []
-        choices = self._likeliest() if self._sampling.takes_likeliest else self._sampled()
+        is_healing = any(text.healing and not text.ended_by for text in self._batch)
+        by_score = self._sampling.takes_likeliest and not is_healing
+        choices = self._likeliest() if by_score else self._sampled()
         chosen = []
         for text, token in choices:
-            if token == self._end_of_text:
+            if token in self._ends:
                 text.ended_by = "end of text"
                 continue
             text.window.append(token)
-            text.n_new += 1
+            text.n_new += not _is_of_prompt(text, token)
             chosen.append((text.row, token))
         return chosen
+
+    def n_new(self, row: int) -> int:
+        """Return how many tokens a text has beyond its prompt."""
+        return self._texts[row].n_new
 
     def end(self, row: int, reason: EndedBy) -> None:
         """Let a text end here."""
@@ -159,7 +173,8 @@ class Decoder:
         logits = np.asarray(self._model.next_logits(*self._to_read()))  # (B, V)
         for text, scores in zip(self._batch, logits[:, : self._vocab_size], strict=True):
             if not text.ended_by:
-                yield text, text.sampler.choose(scores)
+                healing = text.healing
+                yield text, text.sampler.choose(healing.masked(scores) if healing else scores)
 
     def _likeliest(self) -> Iterator[tuple[_Text, int]]:
         """Yield each text that goes on, with its likeliest token."""
@@ -175,7 +190,10 @@ class Decoder:
     def _begin(self, ids: Any = None) -> _Step:
         """Let the model look for the batch's likeliest next tokens; ``ids`` as for ``_to_read``."""
         inputs = self._to_read(ids)
-        return _Step(self._batch, *self._model.next_ids(*inputs, self._vocab_size))
+        next_ids = self._model.next_ids
+        if ids is not None:  # of the step before, for which nobody is to wait
+            next_ids = partial(next_ids, known=True)
+        return _Step(self._batch, *next_ids(*inputs, self._vocab_size))
 
     def _can_begin_ahead(self) -> bool:
         """Return whether that is of use, and no text will be too long for the step after this."""
@@ -229,6 +247,17 @@ class Decoder:
             row[: len(window)] = window
         if self._use_cache:
             to_come = self._sampling.max_tokens - min(text.n_new for text in self._batch)
+            to_come += max(text.healing.n_bytes if text.healing else 0 for text in self._batch)
             capacity = min(self._model.config.context_length, int(lengths.max()) + to_come)
             self._cache = self._model.make_cache(len(windows), capacity)
         return tokens, self._cache, lengths
+
+
+def _is_of_prompt(text: _Text, token: int) -> bool:
+    """Whether a token only writes again what the prompt ends in."""
+    if text.healing is None:
+        return False
+    is_own = text.healing.take(token)
+    if text.healing.is_done:
+        text.healing = None
+    return is_own

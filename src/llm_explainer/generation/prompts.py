@@ -6,19 +6,30 @@ import operator
 from collections.abc import Sequence
 
 from llm_explainer.errors import GenerationError, TokenizerError
-from llm_explainer.tokenizer.base import END_OF_TEXT, Tokenizer
+from llm_explainer.tokenizer.base import Tokenizer
 
 Prompt = str | Sequence[int]
 """A text, or its ids."""
 
 
-def encode_prompt(tokenizer: Tokenizer, prompt: Prompt) -> Sequence[int]:
+def encode_prompt(tokenizer: Tokenizer, prompt: Prompt, *, begins: bool = True) -> Sequence[int]:
     """Return the ids of a prompt, ids as they are; special tokens in a text become their id.
+
+    What a tokenizer's file puts before every text comes first where the text ``begins`` here.
 
     Raises:
         TokenizerError: text that the tokenizer cannot encode.
     """
-    return tokenizer.encode(prompt) if isinstance(prompt, str) else prompt
+    if not isinstance(prompt, str):
+        return prompt
+    ids = tokenizer.encode(prompt)
+    return with_prefix(tokenizer, ids) if begins else ids
+
+
+def with_prefix(tokenizer: Tokenizer, ids: list[int]) -> list[int]:
+    """Return ids behind what the tokenizer's file puts before every text, unless it is there."""
+    prefix = list(tokenizer.prefix)
+    return ids if ids[: len(prefix)] == prefix else prefix + ids
 
 
 def check_prompt(ids: Sequence[int], vocab_size: int) -> list[int]:
@@ -42,19 +53,21 @@ def check_prompt(ids: Sequence[int], vocab_size: int) -> list[int]:
 
 
 def starting_id(tokenizer: Tokenizer) -> int:
-    """Return what an empty prompt starts from: the end of the text before, or of the line before.
+    """Return what an empty prompt starts from: what begins a text, or the end of the line before.
+
+    A model that learned from one continuous text has seen no beginning.
 
     Raises:
-        GenerationError: the tokenizer knows neither ``<|endoftext|>`` nor a line break.
+        GenerationError: the tokenizer has neither such a token nor a line break.
     """
-    if tokenizer.end_of_text is not None:
-        return tokenizer.end_of_text
+    if tokenizer.roles.begin is not None:
+        return tokenizer.roles.begin
     try:
         return tokenizer.encode("\n")[-1]
     except (TokenizerError, IndexError):
         raise GenerationError(
-            f"the prompt is empty, and this model's tokenizer has neither {END_OF_TEXT} nor a line "
-            "break to start from; give a prompt of one character or more"
+            "the prompt is empty, and this model's tokenizer has neither a token that begins a "
+            "text nor a line break to start from; give a prompt of one character or more"
         ) from None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -30,7 +30,7 @@ class Sampler:
         sampling: the settings.
         index: which of the seed's texts this is.
         prompt: ids that the repetition penalty counts as seen.
-        unpenalized: an id that may repeat: the end-of-text token, since texts would run on.
+        unpenalized: ids that may repeat: those that end a text, since texts would run on.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Sampler:
         sampling: SamplingConfig,
         index: int = 0,
         prompt: Sequence[int] = (),
-        unpenalized: int | None = None,
+        unpenalized: Collection[int] = (),
     ) -> None:
         self._sampling = sampling
         self._rng = np.random.default_rng([sampling.seed, index])
@@ -63,7 +63,7 @@ class Sampler:
         return token
 
     def _penalized(self, logits: Scores) -> Scores:
-        seen = [token for token in self._seen if token != self._unpenalized]
+        seen = [token for token in self._seen if token not in self._unpenalized]
         penalty = self._sampling.repetition_penalty
         return penalize_repetition(logits.astype(np.float64), seen, penalty)
 

@@ -32,6 +32,7 @@ class SamplingConfig:
     max_tokens: int = setting(100, "most tokens to add")
     stop: Sequence[str] = setting((), "end before this text")
     windowed: bool = setting(False, "forget the start of a text that outgrows the context")
+    heal: bool = setting(True, "let the model write the last word of a text anew, and perhaps on")
 
     def __post_init__(self) -> None:
         """Check everything."""
@@ -47,6 +48,10 @@ class SamplingConfig:
         _require_whole("max_tokens", self.max_tokens, at_least=0)
         if isinstance(self.stop, str) or not all(isinstance(s, str) and s for s in self.stop):
             raise GenerationError(f"stop is {self.stop!r}; it takes a list of texts, none empty")
+        for switch in ("windowed", "heal"):
+            if not isinstance(getattr(self, switch), bool):
+                value = getattr(self, switch)
+                raise GenerationError(f"{switch} is {value!r}; it takes true or false")
         object.__setattr__(self, "stop", tuple(self.stop))
 
     @property
@@ -67,6 +72,7 @@ class SamplingOptions(TypedDict, total=False):
     max_tokens: int
     stop: Sequence[str]
     windowed: bool
+    heal: bool
 
 
 def _require_number(

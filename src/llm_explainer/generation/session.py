@@ -20,7 +20,8 @@ Show = Callable[[str], object]
 _SETTINGS = {
     "/" + field.name.replace("_", "-"): field
     for field in dataclasses.fields(SamplingConfig)
-    if field.name != "windowed"  # a session always forgets the start of what grows too long
+    # A session always forgets the start of what grows too long, and always heals.
+    if field.name not in ("windowed", "heal")
 }
 
 
@@ -103,8 +104,7 @@ class Session:
         Raises:
             LLMExplainerError: a line that cannot be continued.
         """
-        prompt = self._prompt(line)
-        stream = Generation(self._model, self._tokenizer, prompt, self.sampling, index=self._turn)
+        stream = self._answer(line)
         start = time.perf_counter()
         ended_by = "interrupted"
         try:
@@ -118,20 +118,27 @@ class Session:
         for notice in stream.notices:
             self._note(notice)
         self._note(summary(len(stream.ids), seconds, ended_by))
-        self._keep(prompt, stream.ids, ended_by)
+        self._keep(stream, ended_by)
         self._turn += 1
 
-    def _prompt(self, line: str) -> list[int]:
-        """Return the ids of the text so far and a line."""
-        return self._ids + self._tokenizer.encode(self._set_apart(line))
+    def _answer(self, line: str) -> Generation:
+        """Return what the model goes on with, after the text so far and a line."""
+        return Generation(
+            self._model,
+            self._tokenizer,
+            self._set_apart(line),
+            self.sampling,
+            index=self._turn,
+            context=self._ids,
+        )
 
     def _pieces(self, stream: Generation) -> Iterator[str]:
         """Yield what is shown of the model's text."""
         yield from stream
 
-    def _keep(self, prompt: list[int], said: list[int], ended_by: str) -> None:
+    def _keep(self, stream: Generation, ended_by: str) -> None:
         """Remember what has become of the text."""
-        self._ids = prompt + said
+        self._ids = stream.prompt_ids + stream.ids
         if ended_by == "end of text" and self._tokenizer.end_of_text is not None:
             self._ids.append(self._tokenizer.end_of_text)
 

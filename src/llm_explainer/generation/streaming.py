@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple, Unpack
 
 from llm_explainer.errors import GenerationError
 from llm_explainer.generation.decoding import Decoder, EndedBy, LanguageModel
+from llm_explainer.generation.healing import split_prompt
 from llm_explainer.generation.prompts import (
     Prompt,
     check_prompt,
@@ -37,21 +38,30 @@ class Generation(Iterator[str]):
         *,
         index: int = 0,
         use_cache: bool = True,
+        context: Sequence[int] = (),
     ) -> None:
         self.ids: list[int] = []
         self.ended_by: EndedBy = ""
-        start = _Start(model, tokenizer, prompt, sampling)
+        start = _Start(model, tokenizer, prompt, sampling, context)
+        self._start = start
         self.notices = [start.notice] if start.notice else []
         decoder = Decoder(
             model,
             [start.ids],
             sampling,
             vocab_size=_vocab_size(model, tokenizer),
-            end_of_text=tokenizer.end_of_text,
+            ends=tokenizer.roles.ends,
             use_cache=use_cache,
             first_index=index,
+            healings=[start.healing],
         )
         self._pieces = self._run(decoder, start.transcript)
+
+    @property
+    def prompt_ids(self) -> list[int]:
+        """What the text goes on from; its last word as the model wrote it."""
+        healing = self._start.healing
+        return self._start.given if healing is None or healing.is_done else self._start.whole
 
     def __next__(self) -> str:
         return next(self._pieces)
@@ -60,7 +70,8 @@ class Generation(Iterator[str]):
         has_moved = False
         while step := decoder.step():
             [(row, token)] = step
-            self.ids.append(token)
+            is_new = decoder.n_new(row) > len(self.ids)
+            (self.ids if is_new else self._start.given).append(token)
             if decoder.has_moved(row) and not has_moved:
                 has_moved = True
                 self.notices.append("the text outgrew the context; the model forgets its start")
@@ -86,14 +97,17 @@ def generate(
 
     ``for piece in generate(model, tokenizer, "Once", temperature=0.8): print(piece, end="")``
 
-    No piece ends inside a character. The text ends at ``<|endoftext|>``, at a stop string, after
-    ``max_tokens``, or when the context is full (``windowed`` goes on with its last half).
+    No piece ends inside a character. The text ends at a token that ends texts (``roles.ends`` of
+    the tokenizer), at a stop string, after ``max_tokens``, or when the context is full
+    (``windowed`` goes on with its last half).
 
     Args:
         model: a ``GPT`` of any backend.
         tokenizer: the one that the model was trained with.
-        prompt: a text or its ids. An empty one starts from ``<|endoftext|>``, as a document does;
-            where the tokenizer lacks it, from a line break.
+        prompt: a text or its ids. An empty one starts from the token that begins a text
+            (``roles.begin``); where there is none, from a line break. The last word of a text may
+            be half a word (``healing.py``); ids are taken as they are, and so is a text with
+            ``heal=False``.
         index: which of the seed's texts: row i of ``generate_batch`` is the text of index i.
         use_cache: False computes everything anew for every token: slow, and the same text.
         **options: the fields of ``SamplingConfig``; its defaults stand for what is left out.
@@ -165,8 +179,9 @@ def complete_batch(
             [start.ids for start in batch],
             sampling,
             vocab_size=_vocab_size(model, tokenizer),
-            end_of_text=tokenizer.end_of_text,
+            ends=tokenizer.roles.ends,
             first_index=first,
+            healings=[start.healing for start in batch],
         )
         texts = [""] * len(batch)
         while step := decoder.step():
@@ -184,7 +199,7 @@ def generate_ids(
     model: LanguageModel,
     prompt: Sequence[int],
     *,
-    end_of_text: int | None = None,
+    end_of_text: int | Collection[int] | None = None,
     use_cache: bool = True,
     **options: Unpack[SamplingOptions],
 ) -> Iterator[int]:
@@ -195,7 +210,7 @@ def generate_ids(
     Args:
         model: a ``GPT`` of any backend.
         prompt: at least one id.
-        end_of_text: the id that ends the text; it is not yielded.
+        end_of_text: the id that ends the text, or several; it is not yielded.
         use_cache: False computes everything anew for every token: slow, and the same ids.
         **options: the fields of ``SamplingConfig``.
 
@@ -208,7 +223,8 @@ def generate_ids(
     if not ids:
         raise GenerationError("the prompt is empty; it takes one id or more")
     ids, _ = fit_context(ids, config.context_length, windowed=sampling.windowed)
-    decoder = Decoder(model, [ids], sampling, end_of_text=end_of_text, use_cache=use_cache)
+    ends = (end_of_text,) if isinstance(end_of_text, int) else end_of_text or ()
+    decoder = Decoder(model, [ids], sampling, ends=ends, use_cache=use_cache)
     # A generator within, so that the errors above come from the call and not from the first id.
     return (token for step in iter(decoder.step, []) for _, token in step)
 
@@ -217,15 +233,26 @@ class _Start:
     """Where one text starts: its ids, and the transcript of what comes after them."""
 
     def __init__(
-        self, model: LanguageModel, tokenizer: Tokenizer, prompt: Prompt, sampling: SamplingConfig
+        self,
+        model: LanguageModel,
+        tokenizer: Tokenizer,
+        prompt: Prompt,
+        sampling: SamplingConfig,
+        context: Sequence[int] = (),  # ids before the prompt
     ) -> None:
-        vocab_size = _vocab_size(model, tokenizer)
-        ids = check_prompt(encode_prompt(tokenizer, prompt), vocab_size)
-        self.transcript = Transcript(tokenizer, ids, sampling.stop)
-        ids = ids or check_prompt([starting_id(tokenizer)], vocab_size)
-        self.ids, self.notice = fit_context(
-            ids, model.config.context_length, windowed=sampling.windowed
-        )
+        vocab_size, limit = _vocab_size(model, tokenizer), model.config.context_length
+        begins = not context
+        ids = encode_prompt(tokenizer, prompt, begins=begins)
+        self.whole = [*context, *check_prompt(ids, vocab_size)]
+        self.given, self.healing = list(self.whole), None
+        if isinstance(prompt, str) and sampling.heal:
+            head, self.healing = split_prompt(tokenizer, prompt, begins=begins)
+            self.given = [*context, *head]
+        word = self.healing.word if self.healing else ""
+        self.transcript = Transcript(tokenizer, self.given, sampling.stop, len(word))
+        fitting, self.notice = fit_context(self.whole, limit, windowed=sampling.windowed)
+        ids = self.given[len(self.whole) - len(fitting) :]
+        self.ids = ids or check_prompt([starting_id(tokenizer)], vocab_size)
 
 
 def _vocab_size(model: LanguageModel, tokenizer: Tokenizer) -> int:

@@ -15,10 +15,13 @@ class Transcript:
         prompt: ids before the first one: a character may have begun there, and word-level
             tokenizers put no space before the first word of a text.
         stop: texts that end the generation.
+        skip: characters that the first ids write once more, and that are no new text.
     """
 
-    def __init__(self, tokenizer: Tokenizer, prompt: Sequence[int], stop: Sequence[str]) -> None:
-        self._decoder = tokenizer.stream_decoder()
+    def __init__(
+        self, tokenizer: Tokenizer, prompt: Sequence[int], stop: Sequence[str], skip: int = 0
+    ) -> None:
+        self._decoder, self._skip = tokenizer.stream_decoder(), skip
         for token in prompt:
             self._decoder.push(token)
         self._stop = StopStrings(stop)
@@ -30,11 +33,17 @@ class Transcript:
 
     def push(self, token: int) -> str:
         """Take the next id; return the text that is certain now, perhaps none."""
-        return self._stop.push(self._decoder.push(token))
+        return self._stop.push(self._new(self._decoder.push(token)))
 
     def finish(self) -> str:
         """Return what was kept back."""
-        return self._stop.push(self._decoder.finish()) + self._stop.finish()
+        return self._stop.push(self._new(self._decoder.finish())) + self._stop.finish()
+
+    def _new(self, text: str) -> str:
+        """Return what of a text is new."""
+        n_skipped = min(self._skip, len(text))
+        self._skip -= n_skipped
+        return text[n_skipped:]
 
 
 class StopStrings:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import mlx.core as mx
 import numpy as np
 
+from llm_explainer.array_checks import check_logits
 from llm_explainer.mlx_backend.module import Array, as_ids
 
 
@@ -27,7 +28,11 @@ def cross_entropy(
         logits: (..., V)
         targets: (...) ids in [0, V), of MLX or NumPy
         mask: (...) of 0 and 1; tokens with 0 do not count. None counts all.
+
+    Raises:
+        ConfigError: no such arrays.
     """
+    check_logits(logits, targets, mask)
     ids, weights = as_ids(targets), token_weights(targets, mask)
     loss = weighted_loss(logits, ids, weights)
 

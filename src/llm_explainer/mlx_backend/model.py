@@ -7,6 +7,7 @@ from typing import Any
 
 import mlx.core as mx
 
+from llm_explainer.array_checks import check_batch, check_limit, check_next
 from llm_explainer.config import InitScheme, ModelConfig
 from llm_explainer.errors import ConfigError
 from llm_explainer.init import initializer
@@ -78,22 +79,28 @@ class GPT(Module):
         """Return the logits (B, T, V) of the token after each of ``tokens`` (B, T).
 
         With a cache, ``tokens`` come after those it holds, and are added to it. With ``segments``
-        (B, T), ids of any kind, a token sees those of its own segment only, and positions begin
-        anew in each: as if each segment were a text by itself.
+        (B, T), whole numbers, a token sees those of its own only, and positions begin anew in each.
 
         Raises:
-            ConfigError: more tokens than the context holds; segments and a cache.
+            ConfigError: more tokens than the context holds; segments and a cache; no such arrays.
         """
+        check_next(self.config.vocab_size, tokens, cache, segments=segments)
         return self._output(self._hidden(tokens, cache, segments))
 
     def next_logits(
-        self, tokens: Any, cache: KVCache | None = None, lengths: Any | None = None
+        self,
+        tokens: Any,
+        cache: KVCache | None = None,
+        lengths: Any | None = None,
+        *,
+        known: bool = False,
     ) -> Array:
         """Return the logits (B, V) of the token after each row's last one, for generation.
 
         Rows may have different ``lengths`` (B,): ``tokens`` (B, T) are padded on the right with
-        any id, and the cache forgets the padding.
+        any id, and the cache forgets the padding. Ids that a model chose are ``known`` to be some.
         """
+        check_next(self.config.vocab_size, tokens, cache, lengths, known=known)
         hidden = self._hidden(tokens, cache)  # (B, T, D)
         if lengths is None:
             return self._output(hidden[:, -1])
@@ -108,16 +115,22 @@ class GPT(Module):
         cache: KVCache | None = None,
         lengths: Any | None = None,
         vocab_size: int | None = None,
+        *,
+        known: bool = False,
     ) -> tuple[Array, Array]:
         """Return each row's likeliest next id (B,), of those under ``vocab_size``, and its score.
 
         Of equal scores the first counts, and nan as the highest. Other arguments as above. MLX
         begins to compute at once, and this does not wait for it.
         """
-        logits = self.next_logits(tokens, cache, lengths)[:, :vocab_size]  # (B, V)
+        check_limit(vocab_size, self.config.vocab_size)
+        logits = self.next_logits(tokens, cache, lengths, known=known)[:, :vocab_size]  # (B, V)
         ids, scores = mx.argmax(logits, axis=-1), mx.max(logits, axis=-1)  # (B,)
         mx.async_eval(ids, scores)  # type: ignore[no-untyped-call]
         return ids, scores
+
+    def __repr__(self) -> str:
+        return f"<GPT: {self.config.described()}>"
 
     @property
     def drops(self) -> bool:
@@ -137,7 +150,12 @@ class GPT(Module):
 
     def forward(self, tokens: Any, segments: Any | None = None) -> tuple[Array, Backward]:
         """Return the logits (B, T, V) and the backward pass from any dLoss/dlogits."""
-        return with_backward(self, lambda ids: self(ids, segments=segments), as_ids(tokens))
+        check_batch(self.config.vocab_size, tokens, segments=segments)
+        return with_backward(self, lambda ids: self.unchecked(ids, segments), as_ids(tokens))
+
+    def unchecked(self, tokens: Array, segments: Array | None) -> Array:
+        """Return the logits (B, T, V); ``tokens`` may be a compiler's, which has no numbers yet."""
+        return self._output(self._hidden(tokens, segments=segments))
 
     def loss_and_grads(
         self,
@@ -163,6 +181,7 @@ class GPT(Module):
             recompute: keep each block's input alone, and run it again in the backward pass
             out: receives the gradients, those that it has a place for; nested like ``trainable()``
         """
+        check_batch(self.config.vocab_size, tokens, targets, mask, segments, n_counted)
         weights = token_weights(targets, mask, n_counted)
         loss, grads = self.differentiate(
             as_ids(tokens),
@@ -185,8 +204,9 @@ class GPT(Module):
         n_counted: float | None = None,
     ) -> float:
         """Return the mean loss in nats a token, for evaluation. Arguments as above."""
+        check_batch(self.config.vocab_size, tokens, targets, mask, segments, n_counted)
         weights = token_weights(targets, mask, n_counted)
-        logits = self(tokens, segments=segments)
+        logits = self._output(self._hidden(tokens, segments=segments))
         return float(weighted_loss(logits, as_ids(targets), weights))
 
     def differentiate(

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
+from llm_explainer.array_checks import check_logits
 from llm_explainer.numpy_backend.module import Array, Backward
 from llm_explainer.tree import Tree
 
@@ -34,7 +35,11 @@ def cross_entropy(
         logits: (..., V)
         targets: (...) ids in [0, V)
         mask: (...) of 0 and 1; tokens with 0 do not count. None counts all.
+
+    Raises:
+        ConfigError: no such arrays.
     """
+    check_logits(logits, targets, mask)
     dlogits = logits.reshape(-1, logits.shape[-1]).copy()  # (N, V)
     weights = token_weights(targets, mask, logits.dtype)  # (N,)
     loss = softmax_loss_(dlogits, targets.reshape(-1), weights)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import numpy as np
 
+from llm_explainer.array_checks import check_batch, check_limit, check_next
 from llm_explainer.config import InitScheme, ModelConfig
 from llm_explainer.errors import ConfigError
 from llm_explainer.init import initializer
@@ -16,13 +16,7 @@ from llm_explainer.numpy_backend.cache import KVCache
 from llm_explainer.numpy_backend.engine.recompute import recomputed
 from llm_explainer.numpy_backend.layers import Dropout, Embedding, Linear
 from llm_explainer.numpy_backend.loss import head_cross_entropy, softmax_loss_, token_weights
-from llm_explainer.numpy_backend.module import (
-    Array,
-    Backward,
-    Module,
-    gradients_like,
-    place_for,
-)
+from llm_explainer.numpy_backend.module import Array, Backward, Module, gradients_like, place_for
 from llm_explainer.numpy_backend.norms import make_norm
 from llm_explainer.numpy_backend.packing import Packing, packing_of
 from llm_explainer.numpy_backend.positions import make_position_embedding
@@ -30,10 +24,9 @@ from llm_explainer.tree import Tree, flatten
 
 
 class GPT(Module):
-    """A decoder-only transformer of the GPT-2 or Llama kind, as ``config`` says.
+    """A decoder-only transformer, as ``config`` says (Radford et al. 2019; Touvron et al. 2023).
 
-    Letters: B batch, T tokens, D = d_model, V = vocab_size. Radford et al. 2019; Touvron et al.
-    2023.
+    Letters: B batch, T tokens, D = d_model, V = vocab_size.
 
     Attributes:
         config: what it is built from.
@@ -56,8 +49,7 @@ class GPT(Module):
         self.position_embedding = make_position_embedding(config, init=init)
         self._dropout = Dropout(config.dropout)
         self.blocks = [Block(config, init=init) for _ in range(config.n_layers)]
-        # Where each block ends with a norm, one more would do its work again (Xiong et al. 2020,
-        # table 1).
+        # Blocks that end with a norm need no further one (Xiong et al. 2020, table 1).
         self.final_norm = make_norm(config) if config.norm_position == "pre" else None
         self.head: Linear | None = None
         if not config.tie_embeddings:
@@ -71,22 +63,28 @@ class GPT(Module):
         """Return the logits (B, T, V) of the token after each of ``tokens`` (B, T).
 
         With a cache, ``tokens`` come after those it holds, and are added to it. With ``segments``
-        (B, T), ids of any kind, a token sees those of its own segment only, and positions begin
-        anew in each: as if each segment were a text by itself.
+        (B, T), whole numbers, a token sees those of its own only, and positions begin anew in each.
 
         Raises:
-            ConfigError: more tokens than the context holds; segments and a cache.
+            ConfigError: arrays that cannot be, or too long; segments and a cache.
         """
+        check_next(self.config.vocab_size, tokens, cache, segments=segments)
         return self._output(self._hidden(tokens, cache, segments))
 
     def next_logits(
-        self, tokens: Array, cache: KVCache | None = None, lengths: Array | None = None
+        self,
+        tokens: Array,
+        cache: KVCache | None = None,
+        lengths: Array | None = None,
+        *,
+        known: bool = False,
     ) -> Array:
         """Return the logits (B, V) of the token after each row's last one, for generation.
 
         Rows may have different ``lengths`` (B,): ``tokens`` (B, T) are padded on the right with
-        any id, and the cache forgets the padding.
+        any id, and the cache forgets the padding. Ids that a model chose are ``known`` to be some.
         """
+        check_next(self.config.vocab_size, tokens, cache, lengths, known=known)
         hidden = self._hidden(tokens, cache)  # (B, T, D)
         if lengths is None:
             return self._output(hidden[:, -1])
@@ -100,13 +98,19 @@ class GPT(Module):
         cache: KVCache | None = None,
         lengths: Array | None = None,
         vocab_size: int | None = None,
+        *,
+        known: bool = False,
     ) -> tuple[Array, Array]:
         """Return each row's likeliest next id (B,), of those under ``vocab_size``, and its score.
 
-        Of equal scores the first counts, and nan as the highest. Other arguments as above.
+        Of equal scores the first counts, and nan as the highest.
         """
-        logits = self.next_logits(tokens, cache, lengths)[:, :vocab_size]  # (B, V)
+        check_limit(vocab_size, self.config.vocab_size)
+        logits = self.next_logits(tokens, cache, lengths, known=known)[:, :vocab_size]  # (B, V)
         return logits.argmax(-1), logits.max(-1)
+
+    def __repr__(self) -> str:
+        return f"<GPT: {self.config.described()}>"
 
     @property
     def drops(self) -> bool:
@@ -114,11 +118,7 @@ class GPT(Module):
         return bool(self.config.dropout or (self.lora is not None and self.lora.dropout))
 
     def make_cache(self, batch_size: int = 1, capacity: int | None = None) -> KVCache:
-        """Return an empty key-value cache for ``capacity`` tokens, by default the whole context.
-
-        Raises:
-            ConfigError: more tokens than there are positions.
-        """
+        """Return an empty key-value cache for ``capacity`` tokens, by default the whole context."""
         limit = self.config.context_length
         if capacity is not None and capacity > limit:
             raise ConfigError(f"cache capacity {capacity} exceeds the context of {limit} tokens")
@@ -126,6 +126,7 @@ class GPT(Module):
 
     def forward(self, tokens: Array, segments: Array | None = None) -> tuple[Array, Backward]:
         """Return the logits (B, T, V) and the backward pass from any dLoss/dlogits."""
+        check_batch(self.config.vocab_size, tokens, segments=segments)
         hidden, hidden_backward = self._forward_hidden(tokens, segments)  # (B, T, D)
         logits, head_backward = self._output.forward(hidden)
 
@@ -160,6 +161,7 @@ class GPT(Module):
             recompute: keep each block's input alone, and run it again in the backward pass
             out: receives the gradients, those that it has a place for; nested like ``trainable()``
         """
+        check_batch(self.config.vocab_size, tokens, targets, mask, segments, n_counted)
         grads = gradients_like(self, out)
         hidden, hidden_backward = self._forward_hidden(tokens, segments, rng, recompute)
         loss, dhidden = head_cross_entropy(
@@ -183,7 +185,8 @@ class GPT(Module):
         n_counted: float | None = None,
     ) -> float:
         """Return the mean loss in nats a token, for evaluation. Arguments as above."""
-        logits = self(tokens, segments=segments)
+        check_batch(self.config.vocab_size, tokens, targets, mask, segments, n_counted)
+        logits = self._output(self._hidden(tokens, None, segments))
         weights = token_weights(targets, mask, logits.dtype, n_counted)
         return softmax_loss_(logits.reshape(-1, logits.shape[-1]), targets.reshape(-1), weights)
 
@@ -226,8 +229,7 @@ class GPT(Module):
     ) -> tuple[Array, Backward]:
         """Map tokens (B, T) to what the head reads, (B, T, D).
 
-        The gradients of a tied head are to be in their place when the backward pass is called: it
-        adds those of the embedding.
+        When the backward pass is called, a tied head's gradients are there; it adds the table's.
         """
         self.check_length(tokens.shape[1])
         packing = packing_of(segments)
@@ -248,7 +250,7 @@ class GPT(Module):
                 dx, _ = norm_backward(dx, place_for("final_norm", grads))
             blocks = grads.get("blocks", [{} for _ in backwards])
             for i in reversed(range(len(backwards))):
-                if not _has_place([_embeddings_in(grads), blocks[: i + 1]]):
+                if not flatten([_embeddings_in(grads), blocks[: i + 1]]):
                     break  # what comes before learns nothing, and has no use for dx
                 dx, _ = backwards[i](dx, blocks[i])
             else:
@@ -291,8 +293,3 @@ class GPT(Module):
 
 def _embeddings_in(grads: Tree) -> list[Tree]:
     return [place_for(name, grads) for name in ("token_embedding", "position_embedding")]
-
-
-def _has_place(tree: Tree | list[Any]) -> bool:
-    """Whether there is an array anywhere in the tree."""
-    return bool(flatten(tree))

@@ -17,6 +17,7 @@ from llm_explainer.tokenizer.bpe import BPETokenizer
 from llm_explainer.tokenizer.characters import CharTokenizer
 from llm_explainer.tokenizer.core import core_in_use
 from llm_explainer.tokenizer.loading import load_tokenizer
+from llm_explainer.tokenizer.readable import byte_alphabet
 from llm_explainer.tokenizer.words import WordTokenizer
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "StreamDecoder",
     "Tokenizer",
     "WordTokenizer",
+    "byte_alphabet",
     "core_in_use",
     "load_tokenizer",
 ]

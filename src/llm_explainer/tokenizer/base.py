@@ -14,9 +14,10 @@ from llm_explainer.tokenizer.readable.special_tokens import AllowedSpecial
 
 if TYPE_CHECKING:
     from llm_explainer.tokenizer.chat_template import ChatTemplate
+    from llm_explainer.tokenizer.roles import TokenRoles
 
 END_OF_TEXT = "<|endoftext|>"
-"""The special token between two documents."""
+"""The end of a text for tokenizers that are trained here, and between documents in text files."""
 
 UNKNOWN = "<|unk|>"
 """The special token for what a vocabulary lacks; byte-level BPE has no need of it."""
@@ -67,6 +68,8 @@ class Tokenizer(Protocol):
     """The interface of ``BPETokenizer``, ``CharTokenizer`` and ``WordTokenizer``."""
 
     chat_template: ChatTemplate | None  # stored with it; None for the one in plain words
+    roles: TokenRoles  # which token begins a text, which end one, and so on
+    prefix: tuple[int, ...]  # ids that its file puts before every text; ``encode`` leaves them out
 
     @property
     def vocab_size(self) -> int:
@@ -82,7 +85,11 @@ class Tokenizer(Protocol):
 
     @property
     def end_of_text(self) -> int | None:
-        """The id of ``<|endoftext|>``, or None."""
+        """The id that a text ends with, ``roles.end``, or None."""
+
+    @property
+    def name_of_end(self) -> str | None:
+        """That token as text, such as ``<|endoftext|>``, or None."""
 
     def encode(self, text: str, *, allowed_special: AllowedSpecial = "all") -> list[int]:
         """Return the ids of a text; allowed special tokens in it become their id."""

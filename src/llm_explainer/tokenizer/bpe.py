@@ -23,7 +23,7 @@ from llm_explainer.tokenizer.files.bpe_json import (
 )
 from llm_explainer.tokenizer.files.gpt2_files import read_gpt2_files
 from llm_explainer.tokenizer.files.tiktoken_files import read_tiktoken_file
-from llm_explainer.tokenizer.files.tokenizer_json import JsonObject, require_all_ids
+from llm_explainer.tokenizer.files.tokenizer_json import JsonObject, require_own_ids
 from llm_explainer.tokenizer.files.training_texts import Source, read_texts
 from llm_explainer.tokenizer.pattern_tokenizer import PatternTokenizer
 from llm_explainer.tokenizer.readable.merging import merge_word
@@ -47,6 +47,9 @@ class BPETokenizer(PatternTokenizer):
         pattern: "gpt2", "gpt4", or a regular expression that matches the words.
         ignore_merges: a word that is a token as a whole becomes that token, also where the merges
             would not make it (as Llama 3's files want it).
+        keeps_gaps: what the pattern leaves out is a word of its own; otherwise it is refused.
+        prefix: ids of special tokens that a file puts before every text. ``encode`` leaves them
+            out, as software does that is asked for no special tokens; a prompt begins with them.
 
     Raises:
         TokenizerError: parts that do not fit together.
@@ -59,8 +62,12 @@ class BPETokenizer(PatternTokenizer):
         special_tokens: Mapping[str, int],
         pattern: str = "gpt2",
         ignore_merges: bool = False,
+        *,
+        keeps_gaps: bool = True,
+        prefix: Sequence[int] = (),
     ) -> None:
-        super().__init__(Splitter(pattern, special_tokens), special_tokens)
+        super().__init__(Splitter(pattern, special_tokens, keeps_gaps=keeps_gaps), special_tokens)
+        self.keeps_gaps, self.prefix = keeps_gaps, tuple(prefix)
         self.pattern = pattern
         self.merges = list(merges)
         self.ignore_merges = ignore_merges
@@ -68,7 +75,7 @@ class BPETokenizer(PatternTokenizer):
             **vocab,
             **{i: name.encode() for name, i in special_tokens.items()},
         }
-        require_all_ids([*vocab, *special_tokens.values()])
+        require_own_ids([*vocab, *special_tokens.values()])
         self._ids = self._ids_of_tokens(vocab)
         self._byte_ids = [self._ids[bytes([byte])] for byte in range(256)]
         self._ranks: dict[Pair, int] = {}
@@ -170,14 +177,15 @@ class BPETokenizer(PatternTokenizer):
         vocab_json: str | os.PathLike[str],
         merges_txt: str | os.PathLike[str],
         *,
-        special_tokens: Sequence[str] = (END_OF_TEXT,),
+        special_tokens: Sequence[str] | Mapping[str, int] = (END_OF_TEXT,),
     ) -> Self:
         """Read GPT-2's two files.
 
         Args:
             vocab_json: ``vocab.json``, also known as ``encoder.json``.
             merges_txt: ``merges.txt``, also known as ``vocab.bpe``.
-            special_tokens: which tokens of the vocabulary are special; the files do not say.
+            special_tokens: which tokens of the vocabulary are special, or names and ids; the files
+                do not say.
 
         Raises:
             TokenizerError: files that are missing or damaged, or do not belong together.
@@ -222,17 +230,14 @@ class BPETokenizer(PatternTokenizer):
 
     @classmethod
     def _from_parts(cls, parts: BPEParts) -> Self:
-        return cls(
-            parts.vocab, parts.merges, parts.special_tokens, parts.pattern, parts.ignore_merges
-        )
+        return cls(**vars(parts))  # whose fields are the arguments
 
     def to_json(self) -> bytes:
         """Return the content of the ``tokenizer.json``."""
         special_ids = set(self.special_tokens.values())
         ordinary = {i: token for i, token in self.vocab.items() if i not in special_ids}
-        return bpe_to_json(
-            BPEParts(ordinary, self.merges, self.special_tokens, self.pattern, self.ignore_merges)
-        )
+        settings = self.pattern, self.ignore_merges, self.keeps_gaps, self.prefix
+        return bpe_to_json(BPEParts(ordinary, self.merges, self.special_tokens, *settings))
 
     def encode(self, text: str, *, allowed_special: AllowedSpecial = "all") -> list[int]:
         """Return the ids of a text; see ``PatternTokenizer.encode``, which says it plainly."""

@@ -100,6 +100,8 @@ class ChatTemplate:
             TokenizerError: as ``render``.
         """
         program = _compiled(self.source)
+        from llm_explainer.tokenizer.chat_sandbox import MARK  # there is jinja2, then
+
         written: list[str] = []
         marked: list[tuple[int, str]] = []
 
@@ -112,7 +114,7 @@ class ChatTemplate:
             "tools": None,
             "documents": None,
             "add_generation_prompt": add_generation_prompt,
-            "_mark_generation": mark,  # for the sandbox's tag
+            MARK: mark,
         }
         try:
             for part in program.generate(values):

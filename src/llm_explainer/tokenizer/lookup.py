@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar, Self
 
 from llm_explainer.errors import TokenizerError
 from llm_explainer.tokenizer.base import UNKNOWN
 from llm_explainer.tokenizer.checks import check_text, shorten
 from llm_explainer.tokenizer.files.tokenizer_json import (
+    TOP_LEVEL_KEYS,
     JsonObject,
     expect,
     ordinary_tokens,
     pattern_of_split,
     read_special_tokens,
     read_vocab,
+    refuse_other_keys,
     require,
-    require_all_ids,
+    require_own_ids,
     split_by,
     to_bytes,
 )
@@ -28,12 +31,13 @@ from llm_explainer.tokenizer.readable.splitting import Splitter
 class LookupTokenizer(PatternTokenizer):
     """A vocabulary of whole characters or whole words.
 
-    What the vocabulary lacks becomes ``<|unk|>`` where that is a special token, and is refused by
-    name where it is not.
+    What the vocabulary lacks becomes the token ``unknown`` where there is one, and is refused by
+    name where there is none.
 
     Args:
         vocab: the text of every ordinary id.
         special_tokens: names and ids beside those of ``vocab``.
+        unknown: the token that stands for whatever has no id.
 
     Raises:
         TokenizerError: parts that do not fit together.
@@ -44,11 +48,16 @@ class LookupTokenizer(PatternTokenizer):
     lossless: ClassVar[bool]  # whether the pattern matches all of every text
     decoder: ClassVar[JsonObject]  # how Hugging Face's software puts tokens together again
 
-    def __init__(self, vocab: Mapping[int, str], special_tokens: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        vocab: Mapping[int, str],
+        special_tokens: Mapping[str, int],
+        unknown: str = UNKNOWN,
+    ) -> None:
         splitter = Splitter(self.pattern, special_tokens, lossless=self.lossless)
         super().__init__(splitter, special_tokens)
         self.vocab: dict[int, str] = {**vocab, **{i: name for name, i in special_tokens.items()}}
-        require_all_ids([*vocab, *special_tokens.values()])
+        require_own_ids([*vocab, *special_tokens.values()])
         self._ids: dict[str, int] = {}
         for token_id, token in vocab.items():
             check_text(token)
@@ -57,6 +66,9 @@ class LookupTokenizer(PatternTokenizer):
             if token in self._ids or token in special_tokens:
                 raise TokenizerError(f"token {shorten(token)} has two ids")
             self._ids[token] = token_id
+        self.unknown = unknown
+        self._id_of_unknown = special_tokens.get(unknown, self._ids.get(unknown))
+        self.roles = replace(self.roles, unknown=self._id_of_unknown)
 
     @classmethod
     def from_json(cls, content: JsonObject) -> Self:
@@ -67,17 +79,23 @@ class LookupTokenizer(PatternTokenizer):
         """
         model = expect(content.get("model"), dict, "model")
         require(model.get("type"), ("WordLevel",), "model.type")
-        require(content.get("normalizer"), (None,), "normalizer")
+        refuse_other_keys(model, ("type", "vocab", "unk_token"), "model")
+        refuse_other_keys(content, TOP_LEVEL_KEYS, "tokenizer.json")
+        for part in ("truncation", "padding", "normalizer", "post_processor"):
+            require(content.get(part), (None,), part)
         split = expect(content.get("pre_tokenizer"), dict, "pre_tokenizer")
         require(pattern_of_split(split, "Removed", True), (cls.pattern,), "pattern of Split")
+        if content.get("decoder") != cls.decoder:
+            raise TokenizerError(f"decoder is not that of {cls.unit}s as they are saved here")
         special_tokens = read_special_tokens(content)
-        return cls(ordinary_tokens(read_vocab(model), special_tokens), special_tokens)
+        unknown = expect(model.get("unk_token", UNKNOWN), str, "model.unk_token")
+        return cls(ordinary_tokens(read_vocab(model), special_tokens), special_tokens, unknown)
 
     def to_json(self) -> bytes:
         """Return the content of the ``tokenizer.json``."""
         ids = {token: token_id for token_id, token in self.vocab.items()}
         return to_bytes(
-            model={"type": "WordLevel", "vocab": ids, "unk_token": UNKNOWN},
+            model={"type": "WordLevel", "vocab": ids, "unk_token": self.unknown},
             pre_tokenizer=split_by(self.pattern, "Removed", True),
             decoder=self.decoder,
             special_tokens=self.special_tokens,
@@ -94,11 +112,11 @@ class LookupTokenizer(PatternTokenizer):
         return True  # white space and commas are characters, and no part of words
 
     def _word_ids(self, word: str) -> list[int]:
-        token_id = self._ids.get(word, self.special_tokens.get(UNKNOWN))
+        token_id = self._ids.get(word, self._id_of_unknown)
         if token_id is None:
             raise TokenizerError(
                 f"{self.unit} {shorten(word)} is not in the vocabulary of {self.vocab_size}; train "
-                f"on text that has it, or with {UNKNOWN} among the special tokens"
+                f"on text that has it, or with {self.unknown} among the special tokens"
             )
         return [token_id]
 

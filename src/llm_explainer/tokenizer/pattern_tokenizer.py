@@ -7,7 +7,7 @@ import operator
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Self, get_args
 
 import numpy as np
@@ -16,7 +16,6 @@ from llm_explainer.errors import TokenizerError
 from llm_explainer.files import write_atomically
 from llm_explainer.progress import Progress
 from llm_explainer.tokenizer.base import (
-    END_OF_TEXT,
     DecodeErrors,
     StreamDecoder,
     TokenArray,
@@ -34,6 +33,7 @@ from llm_explainer.tokenizer.readable.cuts import (
 )
 from llm_explainer.tokenizer.readable.special_tokens import AllowedSpecial
 from llm_explainer.tokenizer.readable.splitting import Splitter
+from llm_explainer.tokenizer.roles import TokenRoles
 
 _CACHED_WORDS = 1 << 16  # about 20 MB of usual words; the least recently used goes first
 _CACHED_CHARS = 64  # longer words are rare, and without a limit memory has none
@@ -43,22 +43,29 @@ class PatternTokenizer(ABC):
     """Encodes word by word; a subclass says what the ids of a word and the bytes of an id are."""
 
     vocab: Mapping[int, bytes] | Mapping[int, str]
+    prefix: tuple[int, ...] = ()
 
     def __init__(self, splitter: Splitter, special_tokens: Mapping[str, int]) -> None:
         self.special_tokens = dict(special_tokens)
         self.chat_template: ChatTemplate | None = None  # of what it was loaded from, or is to have
+        self.roles = TokenRoles.by_name(special_tokens)  # until files say otherwise
         self._splitter = splitter
         self._cached_word_ids = lru_cache(_CACHED_WORDS)(self._word_ids)
 
-    @property
+    @cached_property
     def vocab_size(self) -> int:
-        """How many ids there are: 0 to ``vocab_size - 1``."""
-        return len(self.vocab)
+        """How many ids there are: 0 to ``vocab_size - 1``. Not all of them need have a token."""
+        return max(self.vocab, default=-1) + 1
 
     @property
     def end_of_text(self) -> int | None:
-        """The id of ``<|endoftext|>``, or None where the vocabulary lacks it."""
-        return self.special_tokens.get(END_OF_TEXT)
+        """The id that a text ends with and that stands between documents; None for none."""
+        return self.roles.end
+
+    @property
+    def name_of_end(self) -> str | None:
+        """That token as text, such as ``<|endoftext|>``, or None."""
+        return None if self.roles.end is None else self.decode([self.roles.end])
 
     def encode(self, text: str, *, allowed_special: AllowedSpecial = "all") -> list[int]:
         """Return the ids of a text; special tokens in it become their id.
@@ -78,6 +85,22 @@ class PatternTokenizer(ABC):
             if special:
                 ids.append(self.special_tokens[special])
         return ids
+
+    def encode_but_last_word(self, text: str) -> tuple[list[int], str]:
+        """Return the ids of a text up to the word that it ends in, and that word.
+
+        It is what the pattern makes a word, with a space before it; "" after a special token.
+
+        Raises:
+            TokenizerError: as ``encode``.
+        """
+        ids: list[int] = []
+        for ordinary, special in self._splitter.parts(text):
+            words = self._splitter.words(ordinary)
+            if special:
+                ids += [*self._ordinary_ids(words), self.special_tokens[special]]
+        # The last part has no special token after it.
+        return ids + self._ordinary_ids(words[:-1]), words[-1] if words else ""
 
     def encode_array(self, text: str, *, allowed_special: AllowedSpecial = "all") -> TokenArray:
         """Return the ids of a text as an array (n_ids,): uint16, or uint32 past 65,536 ids.
@@ -137,7 +160,7 @@ class PatternTokenizer(ABC):
         """Write the ids of a text file to a ``.npy`` token file; return how many there are.
 
         The ids are those of one call of ``encode`` for the whole text. Between several files stands
-        the id of ``<|endoftext|>``, where there is one. The target appears whole or not at all. A
+        the id that ends a text, where there is one. The target appears whole or not at all. A
         few megabytes are held in memory, more where a text has no blank, comma or end of line for
         so long. With a pattern of one's own only special tokens are sure borders of words: what
         stands between two of them is held in memory, and encoded by one process.
@@ -239,7 +262,7 @@ class PatternTokenizer(ABC):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # How another process gets it where it is not forked: as a file would hold it.
-        return _from_file_content, (type(self), self.to_json())
+        return _from_file_content, (type(self), self.to_json(), self.roles)
 
     @property
     @abstractmethod
@@ -268,5 +291,9 @@ class PatternTokenizer(ABC):
         return TokenizerError(f"unknown token id {shown}; ids are 0 to {self.vocab_size - 1}")
 
 
-def _from_file_content(kind: type[PatternTokenizer], content: bytes) -> PatternTokenizer:
-    return kind.from_json(json.loads(content))
+def _from_file_content(
+    kind: type[PatternTokenizer], content: bytes, roles: TokenRoles
+) -> PatternTokenizer:
+    tokenizer = kind.from_json(json.loads(content))
+    tokenizer.roles = roles
+    return tokenizer

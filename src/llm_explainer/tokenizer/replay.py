@@ -68,7 +68,9 @@ def words_of(tokenizer: BPETokenizer, text: str) -> Iterator[tuple[str, bool]]:
     Raises:
         TokenizerError: not text, or text that the tokenizer's pattern does not cover.
     """
-    splitter = Splitter(tokenizer.pattern, tokenizer.special_tokens)
+    splitter = Splitter(
+        tokenizer.pattern, tokenizer.special_tokens, keeps_gaps=tokenizer.keeps_gaps
+    )
     for ordinary, special in splitter.parts(text):
         yield from ((word, False) for word in splitter.words(ordinary) if word)
         if special:

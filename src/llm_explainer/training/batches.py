@@ -7,7 +7,12 @@ from typing import Protocol
 
 from llm_explainer.batch import Batch
 from llm_explainer.data.token_files import Tokens
-from llm_explainer.data.windows import document_starts, evaluation_windows, random_windows
+from llm_explainer.data.windows import (
+    document_starts,
+    epoch_windows,
+    evaluation_windows,
+    random_windows,
+)
 from llm_explainer.errors import ConfigError
 from llm_explainer.training.config import TrainConfig
 
@@ -51,8 +56,8 @@ class WindowBatches:
         if config.windows == "documents":
             if end_of_text is None:
                 raise ConfigError(
-                    "windows is 'documents', but there is no <|endoftext|> to tell where documents "
-                    "begin; use windows 'random'"
+                    "windows is 'documents', but there is no token that ends a text to tell where "
+                    "documents begin; use windows 'random'"
                 )
             self._starts = document_starts(train, end_of_text, context_length)
             self._validation_starts = document_starts(validation, end_of_text, context_length)
@@ -62,6 +67,9 @@ class WindowBatches:
 
     def training(self, index: int) -> Batch:
         """Return batch ``index``: (B, T), (B, T), no mask."""
+        if self._config.windows == "epochs":
+            size, length, seed = self._config.batch_size, self._context_length, self._config.seed
+            return Batch(*epoch_windows(self._tokens, size, length, length, seed, index))
         inputs, targets = random_windows(
             self._tokens,
             self._config.batch_size,

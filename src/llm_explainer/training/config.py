@@ -13,7 +13,7 @@ from llm_explainer.settings import setting
 
 Schedule = Literal["cosine", "linear", "constant", "inverse_sqrt"]
 OptimizerName = Literal["adamw", "muon", "sgd"]
-Windows = Literal["random", "documents"]
+Windows = Literal["random", "documents", "epochs"]
 Precision = Literal["float32", "bfloat16"]
 
 
@@ -34,7 +34,10 @@ class TrainConfig:
     micro_batch: int = setting(
         0, "windows of a batch that are worked through at once; 0: as many as fit in memory"
     )
-    windows: Windows = setting("random", "random places, or documents: each begins with one")
+    windows: Windows = setting(
+        "random",
+        "random places; documents: each begins with one; epochs: all once before any comes again",
+    )
     learning_rate: float = setting(1e-3, "the highest, reached after warm-up")
     schedule: Schedule = setting("cosine", "cosine, linear, constant or inverse_sqrt")
     warmup_steps: int = setting(100, "steps in which the learning rate rises")

@@ -36,8 +36,8 @@ class Continuation:
         self._tokenizer, self._config = tokenizer, config
         if config.sample_prompt:
             self._start = tokenizer.encode(config.sample_prompt)
-        elif tokenizer.end_of_text is not None:
-            self._start = [tokenizer.end_of_text]
+        elif tokenizer.roles.begin is not None:
+            self._start = [tokenizer.roles.begin]
         else:
             self._start = [int(batches.training(0).tokens[0, 0])]  # some token of the text
 

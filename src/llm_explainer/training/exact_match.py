@@ -6,7 +6,7 @@ al. 2016, section 6.1, without their forgiving of articles and punctuation).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from llm_explainer.data.records import EncodedRecord
 from llm_explainer.data.stories.questions import StoryQuestion
 from llm_explainer.errors import GenerationError
 from llm_explainer.generation import Completion, complete_batch
-from llm_explainer.tokenizer.base import END_OF_TEXT, Tokenizer
+from llm_explainer.tokenizer.base import Tokenizer
 from llm_explainer.training.events import Answered
 
 MORE_TOKENS = 8
@@ -50,7 +50,9 @@ def encode_question(question: StoryQuestion, tokenizer: Tokenizer) -> EncodedQue
     return EncodedQuestion(tuple(prompt), tuple(answer), question.kind)
 
 
-def last_questions(records: Iterable[EncodedRecord], end: int, limit: int) -> list[EncodedQuestion]:
+def last_questions(
+    records: Iterable[EncodedRecord], ends: Collection[int], limit: int
+) -> list[EncodedQuestion]:
     """Return the last answer of each of the first records as a question, ``limit`` at most.
 
     Left out is a text that is learned from its first token on, and an answer that is too long to be
@@ -58,7 +60,7 @@ def last_questions(records: Iterable[EncodedRecord], end: int, limit: int) -> li
 
     Args:
         records: as tokens
-        end: the id that ends an answer
+        ends: the ids that end an answer
     """
     found = []
     for record in records:
@@ -69,7 +71,7 @@ def last_questions(records: Iterable[EncodedRecord], end: int, limit: int) -> li
         before = np.flatnonzero(~record.trained[:stop])
         start = int(before[-1]) + 1 if len(before) else 0
         ids = record.ids.tolist()
-        answer = ids[start : stop - 1] if ids[stop - 1] == end else ids[start:stop]
+        answer = ids[start : stop - 1] if ids[stop - 1] in ends else ids[start:stop]
         if start > 1 and 0 < len(answer) <= MOST_TOKENS:
             found.append(EncodedQuestion(tuple(ids[:start]), tuple(answer)))
         if len(found) == limit:
@@ -79,12 +81,13 @@ def last_questions(records: Iterable[EncodedRecord], end: int, limit: int) -> li
 
 def last_line(question: EncodedQuestion, tokenizer: Tokenizer) -> str:
     """Return the last line of a prompt that is not empty: the question itself. Of a conversation
-    only what comes behind the last ``<|endoftext|>`` counts.
+    only what comes behind the last token that ends a text counts.
 
     A single word there, "Answer:" or a chat template's "Assistant:", only asks for the answer, so
     the line above it stands before it.
     """
-    text = tokenizer.decode(list(question.prompt)).rpartition(END_OF_TEXT)[2]
+    ends = [place for place, token in enumerate(question.prompt) if token in tokenizer.roles.ends]
+    text = tokenizer.decode(question.prompt[ends[-1] + 1 if ends else 0 :])
     lines = text.splitlines()
     lines = [line.strip() for line in lines if line.strip()]
     only_asks = len(lines) > 1 and " " not in lines[-1] and not lines[-1].endswith("?")

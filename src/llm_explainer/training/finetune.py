@@ -25,12 +25,18 @@ from llm_explainer.checkpoint import (
 from llm_explainer.checkpoint.adapters import keep_base, save_adapter
 from llm_explainer.checkpoint.reading import reading
 from llm_explainer.config import ModelConfig
-from llm_explainer.data.records import Records, open_records, record_files, write_records
+from llm_explainer.data.records import (
+    Records,
+    open_records,
+    own_template,
+    record_files,
+    write_records,
+)
 from llm_explainer.errors import ConfigError
 from llm_explainer.lora_config import LoRAConfig
 from llm_explainer.model_spec import ModelSpec
-from llm_explainer.tokenizer import END_OF_TEXT, Tokenizer
-from llm_explainer.tokenizer.chat_template import WORD_FOR_WORD, ChatTemplate
+from llm_explainer.tokenizer import Tokenizer
+from llm_explainer.tokenizer.chat_template import WORD_FOR_WORD
 from llm_explainer.training.config import TrainConfig
 from llm_explainer.training.exact_match import Examiner, last_questions
 from llm_explainer.training.finetune_data import (
@@ -80,11 +86,11 @@ def open_start(
     tokenizer = load_tokenizer_of(found, config)
     if tokenizer is None or tokenizer.end_of_text is None:
         raise ConfigError(
-            f"{base} has no tokenizer with {END_OF_TEXT}, by which answers end; fine-tune a model "
-            "that was trained with one"
+            f"{base} has no tokenizer with a token that ends a text, by which answers end; "
+            "fine-tune a model that was trained with one"
         )
     if data.data == STORIES and tokenizer.chat_template is None:
-        tokenizer.chat_template = ChatTemplate(WORD_FOR_WORD)
+        tokenizer.chat_template = own_template(tokenizer, WORD_FOR_WORD)
     records = load_records(data, tokenizer, config.context_length, report)
     if records.template is not None:
         tokenizer.chat_template = records.template  # the model that comes of it speaks so
@@ -181,7 +187,7 @@ class FinetuneSettings:
             pad=tokenizer.end_of_text,
             packing=own["packing"],
         )
-        questions = last_questions(held_out, tokenizer.end_of_text, N_EXAMINED)
+        questions = last_questions(held_out, tokenizer.roles.ends, N_EXAMINED)
         examiner = Examiner(tokenizer, questions) if questions else None
         return Material(batches, examiner, cls.saving(folder, own))
 

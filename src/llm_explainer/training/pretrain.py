@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,18 +13,23 @@ from typing import Any, ClassVar
 from llm_explainer.checkpoint import load_checkpoint
 from llm_explainer.config import ModelConfig
 from llm_explainer.data.corpora import VALIDATION_FRACTION, Text, load_corpus
-from llm_explainer.data.token_files import check_ids, open_tokens, write_tokens
+from llm_explainer.data.token_files import (
+    Tokens,
+    check_ids,
+    describe_border,
+    occurs,
+    open_tokens,
+    write_tokens,
+)
+from llm_explainer.data.tokenizer_specs import open_tokenizer
 from llm_explainer.errors import ConfigError
 from llm_explainer.model_spec import ModelSpec
 from llm_explainer.settings import setting
 from llm_explainer.tokenizer import (
-    END_OF_TEXT,
-    UNKNOWN,
     BPETokenizer,
     CharTokenizer,
     Tokenizer,
     WordTokenizer,
-    load_tokenizer,
 )
 from llm_explainer.training.batches import WindowBatches
 from llm_explainer.training.config import TrainConfig
@@ -52,7 +58,9 @@ class DataConfig:
     val_fraction: float = setting(
         VALIDATION_FRACTION, "share of the corpus that is kept for validation"
     )
-    tokenizer: str = setting("bpe", "bpe, char, word, or the path of a tokenizer.json")
+    tokenizer: str = setting(
+        "bpe", "bpe, char or word to learn one; or whatever `tokenize --tokenizer` takes"
+    )
     vocab_size: int | None = setting(None, "tokens to learn (bpe, word); without it, the size's")
     train_data: str | None = setting(None, "a .npy file of token ids, instead of a corpus")
     val_data: str | None = setting(None, "the same for validation")
@@ -104,9 +112,13 @@ class PretrainSettings:
             tokenizer, corpus = _prepare_data(self.data, preset.vocab_size, known, folder, report)
             if model is not None:
                 return Prepared(corpus, tokenizer, ModelSpec.of(model), model)
-            vocab_size = tokenizer.vocab_size if tokenizer else self.data.vocab_size
-            if vocab_size is None:
-                vocab_size = preset.vocab_size
+            wanted = self.data.vocab_size
+            vocab_size = preset.vocab_size if wanted is None else wanted
+            if tokenizer is not None:
+                vocab_size = tokenizer.vocab_size
+                _learn_beginning(tokenizer, open_tokens(_token_files(folder)[0]))
+            if wanted not in (None, vocab_size):  # only some are learned, and not from any text
+                corpus += f"; the tokenizer has {vocab_size:,} tokens, not {wanted:,}"
             config = dataclasses.replace(preset, vocab_size=vocab_size)
             return Prepared(corpus, tokenizer, ModelSpec(config))
 
@@ -152,7 +164,7 @@ def _prepare_data(
             open_tokens(given)  # refuses what is not a token file
             shutil.copyfile(given, target)
         if tokenizer is None and data.tokenizer not in TOKENIZER_KINDS:
-            tokenizer = load_tokenizer(data.tokenizer)
+            tokenizer = open_tokenizer(data.tokenizer).tokenizer
         return tokenizer, f"token files {data.train_data}, {data.val_data}"
     corpus = load_corpus(
         data.corpus,
@@ -162,7 +174,7 @@ def _prepare_data(
     )
     train = corpus.train if data.train_bytes is None else corpus.train.first(data.train_bytes)
     if tokenizer is None:
-        tokenizer = _make_tokenizer(data, train, preset_vocab_size, report)
+        tokenizer = _make_tokenizer(data, train, corpus.validation, preset_vocab_size, report)
     for name, text, target in zip(
         ("encoding training text", "encoding validation text"),
         (train, corpus.validation),
@@ -176,30 +188,40 @@ def _prepare_data(
         write_tokens(target, text, tokenizer, progress=progress)
         report(name, text.size_bytes, text.size_bytes)
     part = "" if data.train_bytes is None else f", the first {data.train_bytes:,} to train on"
-    return tokenizer, corpus.description + part
+    border = describe_border(tokenizer)
+    borders = f"; documents are {border}" if border and train.has_borders() else ""
+    return tokenizer, corpus.description + part + borders
 
 
-def _make_tokenizer(data: DataConfig, text: Text, preset_size: int, report: Report) -> Tokenizer:
+def _make_tokenizer(
+    data: DataConfig, text: Text, validation: Text, preset_size: int, report: Report
+) -> Tokenizer:
     """Load the tokenizer that ``data`` names, or train one of that kind on the text."""
     if data.tokenizer not in TOKENIZER_KINDS:
-        return load_tokenizer(data.tokenizer)
+        return open_tokenizer(data.tokenizer).tokenizer
     limited = _first_bytes(text, TOKENIZER_BYTES)
-    # One continuous text has no borders to mark, and a token that never occurs stays untrained.
-    has_documents = any(block.ends_document for block in text.blocks())
-    special_tokens = (END_OF_TEXT,) if has_documents else ()
     match data.tokenizer:
         case "char":
-            return CharTokenizer.train(text, special_tokens=special_tokens)
+            # Those of the validation text too: a character that it lacked could not be read there.
+            return CharTokenizer.train(itertools.chain(text, validation))
         case "word":
-            special_tokens = (*special_tokens, UNKNOWN)
-            return WordTokenizer.train(limited, data.vocab_size, special_tokens=special_tokens)
+            return WordTokenizer.train(limited, data.vocab_size)
         case _:
             return BPETokenizer.train(
                 limited,
                 data.vocab_size or preset_size,
-                special_tokens=special_tokens,
                 progress=lambda stage, done, total: report(stage, done, total or None),
             )
+
+
+def _learn_beginning(tokenizer: Tokenizer, tokens: Tokens) -> None:
+    """Let a new model's texts begin as documents do in what it learns from.
+
+    One continuous text has no borders, and from a token that never occurs a model cannot start.
+    """
+    end = tokenizer.end_of_text
+    begins = end is not None and occurs(tokens, end)
+    tokenizer.roles = dataclasses.replace(tokenizer.roles, begin=end if begins else None)
 
 
 def _first_bytes(text: Text, limit: int) -> Iterator[str]:

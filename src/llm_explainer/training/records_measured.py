@@ -48,5 +48,7 @@ def measure_records(
     config = TrainConfig(batch_size=min(BATCH_SIZE, len(flat)))
     batches = RecordBatches(flat, flat, context_length, config, pad=end)
     evaluation = model_loss(model, batches.validation(), tokenizer)
-    answers = ask_model(model, tokenizer, last_questions(encoded, end, len(encoded)), report)
+    answers = ask_model(
+        model, tokenizer, last_questions(encoded, tokenizer.roles.ends, len(encoded)), report
+    )
     return RecordsMeasured(counts.records, evaluation, answers)

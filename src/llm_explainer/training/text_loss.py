@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from llm_explainer.batch import Batch
-from llm_explainer.data.corpora import NAMES, Text, load_corpus
+from llm_explainer.data.corpora import NAMES, load_corpus
 from llm_explainer.data.token_files import Tokens, open_tokens, write_tokens
 from llm_explainer.data.windows import evaluation_windows
 from llm_explainer.tokenizer.base import Tokenizer
@@ -53,11 +52,7 @@ def text_loss(model: Any, tokenizer: Tokenizer, corpus: str) -> Evaluation:
         LLMExplainerError: no such text, or one that the tokenizer cannot encode.
     """
     found = load_corpus(corpus)
-    parts = [found.validation] if corpus in NAMES else [found.train, found.validation]
-    text = Text(
-        lambda: chain.from_iterable(part.blocks() for part in parts),
-        sum(part.size_bytes for part in parts),
-    )
+    text = found.whole if corpus not in NAMES and found.whole else found.validation
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "text.npy"
         write_tokens(path, text, tokenizer)

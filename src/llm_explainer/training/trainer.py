@@ -90,7 +90,7 @@ class Trainer:
         self.batches, self.observers = batches, observers
         self.step = 0  # updates done
         self.best_step: int | None = None
-        self.best_loss = float("inf")
+        self.best_loss = self.last_loss = float("inf")  # on the same sample of windows
         group = None if processes is None else processes.group
         self._train_step = make_train_step(nn, model, config, group)
         self._optimizer = self._train_step.optimizer
@@ -220,6 +220,7 @@ class Trainer:
     def _evaluate(self) -> bool:
         """Evaluate on the sample of windows; return whether this is the best so far."""
         evaluation = self.evaluate(self.config.eval_windows)
+        self.last_loss = evaluation.loss
         best = evaluation.loss < self.best_loss or self.best_step == self.step
         if best:
             self.best_loss, self.best_step = evaluation.loss, self.step

@@ -22,7 +22,8 @@ ADAPTER_CONFIG = "adapter_config.json"
 SECTION = "llm_explainer"
 """The part of ``adapter_config.json`` that is ours; other software ignores it."""
 
-_OF_ADAPTERS = ("lora_a", "lora_b", "magnitude")
+OF_ADAPTERS = ("lora_a", "lora_b", "magnitude")
+"""How the names of adapters' arrays end, and no others."""
 
 
 def is_adapter(directory: Path) -> bool:
@@ -39,7 +40,7 @@ def fingerprint(model: Any) -> str:
         return str(model.base_sha256)
     digest = hashlib.sha256()
     for name, array in sorted(flatten(model.parameters()).items()):
-        if not name.endswith(_OF_ADAPTERS):
+        if not name.endswith(OF_ADAPTERS):
             values = np.ascontiguousarray(array)
             digest.update(f"{name.replace('.base.', '.')} {values.shape}\n".encode())
             digest.update(values.data)

@@ -12,6 +12,7 @@ from llm_explainer.backend import backend_of
 from llm_explainer.checkpoint.adapters import mlx_lm, peft
 from llm_explainer.checkpoint.adapters.base import (
     ADAPTER_CONFIG,
+    OF_ADAPTERS,
     SECTION,
     fingerprint,
     places_of,
@@ -78,7 +79,7 @@ def save_adapter(
     if lora is None:
         raise CheckpointError(f"{directory}: the model has no adapters; use save_checkpoint")
     for name in flatten(model.trainable()):
-        if not name.endswith(("lora_a", "lora_b", "magnitude")):
+        if not name.endswith(OF_ADAPTERS):
             raise CheckpointError(
                 f"{directory}: {name!r} of the base learns too, and adapters cannot hold it; merge "
                 "them, and save the model"

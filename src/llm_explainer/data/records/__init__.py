@@ -34,7 +34,7 @@ from llm_explainer.data.records.record import (
     Record,
 )
 from llm_explainer.data.records.stories import encode_story, story_records
-from llm_explainer.data.records.templates import check_template, template_of
+from llm_explainer.data.records.templates import check_template, own_template, template_of
 
 __all__ = [
     "Conversation",
@@ -53,6 +53,7 @@ __all__ = [
     "encode_records",
     "encode_story",
     "open_records",
+    "own_template",
     "read_records",
     "record_files",
     "story_records",

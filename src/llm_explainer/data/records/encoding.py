@@ -70,8 +70,8 @@ def encode_record(
 ) -> EncodedRecord:
     """Return a record's tokens; names of special tokens in its text become those tokens.
 
-    A prompt and a text end with ``<|endoftext|>``; a conversation ends as its template has it. What
-    is trained from its first token on begins behind an ``<|endoftext|>``, where generation begins
+    A prompt and a text end with the token that ends texts; a conversation ends as its template has
+    it. What is trained from its first token on begins behind such a token, where generation begins
     as well.
 
     Args:
@@ -81,7 +81,7 @@ def encode_record(
 
     Raises:
         CorpusError: no template; a text that the template or the tokenizer cannot take; a tokenizer
-            without ``<|endoftext|>``.
+            without a token that ends a text.
     """
     end = end_token(tokenizer)
     ids: list[int] = []

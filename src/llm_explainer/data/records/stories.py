@@ -40,7 +40,7 @@ def encode_story(
         context_length: tokens that the model takes
 
     Raises:
-        CorpusError: the tokenizer has no ``<|endoftext|>``.
+        CorpusError: the tokenizer has no token that ends a text.
     """
     end = end_token(tokenizer)
     ids: list[int] = []

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 from llm_explainer.data.records.record import Conversation, Piece
 from llm_explainer.errors import CorpusError, TokenizerError
-from llm_explainer.tokenizer.base import END_OF_TEXT, Tokenizer
-from llm_explainer.tokenizer.chat_template import ChatTemplate, Span
+from llm_explainer.tokenizer.base import Tokenizer
+from llm_explainer.tokenizer.chat_template import PLAIN_WORDS, ChatTemplate, Span
 
 _CONTROL = re.compile(r"<\|[^|<>\s]+\|>|</?s>|<(?:bos|eos|start_of_turn|end_of_turn)>")
 """What nobody writes in plain words: names of special tokens, as the known model families spell
@@ -20,24 +20,35 @@ def template_of(tokenizer: Tokenizer) -> ChatTemplate:
 
     Raises:
         CorpusError: the template writes something that the tokenizer cannot express; a tokenizer
-            without ``<|endoftext|>``.
+            without a token that ends a text.
     """
     end_token(tokenizer)
-    template = tokenizer.chat_template or ChatTemplate()
+    template = tokenizer.chat_template or own_template(tokenizer)
     check_template(template, tokenizer)
     return template
 
 
+def own_template(tokenizer: Tokenizer, source: str = PLAIN_WORDS) -> ChatTemplate:
+    """Return a template of ours, in which turns end as the tokenizer's texts do.
+
+    Raises:
+        CorpusError: a tokenizer without a token that ends a text.
+    """
+    end_token(tokenizer)
+    name = tokenizer.name_of_end or ""
+    return ChatTemplate(source, {"bos_token": name, "eos_token": name})
+
+
 def end_token(tokenizer: Tokenizer) -> int:
-    """Return the id of ``<|endoftext|>``, at which generation stops.
+    """Return the id that ends a text, at which generation stops.
 
     Raises:
         CorpusError: the tokenizer has none.
     """
     if tokenizer.end_of_text is None:
         raise CorpusError(
-            f"the tokenizer has no {END_OF_TEXT}, so a model could not learn where an answer ends; "
-            "fine-tune a model whose tokenizer has it"
+            "the tokenizer has no token that ends a text, so a model could not learn where an "
+            "answer ends; fine-tune a model whose tokenizer has one"
         )
     return tokenizer.end_of_text
 

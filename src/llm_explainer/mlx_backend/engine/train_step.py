@@ -15,6 +15,7 @@ import mlx.core as mx
 import numpy as np
 from mlx.utils import tree_map
 
+from llm_explainer.array_checks import check_batches
 from llm_explainer.batch import Batch, StepResult, in_micro_batches
 from llm_explainer.machine import available_cores
 from llm_explainer.mlx_backend.engine.distributed import ProcessGroup
@@ -87,7 +88,11 @@ class TrainStep:
         all is the same up to rounding, but for which numbers drop out. ``dropout_seed`` fixes the
         dropout; without one nothing is dropped. ``n_counted`` is the number of targets that count
         in all where other processes train on the rest of the batch (default: those here).
+
+        Raises:
+            ConfigError: batches that this model cannot take.
         """
+        check_batches(self.model.config.vocab_size, batches, n_counted)
         if self._n_freezes != self.model.n_freezes:
             self._check_trainable()
         if n_counted is None:
@@ -113,6 +118,7 @@ class TrainStep:
 
         It is computed in float32, whatever training computes in: this is the model that is saved.
         """
+        check_batches(self.model.config.vocab_size, [batch])
         loss = 0.0
         for micro_batch in in_micro_batches([batch], self.micro_batch):
             loss += float(self._summed_loss(*self._arrays(micro_batch, n_counted=1.0)))
@@ -160,7 +166,7 @@ class TrainStep:
         return loss, norm
 
     def _loss(self, tokens: Array, targets: Array, weights: Array, segments: Array | None) -> Array:
-        return weighted_loss(self.model(tokens, segments=segments), targets, weights)
+        return weighted_loss(self.model.unchecked(tokens, segments), targets, weights)
 
     def _arrays(self, batch: Batch, n_counted: float) -> tuple[Array, Array, Array, Array | None]:
         """Return tokens, targets, weights and segments (B, T) as MLX has them."""

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from llm_explainer.array_checks import check_batches
 from llm_explainer.batch import Batch, StepResult, in_micro_batches
 from llm_explainer.errors import WorkerLost
 from llm_explainer.machine import available_cores
@@ -86,7 +87,11 @@ class TrainStep:
         all is the same up to rounding, but for which numbers drop out. ``dropout_seed`` fixes the
         dropout; without one nothing is dropped. ``n_counted`` is the number of targets that count
         in all where other processes train on the rest of the batch (default: those here).
+
+        Raises:
+            ConfigError: batches that this model cannot take.
         """
+        check_batches(self.model.config.vocab_size, batches, n_counted)
         if self._n_freezes != self.model.n_freezes:
             self._check_trainable()
         if n_counted is None:
@@ -104,6 +109,7 @@ class TrainStep:
 
     def evaluate(self, batch: Batch) -> tuple[float, float]:
         """Return the loss summed over the targets that count, in nats, and their number."""
+        check_batches(self.model.config.vocab_size, [batch])
         losses: list[float] = []
         with self._blas.limit(limits=1, user_api="blas"):
             for micro_batch in in_micro_batches([batch], self.micro_batch):

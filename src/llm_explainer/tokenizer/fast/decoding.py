@@ -24,7 +24,10 @@ class FastDecoder(ABC):
     """
 
     def __init__(self, vocab: Mapping[int, bytes]) -> None:
-        self._list = [vocab[token_id] for token_id in range(len(vocab))]
+        self._list = [vocab.get(token_id, b"") for token_id in range(max(vocab, default=-1) + 1)]
+        self._has_token: NDArray[np.bool_] | None = None  # of every id, where some have none
+        if len(vocab) < len(self._list):
+            self._has_token = np.array([token_id in vocab for token_id in range(len(self._list))])
         self._tokens = b"".join(self._list) + _PADDING
         self._starts = np.cumsum([0, *map(len, self._list)], dtype=np.int64)
 
@@ -32,9 +35,13 @@ class FastDecoder(ABC):
         """Return the bytes of the ids; None where one is unknown or no whole number."""
         try:
             if isinstance(ids, list):
+                if self._has_token is not None and not self._has_token[ids or [0]].all():
+                    return None
                 return self._of_list(ids)
             array = np.asarray(ids)
             if array.ndim != 1 or array.dtype.kind not in "iu" or not array.size:
+                return None
+            if self._has_token is not None and not self._has_token[array].all():
                 return None
             return self._of_array(array)
         except (LookupError, TypeError, ValueError, OverflowError, struct.error):

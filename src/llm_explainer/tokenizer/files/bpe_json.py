@@ -7,21 +7,29 @@ from dataclasses import dataclass
 
 from llm_explainer.errors import TokenizerError
 from llm_explainer.tokenizer.checks import shorten
+from llm_explainer.tokenizer.files.oniguruma import as_read, as_written
+from llm_explainer.tokenizer.files.post_processor import prefix_to_json, read_prefix
 from llm_explainer.tokenizer.files.tokenizer_json import (
+    TOP_LEVEL_KEYS,
     JsonObject,
+    check_byte_level,
     expect,
     ordinary_tokens,
     pattern_of_split,
     read_special_tokens,
     read_vocab,
+    refuse_other_keys,
     require,
     split_by,
+    steps_of,
     to_bytes,
 )
 from llm_explainer.tokenizer.readable import byte_alphabet
 from llm_explainer.tokenizer.readable.patterns import PATTERNS
 
 Merge = tuple[bytes, bytes]
+
+_AFFIXES = ("continuing_subword_prefix", "end_of_word_suffix")
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,8 @@ class BPEParts:
     special_tokens: dict[str, int]
     pattern: str
     ignore_merges: bool = False
+    keeps_gaps: bool = True  # what the pattern leaves out is a word too, and not refused
+    prefix: tuple[int, ...] = ()  # ids that go before a text
 
 
 def bpe_to_json(parts: BPEParts) -> bytes:
@@ -41,7 +51,8 @@ def bpe_to_json(parts: BPEParts) -> bytes:
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
     pre_tokenizer: JsonObject = {**byte_level, "use_regex": True}  # GPT-2's pattern is built in
     if parts.pattern != "gpt2":
-        split = split_by(PATTERNS.get(parts.pattern, parts.pattern), "Isolated", False)
+        source = PATTERNS.get(parts.pattern) or as_written(parts.pattern)
+        split = split_by(source, *(("Isolated", False) if parts.keeps_gaps else ("Removed", True)))
         steps = [split, {**byte_level, "use_regex": False}]
         pre_tokenizer = {"type": "Sequence", "pretokenizers": steps}
     model = {
@@ -61,6 +72,7 @@ def bpe_to_json(parts: BPEParts) -> bytes:
         pre_tokenizer=pre_tokenizer,
         decoder={**byte_level, "use_regex": True},
         special_tokens=parts.special_tokens,
+        post_processor=prefix_to_json(parts.prefix, parts.special_tokens),
     )
 
 
@@ -70,23 +82,50 @@ def bpe_from_json(content: JsonObject) -> BPEParts:
     Raises:
         TokenizerError: another kind, settings that would change the ids, or damage.
     """
-    model = expect(content.get("model"), dict, "model")
-    require(model.get("type", "BPE"), ("BPE",), "model.type")
-    require(content.get("normalizer"), (None,), "normalizer")
-    ignore_merges = model.get("ignore_merges", False)
-    require(ignore_merges, (False, True), "model.ignore_merges")
-    require(model.get("dropout"), (None, 0.0), "model.dropout")
-    for setting in ("continuing_subword_prefix", "end_of_word_suffix"):
-        require(model.get(setting), (None, ""), f"model.{setting}")
+    refuse_other_keys(content, TOP_LEVEL_KEYS, "tokenizer.json")
+    require(content.get("version", "1.0"), ("1.0",), "version")
+    for part in ("truncation", "padding"):
+        require(content.get(part), (None,), part)
+    if steps_of(content.get("normalizer"), "normalizer"):
+        require(content["normalizer"], (None,), "normalizer")
     special_tokens = read_special_tokens(content)
+    model = expect(content.get("model"), dict, "model")
+    _check_model(model)
+    _check_decoder(steps_of(content.get("decoder"), "decoder"))
     vocab = ordinary_tokens(read_vocab(model), special_tokens)
+    pattern, keeps_gaps = _read_pattern(steps_of(content.get("pre_tokenizer"), "pre_tokenizer"))
     return BPEParts(
         {token_id: token_from_text(text) for token_id, text in vocab.items()},
         read_merges(expect(model.get("merges"), list, "model.merges")),
         special_tokens,
-        _read_pattern(expect(content.get("pre_tokenizer"), dict, "pre_tokenizer")),
-        ignore_merges,
+        pattern,
+        model.get("ignore_merges", False),
+        keeps_gaps,
+        read_prefix(steps_of(content.get("post_processor"), "post_processor"), special_tokens),
     )
+
+
+def _check_model(model: JsonObject) -> None:
+    """Refuse settings that change ids; of an unknown character there is none, so those are free."""
+    require(model.get("type", "BPE"), ("BPE",), "model.type")
+    free = ("fuse_unk", "byte_fallback", "unk_token")
+    if model.get("unk_token") is not None:
+        expect(model["unk_token"], str, "model.unk_token")
+    for key in model:
+        if key not in ("type", "vocab", "merges", "ignore_merges", "dropout", *_AFFIXES, *free):
+            raise TokenizerError(f"model has the key {shorten(key)}, which is not known here")
+    for key in ("ignore_merges", *free[:2]):
+        require(model.get(key, False), (False, True), f"model.{key}")
+    require(model.get("dropout"), (None, 0.0, 0), "model.dropout")
+    for key in _AFFIXES:
+        require(model.get(key), (None, ""), f"model.{key}")
+
+
+def _check_decoder(steps: list[JsonObject]) -> None:
+    """Refuse what does not make text of bytes; ByteLevel's settings make no difference there."""
+    if [step.get("type") for step in steps] != ["ByteLevel"]:
+        raise TokenizerError(f"decoder is {shorten(steps or None)}; only ByteLevel is supported")
+    check_byte_level(steps[0])
 
 
 def read_merges(entries: Iterable[object]) -> list[Merge]:
@@ -105,24 +144,26 @@ def read_merges(entries: Iterable[object]) -> list[Merge]:
     return merges
 
 
-def _read_pattern(pre_tokenizer: JsonObject) -> str:
-    """Return the pattern of ``ByteLevel``, or of ``Split`` and then ``ByteLevel``."""
-    steps = [pre_tokenizer]
-    if pre_tokenizer.get("type") == "Sequence":
-        steps = expect(pre_tokenizer.get("pretokenizers"), list, "pre_tokenizer.pretokenizers")
-        steps = [expect(step, dict, "a step of pre_tokenizer") for step in steps]
+def _read_pattern(steps: list[JsonObject]) -> tuple[str, bool]:
+    """Return the pattern of ``ByteLevel``, or of ``Split`` and then ``ByteLevel``.
+
+    And whether what it leaves out is a word of its own.
+    """
     kinds = [step.get("type") for step in steps]
     if kinds not in (["ByteLevel"], ["Split", "ByteLevel"]):
         raise TokenizerError(
-            f"pre_tokenizer is {shorten(kinds)}; ByteLevel, or Split and ByteLevel, are supported"
+            f"pre_tokenizer is {shorten(kinds or None)}; ByteLevel, or Split and ByteLevel, are "
+            "supported"
         )
     require(steps[-1].get("add_prefix_space"), (False,), "add_prefix_space")
+    check_byte_level(steps[-1])
     require(steps[-1].get("use_regex", True), (len(steps) == 1,), "use_regex of ByteLevel")
     if len(steps) == 1:
-        return "gpt2"
-    source = pattern_of_split(steps[0], "Isolated", False)
+        return "gpt2", True
+    keeps_gaps = steps[0].get("behavior") != "Removed"  # with it, gaps would be lost: refused later
+    source = pattern_of_split(steps[0], "Isolated" if keeps_gaps else "Removed", not keeps_gaps)
     names = {text: name for name, text in PATTERNS.items()}
-    return names.get(source, source)
+    return names.get(source) or as_read(source), keeps_gaps
 
 
 def is_token_text(name: str, tokens: Container[bytes]) -> bool:

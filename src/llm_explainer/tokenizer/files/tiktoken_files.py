@@ -47,7 +47,7 @@ def read_tiktoken_file(
         special = dict(zip(check_special_tokens(special_tokens), ids, strict=True))
     else:
         names = check_special_tokens(special_tokens)
-        special = {name: len(ranks) + place for place, name in enumerate(names)}
+        special = {name: max(ranks.values()) + 1 + place for place, name in enumerate(names)}
     merges = []
     n_never_made = 0
     for token in sorted(ranks, key=ranks.__getitem__):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +17,18 @@ from llm_explainer.tokenizer.checks import shorten
 JsonObject = dict[str, Any]
 T = TypeVar("T")
 
+MOST_IDS = 1 << 22
+"""Ids that tables are made for; the largest vocabularies have a tenth of it."""
+
 _MAX_BYTES = 1 << 27  # the largest in use have a quarter of this
+TOP_LEVEL_KEYS = (
+    *("version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer"),
+    *("post_processor", "decoder", "model"),
+)
+"""What ``to_bytes`` writes; other software refuses further ones as well."""
+
+_BYTE_LEVEL = ("add_prefix_space", "trim_offsets", "use_regex")
+_ADDED_TOKEN_KEYS = ("id", "content", "single_word", "lstrip", "rstrip", "normalized", "special")
 _KIND_NAMES = {dict: "an object", list: "a list", str: "a text", int: "a whole number"}
 
 
@@ -26,6 +38,7 @@ def to_bytes(
     pre_tokenizer: JsonObject,
     decoder: JsonObject,
     special_tokens: Mapping[str, int],
+    post_processor: JsonObject | None = None,
 ) -> bytes:
     """Return the file's content: what differs between tokenizers, in the frame that they share."""
     added_tokens = [
@@ -47,7 +60,7 @@ def to_bytes(
         "added_tokens": added_tokens,
         "normalizer": None,
         "pre_tokenizer": pre_tokenizer,
-        "post_processor": None,
+        "post_processor": post_processor,
         "decoder": decoder,
         "model": model,
     }
@@ -127,26 +140,64 @@ def read_special_tokens(content: JsonObject) -> dict[str, int]:
     """Return the added tokens of a file, by id.
 
     Raises:
-        TokenizerError: wrong types, a name that is there twice, or a token that also takes the
-            text around it.
+        TokenizerError: wrong types, a name that is there twice, a token that also takes the text
+            around it, or two tokens that overlap and are not looked for together.
     """
     special: dict[str, int] = {}
+    later: dict[bool, list[str]] = {False: [], True: []}  # whether it is looked for after the rest
     for entry in expect(content.get("added_tokens", []), list, "added_tokens"):
         entry = expect(entry, dict, "an added token")
         name = expect(entry.get("content"), str, "the content of an added token")
+        refuse_other_keys(entry, _ADDED_TOKEN_KEYS, f"added token {shorten(name)}")
         for setting in ("single_word", "lstrip", "rstrip"):
             require(entry.get(setting, False), (False,), f"{setting} of {shorten(name)}")
+        for setting in ("normalized", "special"):
+            require(entry.get(setting, False), (False, True), f"{setting} of {shorten(name)}")
         if name in special:
             raise TokenizerError(f"special token {shorten(name)} is listed twice")
         special[name] = expect(entry.get("id"), int, f"the id of {shorten(name)}")
+        later[entry.get("normalized", not entry.get("special", False))].append(name)
+    for first in later[False]:
+        for second in later[True]:
+            if _overlap(first, second):
+                raise TokenizerError(
+                    f"the added tokens {shorten(first)} and {shorten(second)} may overlap, and one "
+                    "of them is normalized, so that others look for it later; that is not followed"
+                )
     return dict(sorted(special.items(), key=lambda item: item[1]))
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Return whether two names can share characters of a text."""
+    return (
+        one in other
+        or other in one
+        or any(
+            one.endswith(other[:size]) or other.endswith(one[:size])
+            for size in range(1, min(len(one), len(other)))
+        )
+    )
+
+
+def refuse_other_keys(values: JsonObject, known: Collection[str], what: str) -> None:
+    """Refuse a key that is not known, whatever it says: it might change the ids.
+
+    Raises:
+        TokenizerError: names the key.
+    """
+    for key in values:
+        if key not in known:
+            raise TokenizerError(
+                f"{what} has the key {shorten(key)}, which is not known here and might change the "
+                "ids"
+            )
 
 
 def ordinary_tokens(vocab: dict[str, int], special_tokens: Mapping[str, int]) -> dict[int, str]:
     """Return the token of every id, without the special tokens, which files list in both places.
 
     Raises:
-        TokenizerError: the two places disagree about an id; ids that are not 0 to n - 1.
+        TokenizerError: the two places disagree about an id; ids that two tokens share.
     """
     for name, token_id in special_tokens.items():
         if vocab.get(name, token_id) != token_id:
@@ -154,8 +205,45 @@ def ordinary_tokens(vocab: dict[str, int], special_tokens: Mapping[str, int]) ->
                 f"special token {shorten(name)} has the ids {token_id} and {vocab[name]}"
             )
     ordinary = [(i, token) for token, i in vocab.items() if token not in special_tokens]
-    require_all_ids([*(i for i, _ in ordinary), *special_tokens.values()])
+    require_own_ids([*(i for i, _ in ordinary), *special_tokens.values()])
     return dict(ordinary)
+
+
+_INSIDE = {
+    "normalizer": "normalizers",
+    "pre_tokenizer": "pretokenizers",
+    "post_processor": "processors",
+    "decoder": "decoders",
+}
+
+
+def steps_of(part: object, what: str) -> list[JsonObject]:
+    """Return the steps of a normalizer, pre-tokenizer and so on: none, one, or a sequence's.
+
+    Raises:
+        TokenizerError: it is no such thing.
+    """
+    if part is None:
+        return []
+    step = expect(part, dict, what)
+    if step.get("type") != "Sequence":
+        return [step]
+    inside = _INSIDE[what]
+    refuse_other_keys(step, ("type", inside), f"Sequence of {what}")
+    inner = expect(step.get(inside), list, f"{what}.{inside}")
+    steps = [expect(step, dict, f"a step of {what}") for step in inner]
+    return [found for step in steps for found in steps_of(step, what)]
+
+
+def check_byte_level(step: JsonObject) -> None:
+    """Refuse keys and values that no ``ByteLevel`` has.
+
+    Raises:
+        TokenizerError: names the first.
+    """
+    refuse_other_keys(step, ("type", *_BYTE_LEVEL), "ByteLevel")
+    for setting in _BYTE_LEVEL:
+        require(step.get(setting, True), (False, True), f"{setting} of ByteLevel")
 
 
 def split_by(pattern: str, behavior: str, invert: bool) -> JsonObject:
@@ -179,25 +267,26 @@ def pattern_of_split(step: JsonObject, behavior: str, invert: bool) -> str:
         TokenizerError: a step of another kind.
     """
     require(step.get("type"), ("Split",), "type of pre_tokenizer")
+    refuse_other_keys(step, ("type", "pattern", "behavior", "invert"), "Split")
     require(step.get("behavior"), (behavior,), "behavior of Split")
-    require(step.get("invert", False), (invert,), "invert of Split")
+    # Isolated keeps all pieces, the matches and the rest, so it makes no difference which is which.
+    either = (False, True) if behavior == "Isolated" else (invert,)
+    require(step.get("invert", False), either, "invert of Split")
     pattern = expect(step.get("pattern"), dict, "pattern of Split")
+    refuse_other_keys(pattern, ("Regex", "String"), "pattern of Split")
+    if "String" in pattern and "Regex" not in pattern:
+        return re.escape(expect(pattern["String"], str, "pattern.String of Split"))
     return expect(pattern.get("Regex"), str, "pattern.Regex of Split")
 
 
-def require_all_ids(ids: Iterable[int]) -> None:
-    """Refuse ids that are not exactly 0 to n - 1, each once.
+def require_own_ids(ids: Iterable[int]) -> None:
+    """Refuse ids that two tokens share, or that are none. There may be ids that no token has.
 
     Raises:
-        TokenizerError: names an id that is there twice, or else the first that is missing.
+        TokenizerError: names such an id.
     """
-    counts = Counter(ids)
-    for token_id, count in counts.items():
+    for token_id, count in Counter(ids).items():
         if count > 1:
             raise TokenizerError(f"id {token_id} is there twice; every token has an id of its own")
-    for token_id in range(len(counts)):
-        if token_id not in counts:
-            raise TokenizerError(
-                f"id {token_id} is missing; the ids of {len(counts)} tokens are 0 to "
-                f"{len(counts) - 1}"
-            )
+        if not 0 <= token_id < MOST_IDS:
+            raise TokenizerError(f"id {token_id} is none; ids are 0 to {MOST_IDS - 1}")

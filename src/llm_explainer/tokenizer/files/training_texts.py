@@ -20,6 +20,11 @@ def read_texts(source: Source) -> Iterator[Iterable[str]]:
         TokenizerError: what is neither a path nor texts; a file that is missing, unreadable or not
             UTF-8.
     """
+    if isinstance(source, str) and _is_no_path(source):
+        raise TokenizerError(
+            f"training text is {shorten(source)}; a str is a path, and a text comes in a list: "
+            "[text]"
+        )
     if isinstance(source, (str, os.PathLike)):
         yield read_file(source)
         return
@@ -29,6 +34,11 @@ def read_texts(source: Source) -> Iterator[Iterable[str]]:
         )
     for element in source:
         yield read_file(element) if isinstance(element, os.PathLike) else [element]
+
+
+def _is_no_path(text: str) -> bool:
+    """Return whether a str can only be a text: it has lines, or is longer than a name may be."""
+    return "\n" in text or len(text.rpartition("/")[2].encode("utf-8", "surrogatepass")) > 255
 
 
 def read_file(path: str | os.PathLike[str]) -> Iterator[str]:

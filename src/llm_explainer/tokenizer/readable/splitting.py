@@ -29,6 +29,7 @@ class Splitter:
         pattern: a name in ``PATTERNS`` or a regular expression; its matches are the words.
         special_tokens: the names to cut at.
         lossless: refuse text that the pattern does not cover; otherwise what it skips is dropped.
+        keeps_gaps: what the pattern skips is neither, but a word of its own.
 
     Raises:
         TokenizerError: a pattern that does not compile; special tokens that repeat, are empty or
@@ -36,11 +37,16 @@ class Splitter:
     """
 
     def __init__(
-        self, pattern: str, special_tokens: Iterable[str] = (), *, lossless: bool = True
+        self,
+        pattern: str,
+        special_tokens: Iterable[str] = (),
+        *,
+        lossless: bool = True,
+        keeps_gaps: bool = False,
     ) -> None:
         self.pattern = pattern
         self.special_tokens = check_special_tokens(special_tokens)
-        self._lossless = lossless
+        self._lossless, self._keeps_gaps = lossless, keeps_gaps
         self._words = compile_pattern(pattern)
 
     def words(self, text: str) -> list[str]:
@@ -54,8 +60,18 @@ class Splitter:
         else:
             words = self._words.findall(text)
         if self._lossless and "".join(words) != text:
+            if self._keeps_gaps:
+                return self._with_gaps(text)
             self._refuse_gap(text)
         return words
+
+    def _with_gaps(self, text: str) -> list[str]:
+        """Return the words of a text, with what lies between them."""
+        words, end = [], 0
+        for match in self._words.finditer(text):
+            words += [text[end : match.start()], match.group()]
+            end = match.end()
+        return [word for word in (*words, text[end:]) if word]
 
     def parts(self, text: str, allowed: AllowedSpecial = "all") -> Iterator[tuple[str, str]]:
         """Yield (ordinary text, the special token after it); the last has "" after it.
@@ -125,7 +141,9 @@ class Splitter:
             if match.end() > horizon:
                 break
             if self._lossless and match.start() != consumed:
-                self._refuse_gap(buffer[start:])
+                if not self._keeps_gaps:
+                    self._refuse_gap(buffer[start:])
+                words.append(buffer[start + consumed : start + match.start()])
             words.append(match.group())
             consumed = match.end()
         yield words, ""

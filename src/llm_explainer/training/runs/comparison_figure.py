@@ -108,7 +108,12 @@ def _draw_lines(
 
 
 def _model(run: FinishedRun) -> str:
-    return f"{run.size}, {run.family}"
+    return f"{run.size}, {run.family}, {_length(run)}"
+
+
+def _length(run: FinishedRun) -> str:
+    # Part of the name, since more text or parameters look worse where they had fewer steps.
+    return f"{run.steps:,} steps"
 
 
 def _data(run: FinishedRun) -> int:
@@ -117,7 +122,7 @@ def _data(run: FinishedRun) -> int:
 
 
 def _data_name(run: FinishedRun) -> str:
-    return f"{write_data_size(_data(run))} of text"
+    return f"{write_data_size(_data(run))} of text, {_length(run)}"
 
 
 def _parameters(run: FinishedRun) -> int:

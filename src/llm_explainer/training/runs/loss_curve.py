@@ -64,7 +64,7 @@ def loss_figure(events: list[dict[str, Any]], title: str) -> Figure:
         )
         last = evaluations[-1]
         axes.annotate(
-            f"{last['loss']:.3f}",
+            f"{last['loss']:.4f}",
             (last["step"], last["loss"]),
             xytext=(0, 8),
             textcoords="offset points",
