@@ -88,6 +88,11 @@ def test_a_person_s_stop_text_is_no_part_of_what_is_remembered() -> None:
     assert model.prompts[1] == "us#ao#us#a"
 
 
+def test_the_template_s_own_end_stays_when_a_person_sets_another() -> None:
+    shown, _ = talk(Says("ohnk#"), "/stop n", "s", "/stop x", "s")
+    assert shown == "oh\nohnk\n"
+
+
 def test_the_oldest_turns_are_left_out_where_the_context_is_full() -> None:
     model = Says("ok#", context_length=20)
     talk(model, "un", "sh", "h", max_tokens=4)

@@ -158,19 +158,22 @@ def test_the_newest_run_is_the_default(tmp_path):
 
 
 def test_the_newest_pre_training_run_is_a_base(tmp_path):
-    def run(name, seconds, kind, corpus, read):
+    def run(name, seconds, kind, corpus, read, context):
         (tmp_path / name).mkdir()
         record = {"kind": kind, "corpus": f"{read}: 1 MB", "data": {"corpus": corpus}}
+        record["model"] = {"config": {"context_length": context}}
         (tmp_path / name / "run.json").write_text(json.dumps(record))
         (tmp_path / name / "config.json").write_text("{}")
         os.utime(tmp_path / name / "config.json", (seconds, seconds))
 
-    run("a", 100, "pretrain", "auto", "stories")
-    run("b", 200, "pretrain", "plays.txt", "plays.txt")
-    run("c", 300, "finetune-lora", "stories", "stories")
+    run("a", 100, "pretrain", "auto", "stories", 192)
+    run("b", 200, "pretrain", "plays.txt", "plays.txt", 64)
+    run("c", 300, "finetune-lora", "stories", "stories", 192)
+    run("d", 250, "pretrain", "stories", "stories", 128)
     assert newest_run(tmp_path) == tmp_path / "c"
-    assert newest_run(tmp_path, pretrained=True) == tmp_path / "b"
-    assert newest_run(tmp_path, pretrained=True, corpus="stories") == tmp_path / "a"
+    assert newest_run(tmp_path, pretrained=True) == tmp_path / "d"
+    assert newest_run(tmp_path, pretrained=True, corpus="stories") == tmp_path / "d"
+    assert newest_run(tmp_path, pretrained=True, corpus="stories", context=192) == tmp_path / "a"
     with pytest.raises(CheckpointError, match="no model that was pre-trained on poems"):
         newest_run(tmp_path, pretrained=True, corpus="poems")
 

@@ -93,6 +93,15 @@ def test_a_wrong_record_is_named_by_line_and_reason(file: Path, line: bytes, rea
     assert "\n" not in str(caught.value)
 
 
+def test_the_lines_of_other_wrong_records_are_named(file: Path) -> None:
+    file.write_text("{\n" + '{"text": "good"}\n' + "[]\n" * 7)
+    with pytest.raises(
+        CorpusError, match=r"line 1 is not valid JSON .*; 7 more lines are wrong: "
+    ) as e:
+        read_records(file)
+    assert str(e.value).endswith("3, 4, 5, 6, 7, ...")
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [(b"", "is empty; it takes"), (b"\n \n", "is empty; it takes"), (None, "No such file")],

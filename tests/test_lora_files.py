@@ -31,11 +31,12 @@ from llm_explainer.checkpoint import (
     save_adapter,
 )
 from llm_explainer.checkpoint.tensors import write_tensors
-from llm_explainer.errors import CheckpointError
+from llm_explainer.errors import CheckpointError, LLMExplainerWarning
 from llm_explainer.tree import flatten
 
 GOLDEN = Path(__file__).parent / "golden"
 BACKENDS = {"numpy": numpy_backend, "mlx": mlx_backend}
+pytestmark = pytest.mark.filterwarnings("ignore:the adapters of a head that is tied")
 each_backend = pytest.mark.parametrize("backend", BACKENDS)
 each_family = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 CONFIG = LoRAConfig(rank=2, dora=True, targets=["all-linear", "head"], rank_pattern="k_proj=1")
@@ -269,3 +270,10 @@ def test_both_foreign_forms_hold_the_same_adapters(
         (folder / "adapter_config.json").write_text(json.dumps({key: words[key] for key in keys}))
         found = load_adapter(folder, base)
         np.testing.assert_allclose(found(tokens), adapted(tokens), rtol=0, atol=1e-5)
+
+
+def test_a_tied_head_s_adapters_get_no_file_for_mlx_lm_and_a_word(tmp_path: Path) -> None:
+    with pytest.warns(LLMExplainerWarning, match="tied to the token embedding .* mlx-lm would"):
+        _, _, path = saved(tmp_path)
+    assert (path / "adapter_model.safetensors").is_file()
+    assert not (path / "adapters.safetensors").exists()

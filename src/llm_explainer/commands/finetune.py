@@ -204,8 +204,12 @@ def find_base(data: RecordsConfig, console: Console) -> Path:
         CheckpointError: there is none.
     """
     from llm_explainer.console.terminal import show
+    from llm_explainer.data.stories.questions import STORY_CONTEXT
     from llm_explainer.training.finetune_data import STORIES
 
-    base = newest_run(RUNS, pretrained=True, corpus=STORIES if data.data == STORIES else None)
+    if data.data == STORIES:
+        base = newest_run(RUNS, pretrained=True, corpus=STORIES, context=STORY_CONTEXT)
+    else:
+        base = newest_run(RUNS, pretrained=True)
     show(console, f"base: {base}")
     return base

@@ -155,7 +155,7 @@ def make_table(
     table = Table(title=f"{name}: {what}, {switches}", title_justify="left")
     table.add_column("parameter", no_wrap=True)
     table.add_column("shape", justify="right", no_wrap=True)
-    table.add_column("relative error", justify="right", no_wrap=True)
+    table.add_column("error", justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for check in checks:
         shape = " × ".join(str(size) for size in check.shape)

@@ -60,8 +60,8 @@ class Chat(Session):
             )
         self._template = tokenizer.chat_template
         ending = turn_ending(self._template)
-        if ending not in ("", tokenizer.name_of_end):  # which ends generation by its id
-            sampling = dataclasses.replace(sampling, stop=(*sampling.stop, ending))
+        is_id = ending in ("", tokenizer.name_of_end)  # the end token ends generation by its id
+        self._endings = () if is_id else (ending,)
         super().__init__(model, tokenizer, sampling, write, note)
         self._told: list[Turn] = [] if system is None else [{"role": "system", "content": system}]
         self._turns: list[Turn] = []  # that were answered, and the answers
@@ -71,7 +71,12 @@ class Chat(Session):
         """Return the model's answer to this line, at the end of the conversation so far."""
         self._line = line
         ids = self._prompt(line)
-        return Generation(self._model, self._tokenizer, ids, self.sampling, index=self._turn)
+        sampling = dataclasses.replace(self.sampling, stop=self._stops())
+        return Generation(self._model, self._tokenizer, ids, sampling, index=self._turn)
+
+    def _stops(self) -> tuple[str, ...]:
+        """Return what ends an answer: the texts that were asked for, and the template's own."""
+        return (*self.sampling.stop, *self._endings)
 
     def _prompt(self, line: str) -> list[int]:
         """Return the conversation up to where the model is to answer this line."""
@@ -95,7 +100,7 @@ class Chat(Session):
     def _keep(self, stream: Generation, ended_by: str) -> None:
         """Remember the answer, but for a stop text."""
         text = self._tokenizer.decode(stream.ids)
-        for stop in self.sampling.stop:
+        for stop in self._stops():
             text = text.partition(stop)[0]
         self._turns += [
             {"role": "user", "content": self._line},

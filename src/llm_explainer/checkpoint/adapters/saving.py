@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from llm_explainer.checkpoint.saving import (
     writing,
 )
 from llm_explainer.checkpoint.tensors import Array, write_tensors
-from llm_explainer.errors import CheckpointError
+from llm_explainer.errors import CheckpointError, LLMExplainerWarning
 from llm_explainer.tokenizer import Tokenizer
 from llm_explainer.tree import flatten
 
@@ -98,6 +99,13 @@ def save_adapter(
         written = {peft.TENSORS: to_peft(lora, config, layers)}
         if (for_mlx_lm := to_mlx_lm(lora, config, layers)) is not None:
             written[mlx_lm.TENSORS] = for_mlx_lm
+        else:
+            warnings.warn(
+                "the adapters of a head that is tied to the token embedding are saved for PEFT and "
+                "for here; mlx-lm would adapt the embedding with them, so it gets no file",
+                LLMExplainerWarning,
+                stacklevel=2,
+            )
         for name, (own, tensors) in written.items():
             settings, files[name] = {**settings, **own}, tensors
     with writing(directory, ADAPTER_FILES, overwrite=overwrite) as folder:

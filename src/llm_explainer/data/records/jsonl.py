@@ -26,6 +26,7 @@ ROLES = ("system", "user", "assistant")
 KINDS = ("prompt", "completion", "messages", "text")
 _UNREADABLE = ("tools", "functions", "documents")
 _MAX_LINE = 1 << 26  # 64 MiB: no record, but a file that is no text
+_MOST_NAMED = 5
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -38,7 +39,7 @@ def read_records(path: str | Path) -> list[Record]:
 
     Raises:
         CorpusError: a file that cannot be read or holds no record; a record that is wrong, named
-            by its line and the reason.
+            by its line and the reason, and the lines of the next that are.
     """
     name = spelled_out(path)
     try:
@@ -54,6 +55,7 @@ def read_records(path: str | Path) -> list[Record]:
 
 
 def _read(path: Path, name: str) -> Iterator[Record]:
+    wrong: list[str] = []  # what is wrong with the first, then numbers of lines
     with path.open("rb") as file:
         number = 0
         while line := file.readline(_MAX_LINE + 1):
@@ -64,9 +66,25 @@ def _read(path: Path, name: str) -> Iterator[Record]:
                 continue
             source = f"{name}, line {number:,}"
             try:
-                yield _record(_object(line), source)
+                record = _record(_object(line), source)
             except _WrongRecordError as error:
-                raise CorpusError(f"{source} {error}") from None
+                wrong.append(f"{number:,}" if wrong else f"{source} {error}")
+                if len(line) > _MAX_LINE:
+                    break  # the file is no text, and may have no end
+                continue
+            if not wrong:
+                yield record
+    if wrong:
+        raise CorpusError(_told(*wrong))
+
+
+def _told(first: str, *others: str) -> str:
+    """Return what is wrong with the first of some lines, and the numbers of the next ones."""
+    if not others:
+        return first
+    lines = "line is" if len(others) == 1 else "lines are"
+    places = ", ".join(others[:_MOST_NAMED]) + (", ..." if len(others) > _MOST_NAMED else "")
+    return f"{first}; {len(others):,} more {lines} wrong: {places}"
 
 
 def _object(line: bytes) -> dict[str, Any]:

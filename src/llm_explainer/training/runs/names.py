@@ -54,10 +54,13 @@ def make_free_folder(folder: Path, name: str) -> Path:
     raise CheckpointError(f"{folder} has {MOST:,} runs called {name}; name another with --out")
 
 
-def newest_run(folder: Path, *, pretrained: bool = False, corpus: str | None = None) -> Path:
+def newest_run(
+    folder: Path, *, pretrained: bool = False, corpus: str | None = None, context: int = 0
+) -> Path:
     """Return the run in ``folder``, or in one of its folders, whose last checkpoint is the newest.
 
-    With ``pretrained`` only pre-training runs count, and of them with ``corpus`` those on it.
+    With ``pretrained`` only pre-training runs count, and of them with ``corpus`` those on it,
+    and with ``context`` those that see so many tokens at once.
 
     Raises:
         CheckpointError: there is none.
@@ -69,11 +72,12 @@ def newest_run(folder: Path, *, pretrained: bool = False, corpus: str | None = N
         # A folder that is no run may be a model directory itself.
         meant = meant_checkpoint(path) or path
         configs = [meant / name for name in CONFIGS if (meant / name).is_file()]
-        if configs and (not pretrained or _has_read(path, corpus)):
+        if configs and (not pretrained or _suits(path, corpus, context)):
             changed[path] = configs[0].stat().st_mtime
     if not changed:
         what = "model that was pre-trained" if pretrained else "trained model"
         what += f" on {corpus}" if corpus else ""
+        what += f" with a context of {context} tokens or more" if context else ""
         # quick's model would do for stories, but for its context: a question has no room in it.
         command = "full" if corpus else "quick"
         raise CheckpointError(
@@ -93,10 +97,15 @@ def pretrained_on(run: Path) -> str | None:
     return str(record.get("corpus")).partition(":")[0] if corpus == "auto" else corpus
 
 
-def _has_read(run: Path, corpus: str | None) -> bool:
-    """Whether a folder is of a pre-training run; with ``corpus``, of one on it."""
+def _suits(run: Path, corpus: str | None, context: int) -> bool:
+    """Whether this is a pre-training run, on the corpus if one is named, of such a context."""
     read = pretrained_on(run)
-    return read is not None and corpus in (None, read)
+    if read is None or corpus not in (None, read):
+        return False
+    model = _record(run).get("model")
+    config = model.get("config") if isinstance(model, dict) else None
+    own = config.get("context_length") if isinstance(config, dict) else None
+    return isinstance(own, int) and own >= context
 
 
 def _record(run: Path) -> dict[str, Any]:
