@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from small_models import small_config
 
 from llm_explainer import numpy_backend
 from llm_explainer.data.records import EncodedRecord
+from llm_explainer.errors import GenerationError
 from llm_explainer.tokenizer import CharTokenizer
 from llm_explainer.training.exact_match import (
     Answer,
@@ -60,6 +62,11 @@ def test_an_answer_is_right_to_the_letter_and_ends() -> None:
     assert not goes_on[0].ended
     assert goes_on[0].given.startswith("abaa")
     assert ask_model(Parrot(END), TOKENIZER, []) == []
+
+
+def test_a_question_that_has_no_room_in_the_context_is_refused() -> None:
+    with pytest.raises(GenerationError, match=r"takes 65 tokens.* only 64; .*run_demo.py full"):
+        ask_model(Parrot(END), TOKENIZER, [question("a" * 65, "a")])
 
 
 def test_asking_tells_how_far_it_is() -> None:

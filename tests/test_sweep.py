@@ -166,6 +166,7 @@ def test_a_sweep_over_own_records_names_its_base(
     arguments = ("--script=finetune-lora", "--rank=2,4")
     assert_one_line(call(app, *arguments, "--data=qa.jsonl"), "--from")
     assert_one_line(call(app, *arguments), "pre-trained on stories", "run_demo.py full")
+    assert_one_line(call(app, "--seeds=0"), "nothing to compare", "--learning-rate 1e-4,1e-3")
 
 
 def test_a_base_that_was_found_is_part_of_what_a_sweep_is_over(

@@ -38,6 +38,11 @@ def run_sweep(
     """
     console = make_console()
     used = _script(script)
+    if not arguments:
+        raise ConfigError(
+            "there is nothing to compare; give an option several values, such as "
+            "--learning-rate 1e-4,1e-3"
+        )
     choices = with_base(script, used.choices(arguments), console)
     all_seeds = _read_seeds(seeds)
     swept = {name: values for name, values in choices.items() if len(values) > 1}

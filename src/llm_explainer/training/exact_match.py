@@ -14,6 +14,7 @@ import numpy as np
 
 from llm_explainer.data.records import EncodedRecord
 from llm_explainer.data.stories.questions import StoryQuestion
+from llm_explainer.errors import GenerationError
 from llm_explainer.generation import Completion, complete_batch
 from llm_explainer.tokenizer.base import Tokenizer
 from llm_explainer.training.events import Answered
@@ -121,6 +122,13 @@ def ask_model(
     Raises:
         GenerationError: a prompt longer than the context, or logits that are not finite.
     """
+    room = model.config.context_length
+    asked = max((len(question.prompt) for question in questions), default=0)
+    if asked > room:
+        raise GenerationError(
+            f"a question takes {asked} tokens with its story, the model's context only {room}; "
+            "ask one with a longer context, such as `uv run run_demo.py full` trains"
+        )
     longest = max((len(question.answer) for question in questions), default=0) + MORE_TOKENS
     completions: list[Completion] = []
     for first in range(0, len(questions), AT_ONCE):
