@@ -126,7 +126,7 @@ def test_packed_text_is_read(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"half.txt.gz: it is damaged"):
         load_corpus(tmp_path / "half.txt.gz")
     (tmp_path / "b.tar.gz").write_bytes(gzip.compress(b"name\0\0text"))
-    with pytest.raises(CorpusError, match=r"b.tar.gz holds no text but binary data"):
+    with pytest.raises(CorpusError, match=r"b.tar.gz is no UTF-8 text: it has bytes of zero"):
         load_corpus(tmp_path / "b.tar.gz")
 
 

@@ -114,7 +114,7 @@ def test_a_long_prompt_is_windowed_on_request_with_a_notice(command):
         (["--max-tokens", "-1"], "--max-tokens is -1"),
         (["--seed", "-1"], "seed is -1"),
         (["--stop", ""], "stop is [''];"),
-        (["--samples", "0"], "--samples is 0; it takes 1 or more"),
+        (["--samples", "0"], "--samples is 0; it takes 1 to 100000"),
         (["--samples", "2", "-i"], "--samples 2 does not go with --interactive"),
         (["--prompt", "x" * 65], "the prompt has 65 tokens and the model's context only 64"),
         (["nowhere"], "nowhere"),

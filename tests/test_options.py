@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from typing import get_args
 
 import pytest
 import typer
@@ -52,7 +53,7 @@ def value_for(option, number=7):
     if option.is_flag:
         return [(option.secondary_opts or option.opts)[0]]
     kind = option.type_descriptor.annotation
-    value = {int: number, float: 0.5}.get(kind, "x")
+    value = {int: number, float: 0.5}.get(kind, (get_args(kind) or ("x",))[0])
     return [f"{option.opts[0]}={value}"]
 
 

@@ -143,9 +143,12 @@ def check_memory(config: ModelConfig, batch_size: int, length: int) -> None:
     from llm_explainer.machine import available_memory
     from llm_explainer.model_spec import ModelSpec
 
-    spec = ModelSpec(dataclasses.replace(config, context_length=length))
+    as_used = dataclasses.replace(config, context_length=length)
+    spec = ModelSpec(as_used)
     backends = [load_backend(name) for name in ("numpy", "mlx")]
     needed = sum(nn.training_bytes(spec, batch_size, nn.available_cores()) for nn in backends)
+    # The rows of positions that no text comes to, in both models: float32.
+    needed += 2 * 4 * (config.count_parameters() - as_used.count_parameters())
     limit = available_memory()
     if needed > limit:
         raise ConfigError(

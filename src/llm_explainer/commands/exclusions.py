@@ -45,6 +45,81 @@ def _is(name: str, *choices: object) -> Callable[[Values], bool]:
     return lambda values: values[name] in choices
 
 
+def _of_training(command: str) -> tuple[Exclusion, ...]:
+    return (
+        Exclusion(
+            command,
+            ("min_learning_rate",),
+            "only the schedules cosine and linear end there",
+            _is("schedule", "constant", "inverse_sqrt"),
+            ("--schedule=constant",),
+        ),
+        Exclusion(
+            command,
+            ("beta2", "eps"),
+            "sgd has no squared gradients",
+            _is("optimizer", "sgd"),
+            ("--optimizer=sgd",),
+        ),
+        Exclusion(
+            command,
+            ("patience",),
+            "with --eval-every 0 there are no evaluations on the way",
+            _is("eval_every", 0),
+            ("--eval-every=0",),
+        ),
+        Exclusion(
+            command,
+            ("warmup_steps",),
+            "the learning rate would not be reached in as many --steps",
+            lambda values: (
+                values["steps"] is not None and values["warmup_steps"] >= values["steps"]
+            ),
+            ("--steps=1",),
+        ),
+    )
+
+
+def _of_records(command: str, file: str, example: str) -> tuple[Exclusion, ...]:
+    return (
+        Exclusion(
+            command,
+            ("stories",),
+            "records of your own are the data",
+            lambda values: values[file] not in (None, "stories"),
+            (example,),
+        ),
+        Exclusion(
+            command,
+            ("long_records",),
+            "of stories as many questions are asked as the context takes",
+            lambda values: values[file] in (None, "stories"),
+            (),
+        ),
+    )
+
+
+def _of_finetuning(command: str) -> tuple[Exclusion, ...]:
+    return (
+        *_of_training(command),
+        *_of_records(command, "data", "--data=x.jsonl"),
+        Exclusion(
+            command,
+            ("validation_data", "val_fraction"),
+            "stories are judged by other stories",
+            _is("data", "stories"),
+            (),
+        ),
+        Exclusion(
+            command,
+            ("val_fraction",),
+            "--validation-data is what the model is judged by",
+            _given("validation_data"),
+            ("--data=x.jsonl", "--validation-data=y.jsonl"),
+        ),
+    )
+
+
 EXCLUSIONS = (
     Exclusion(
         "generate",
@@ -76,39 +151,15 @@ EXCLUSIONS = (
     ),
     Exclusion(
         "pretrain",
-        ("min_learning_rate",),
-        "only the schedules cosine and linear end there",
-        _is("schedule", "constant", "inverse_sqrt"),
-        ("--schedule=constant",),
-    ),
-    Exclusion(
-        "pretrain",
-        ("beta2", "eps"),
-        "sgd has no squared gradients",
-        _is("optimizer", "sgd"),
-        ("--optimizer=sgd",),
-    ),
-    Exclusion(
-        "pretrain",
         ("rope_theta",),
         "it is a setting of --position rope",
         lambda values: (values["position"] or _POSITIONS.get(values["family"])) != "rope",
         ("--family=gpt2",),
     ),
-    Exclusion(
-        "pretrain",
-        ("patience",),
-        "with --eval-every 0 there are no evaluations on the way",
-        _is("eval_every", 0),
-        ("--eval-every=0",),
-    ),
-    Exclusion(
-        "pretrain",
-        ("warmup_steps",),
-        "the learning rate would not be reached in as many --steps",
-        lambda values: values["steps"] is not None and values["warmup_steps"] >= values["steps"],
-        ("--steps=1",),
-    ),
+    *_of_training("pretrain"),
+    *_of_finetuning("finetune_full"),
+    *_of_finetuning("finetune_lora"),
+    *_of_records("finetune_data", "file", "x.jsonl"),
     Exclusion("tokenize", ("step",), "it goes with --replay", _missing("replay"), ("some text",)),
     Exclusion(
         "tokenize",

@@ -24,6 +24,7 @@ from llm_explainer.training.runs.names import RUNS, newest_run
 if TYPE_CHECKING:
     from llm_explainer.generation.session import Session
 
+MOST_SAMPLES = 100_000
 SAMPLING = Options("How the next token is chosen", SamplingConfig, omit=("stop",))
 
 
@@ -83,8 +84,8 @@ def generate(
     from llm_explainer.generation.session import unescape
 
     sampling = SamplingConfig(**settings, stop=[unescape(text) for text in stop or []])
-    if samples < 1:
-        raise GenerationError(f"--samples is {samples}; it takes 1 or more")
+    if not 1 <= samples <= MOST_SAMPLES:
+        raise GenerationError(f"--samples is {samples}; it takes 1 to {MOST_SAMPLES}")
     if interactive and samples > 1:
         raise GenerationError(f"--samples {samples} does not go with --interactive; leave one out")
     if chat and samples > 1:

@@ -42,7 +42,7 @@ def presets(
     from llm_explainer.backend import load_backend
     from llm_explainer.config import SIZES, ModelConfig
     from llm_explainer.console.tables import show_table
-    from llm_explainer.console.terminal import make_console, working
+    from llm_explainer.console.terminal import make_console, show, working
     from llm_explainer.errors import ConfigError
     from llm_explainer.model_spec import ModelSpec
     from llm_explainer.training.config import TrainConfig
@@ -65,7 +65,6 @@ def presets(
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("memory", justify="right", no_wrap=True)
     table.add_column("tokens/s", justify="right", no_wrap=True)
-    table.add_column("good for", overflow="fold")
     for size, config in configs.items():
         memory = nn.training_bytes(ModelSpec(config), batch_size, workers)
         table.add_row(
@@ -78,9 +77,12 @@ def presets(
             f"{config.count_parameters() / 1e6:,.2f} M",
             f"{memory / 1e9:.2f} GB",
             f"{rate / config.training_flops_per_token():,.0f}",
-            GOOD_FOR[size],
         )
     show_table(console, table)
+    width = max(map(len, configs))
+    show(console, "\ngood for")
+    for size in configs:
+        show(console, f"{size:{width}}  {GOOD_FOR[size]}")
     console.print(
         "\nMemory and tokens/s are for training; the speed is an estimate from "
         f"{rate / 1e9:,.0f} billion operations a second, just measured on {MEASURED_SIZE}."

@@ -107,9 +107,9 @@ def _decode(path: Path | Kept, block_bytes: int) -> Iterator[str]:
     source = _Unpacked(path) if isinstance(path, Path) and is_compressed(path) else path
     try:
         for text in read_text_blocks(source, block_bytes=block_bytes):
-            if source is not path and "\0" in text:
+            if "\0" in text:  # so begins what is packed otherwise, and ASCII as UTF-16 has it
                 raise CorpusError(
-                    f"{path} holds no text but binary data; unpack it, name its texts"
+                    f"{path} is no UTF-8 text: it has bytes of zero; unpack or convert it first"
                 )
             yield text.removeprefix("\ufeff") if at_start else text
             at_start = False

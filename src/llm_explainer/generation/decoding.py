@@ -189,10 +189,10 @@ class Decoder:
 
     def _begin(self, ids: Any = None) -> _Step:
         """Let the model look for the batch's likeliest next tokens; ``ids`` as for ``_to_read``."""
-        inputs = self._to_read(ids)
         next_ids = self._model.next_ids
-        if ids is not None:  # of the step before, for which nobody is to wait
+        if self._cache is not None:  # then the model reads what it wrote, and nobody waits for it
             next_ids = partial(next_ids, known=True)
+        inputs = self._to_read(ids)  # which may take texts out of the batch
         return _Step(self._batch, *next_ids(*inputs, self._vocab_size))
 
     def _can_begin_ahead(self) -> bool:

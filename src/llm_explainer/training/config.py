@@ -16,6 +16,8 @@ OptimizerName = Literal["adamw", "muon", "sgd"]
 Windows = Literal["random", "documents", "epochs"]
 Precision = Literal["float32", "bfloat16"]
 
+MOST_WINDOWS = 2**31 - 1
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
@@ -102,6 +104,8 @@ class TrainConfig:
                 f"patience is {self.patience} evaluations, but eval_every is 0, so there are none; "
                 "give eval_every, or a patience of 0"
             )
+        if self.batch_size > MOST_WINDOWS:
+            raise ConfigError(f"batch_size is {self.batch_size}; it takes 1 to {MOST_WINDOWS}")
         if self.micro_batch > self.batch_size:
             raise ConfigError(
                 f"micro_batch {self.micro_batch} is more than batch_size {self.batch_size}; "

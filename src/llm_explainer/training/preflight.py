@@ -8,6 +8,7 @@ that is decided here, how many windows are worked through at once, is recorded w
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -87,17 +88,17 @@ def _fitting_windows(
     nn: ModuleType, spec: ModelSpec, train: TrainConfig, n_rows: int, limit: int
 ) -> int:
     """Return the windows to work through at once: as many as fit, in parts of one size."""
-    if train.micro_batch:
-        candidates = [min(train.micro_batch, n_rows)]
-    else:
-        candidates = list(range(n_rows, 0, -1))
-    for n_windows in candidates:
-        if _needed(nn, spec, train, n_windows) <= limit:
-            # 16 windows of which 15 fit are two parts of 8, not 15 and 1.
-            return n_windows if train.micro_batch else math.ceil(n_rows / -(-n_rows // n_windows))
-    needed = _needed(nn, spec, train, candidates[-1])
+    fewest = min(train.micro_batch, n_rows) or 1
+    needed = _needed(nn, spec, train, fewest)
+    if needed <= limit:
+        if train.micro_batch:
+            return fewest
+        sizes = range(1, n_rows + 1)
+        most = bisect_right(sizes, limit, key=lambda size: _needed(nn, spec, train, size))
+        # 16 windows of which 15 fit are two parts of 8, not 15 and 1.
+        return math.ceil(n_rows / -(-n_rows // most))
     raise ConfigError(
-        f"training on {_count(candidates[-1])} at a time takes about {_gigabytes(needed)} of "
+        f"training on {_count(fewest)} at a time takes about {_gigabytes(needed)} of "
         f"memory, and there are {_gigabytes(limit)}; {_advice(nn, spec, train, n_rows, limit)}"
     )
 

@@ -83,7 +83,7 @@ def finetuning_recipe(
     if epochs is not None and not 0 < epochs < math.inf:
         raise ConfigError(f"epochs is {epochs}; it takes a number above 0")
     batch_size = min(typed.get("batch_size", FINETUNING_BATCH), max(1, n_rows))
-    n_together = batch_size * typed.get("accumulate", 1)
+    n_together = max(1, batch_size * typed.get("accumulate", 1))  # 0 is refused below
     n_steps: int = typed.get("steps") or math.ceil((epochs or 3) * n_rows / n_together)
     period = max(1, -(-n_steps // N_EVALUATIONS))
     usual_rate = RECIPES[nearest_size(model)].learning_rate / 4

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import mlx.core as mx
 
 from llm_explainer.machine import available_memory
@@ -64,7 +66,7 @@ def claim_memory(limit_gb: float = 0.0) -> int:
     recommends for a working set, on another GPU what MLX allows itself by default.
     """
     n_bytes = int(limit_gb * 1e9) or _available()
-    mx.set_memory_limit(n_bytes)
+    mx.set_memory_limit(min(n_bytes, sys.maxsize))
     return n_bytes
 
 

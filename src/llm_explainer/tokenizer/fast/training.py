@@ -12,6 +12,9 @@ from llm_explainer.tokenizer.fast.word_counts import WordCounts
 from llm_explainer.tokenizer.readable.naive import Pair
 from llm_explainer.tokenizer.readable.training import HF_ORDER, Ties, learn_merges
 
+MOST_MERGES = 2**31 - 1
+"""So far the core counts; no text has as many pairs to offer."""
+
 
 def learn_with_core(
     words: WordCounts, n_merges: int, min_frequency: int, ties: Ties, progress: Progress | None
@@ -24,7 +27,7 @@ def learn_with_core(
     }
     learner = core.training.Learner(orders[ties], min_frequency)
     learner.load(words.data, words.sizes, words.counts)
-    return learner.learn(n_merges, progress)
+    return learner.learn(min(n_merges, MOST_MERGES), progress)
 
 
 def learn_readably(
