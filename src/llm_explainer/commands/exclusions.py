@@ -143,6 +143,20 @@ EXCLUSIONS = (
         ("--interactive",),
     ),
     Exclusion(
+        "generate",
+        ("windowed",),
+        "a session always forgets the start of what grows too long",
+        _given("interactive"),
+        ("--interactive",),
+    ),
+    Exclusion(
+        "generate",
+        ("heal",),
+        "in a conversation a template ends what the model reads, never half a word",
+        _given("chat"),
+        ("--chat",),
+    ),
+    Exclusion(
         "pretrain",
         ("corpus", "max_bytes", "train_bytes", "val_fraction"),
         "--train-data and --val-data are the text",

@@ -42,7 +42,7 @@ def presets(
     from llm_explainer.backend import load_backend
     from llm_explainer.config import SIZES, ModelConfig
     from llm_explainer.console.tables import show_table
-    from llm_explainer.console.terminal import make_console, show, working
+    from llm_explainer.console.terminal import make_console, working
     from llm_explainer.errors import ConfigError
     from llm_explainer.model_spec import ModelSpec
     from llm_explainer.training.config import TrainConfig
@@ -80,9 +80,9 @@ def presets(
         )
     show_table(console, table)
     width = max(map(len, configs))
-    show(console, "\ngood for")
+    console.print("\ngood for")
     for size in configs:
-        show(console, f"{size:{width}}  {GOOD_FOR[size]}")
+        console.print(f"{size:{width}}  {GOOD_FOR[size]}", highlight=False)
     console.print(
         "\nMemory and tokens/s are for training; the speed is an estimate from "
         f"{rate / 1e9:,.0f} billion operations a second, just measured on {MEASURED_SIZE}."
