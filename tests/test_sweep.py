@@ -175,7 +175,9 @@ def test_a_base_that_was_found_is_part_of_what_a_sweep_is_over(
     monkeypatch.chdir(tmp_path)
     base = tmp_path / "runs" / "base"
     base.mkdir(parents=True)
-    (base / "run.json").write_text('{"kind": "pretrain", "data": {"corpus": "stories"}}')
+    record = {"kind": "pretrain", "data": {"corpus": "stories"}}
+    record["model"] = {"config": {"context_length": 192}}
+    (base / "run.json").write_text(json.dumps(record))
     (base / "config.json").write_text("{}")
     choices = SCRIPTS["finetune-lora"].choices(["--rank=2,4"])
     found = with_base("finetune-lora", choices, make_console())

@@ -70,9 +70,9 @@ def mac_accel(
 
       uv run run_demo.py mac-accel
 
-      uv run run_demo.py mac-accel --model-size small --data-size 1m
+      uv run run_demo.py mac-accel --size small --data-size 1m
 
-      uv run run_demo.py mac-accel --model-size medium --data-size 0.5 --dtype bfloat16
+      uv run run_demo.py mac-accel --size medium --data-size 0.5 --dtype bfloat16
 
       uv run run_demo.py mac-accel --corpus my_book.txt --data-size 200k --backend numpy
     """

@@ -109,7 +109,7 @@ def suggest(path: Path, nn: ModuleType, console: Console, *, is_default: bool) -
     generate = command_line("run_demo.py", "generate", path)
     suggestions = (
         (f"run_demo.py mac-accel --data-size 0.5{options}", "what more data changes"),
-        (f"run_demo.py mac-accel --model-size small{options}", "what a larger model changes"),
+        (f"run_demo.py mac-accel --size small{options}", "what a larger model changes"),
         (generate, "continue a text of yours"),
         (f"{generate} --backend {'numpy' if is_mlx else 'mlx'}", "on the other backend"),
     )
