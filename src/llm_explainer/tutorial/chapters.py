@@ -107,10 +107,6 @@ class Chapter:
         """How many solutions it holds."""
         return self.text.count("<summary>Solution</summary>")
 
-    def where(self, line: int) -> str:
-        """Return the place of a line, as in ``04 - Attention.md:12``."""
-        return f"{self.path.name}:{line}"
-
 
 def find_chapters(folder: Path) -> dict[int, Path]:
     """Return the chapters' files in a folder by their numbers, in order."""

@@ -32,7 +32,7 @@ INK = "#7d7d7d"
 BLUE, ORANGE, GREEN, RED, PURPLE = "#3b82c4", "#d9762b", "#3d9a50", "#d2504a", "#9467bd"
 COLORS = (BLUE, ORANGE, GREEN, RED, PURPLE)
 
-_STYLE: dict[str, Any] = {
+_STYLE: dict[Any, Any] = {
     "axes.edgecolor": INK,
     "axes.facecolor": "none",
     "axes.labelcolor": INK,
@@ -63,7 +63,10 @@ def style() -> Iterator[None]:
     import matplotlib as mpl
     from cycler import cycler
 
-    with mpl.rc_context({**_STYLE, "axes.prop_cycle": cycler(color=COLORS)}):
+    with mpl.rc_context():
+        for name, value in _STYLE.items():
+            mpl.rcParams[name] = value
+        mpl.rcParams["axes.prop_cycle"] = cycler(color=COLORS)
         yield
 
 

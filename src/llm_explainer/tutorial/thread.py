@@ -5,6 +5,7 @@ one block, and every weight a number with one decimal, so that all of it can be 
 other is the one that ``run_demo.py full`` trains on the stories, as it came out of the training.
 """
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from llm_explainer.checkpoint.loading import load_checkpoint
 from llm_explainer.config import ModelConfig
-from llm_explainer.errors import ConfigError
+from llm_explainer.errors import ConfigError, LLMExplainerWarning
 from llm_explainer.tree import Tree
 
 SENTENCE = "Once there was a shy fox"
@@ -125,7 +126,10 @@ def story_model() -> tuple[Any, Any]:
     Raises:
         ConfigError: the folder of the Tutorial is not beside the package's sources.
     """
-    return load_checkpoint(tutorial_folder() / "checkpoint", backend="numpy")
+    with warnings.catch_warnings():
+        # That its numbers were rounded to float16 is meant: half as much to download.
+        warnings.filterwarnings("ignore", ".* are float16; they are used", LLMExplainerWarning)
+        return load_checkpoint(tutorial_folder() / "checkpoint", backend="numpy")
 
 
 def tutorial_folder() -> Path:
