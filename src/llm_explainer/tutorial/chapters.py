@@ -26,7 +26,7 @@ _SOURCE = re.compile(r"<!-- source: (?P<name>[\w.]+)(?: lines: (?P<lines>.+?))? 
 _VARIES = "<!-- varies -->"
 _VALUE = re.compile(
     r"(?P<shown>`[^`\n]+`|[-+−]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?)?(?P<unit>[*_$]*\s?%?)"
-    r"<!-- = (?P<expression>.+?) -->",
+    r"<!-- =\s(?P<expression>.+?)\s-->",
     re.DOTALL,
 )
 _LINK = re.compile(r"(?P<picture>!?)\[(?P<text>[^\]]*)\]\((?P<target>[^)\s]+)\)")

@@ -10,7 +10,7 @@ from types import ModuleType
 _SCRIPT = re.compile(r"figure_(?P<number>\d\d)_(?P<name>\w+)\.py")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 _COLOR = re.compile(r"#[0-9a-f]{6}\b")
-_NAMES = re.compile(r'(?<=id=")[^"]+|(?<=#)[\w-]+(?=["\)])')
+_NAMES = re.compile(r'(?<=id=")[^"]+|(?<=url\(#)[^)]+|(?<=href="#)[^"]+')
 
 TOLERANCE = 0.02
 """Points by which a place may be elsewhere: less than can be seen."""
