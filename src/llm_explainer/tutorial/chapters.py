@@ -49,6 +49,12 @@ class Block:
     in_solution: bool = False
 
     @property
+    def end(self) -> int:
+        """Number of the last line that belongs to it, with its expected output."""
+        last = self.expected or self
+        return last.line + last.text.count("\n")
+
+    @property
     def runs(self) -> bool:
         """Whether this is Python to run."""
         return self.language == "python" and not self.source
@@ -172,7 +178,7 @@ def _split(name: str, text: str) -> tuple[list[Block], str]:
             before == _VARIES,
             in_solution=depth > 0,
         )
-        between = "".join(prose[_end(blocks[-1]) : i]) if blocks else ""
+        between = "".join(prose[blocks[-1].end : i]) if blocks else ""
         if block.language == "text" and blocks and between.strip() in ("", _VARIES):
             block = _expect(blocks, block)
         else:
@@ -180,12 +186,6 @@ def _split(name: str, text: str) -> tuple[list[Block], str]:
         prose[i : end + 1] = [""] * (end + 1 - i)
         i = end + 1
     return blocks, "\n".join(prose)
-
-
-def _end(block: Block) -> int:
-    """Return the number of lines up to the end of a block, and of its expected output."""
-    last = block.expected or block
-    return last.line + last.text.count("\n")
 
 
 def _expect(blocks: list[Block], output: Block) -> Block:
