@@ -14,7 +14,7 @@ SIZES = (0.05, 0.125, 0.25)
 def draw(folder: Path) -> None:
     """Draw the size of the numbers and of the gradient by layer."""
     with style():
-        figure, axes = new_figure(7.8, 3.2, columns=2)
+        figure, axes = new_figure(8.8, 3.0, columns=2)
         for color, is_pre, kind in ((ORANGE, False, "layers alone"), (BLUE, True, "pre-norm")):
             for size, dashes in zip(SIZES, ("-", "--", ":"), strict=True):
                 label = f"{kind}, weights {size}"
@@ -24,7 +24,7 @@ def draw(folder: Path) -> None:
         axes[1].set(title="gradient, over that of the top", xlabel="layers below it")
         axes[0].set_ylim(1e-29, 1e13)
         axes[1].set_ylim(1e-29, 1e13)
-        axes[1].legend(fontsize=7, loc="lower right")
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=7)
         save(figure, folder / "06-depth.svg")
 
 
