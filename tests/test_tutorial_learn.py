@@ -16,6 +16,8 @@ from llm_explainer.console.chapter_view import ChapterView, for_terminal
 from llm_explainer.errors import ConfigError
 from llm_explainer.tutorial import formulas, thread
 from llm_explainer.tutorial.chapters import read_chapter
+from llm_explainer.tutorial.exercises import attempt
+from llm_explainer.tutorial.exercises.table import EXERCISES
 from llm_explainer.tutorial.progress import Progress, Result, load_progress
 
 
@@ -67,6 +69,34 @@ def test_the_reader_says_first_what_comes_and_may_leave(book):
     text = shown(console)
     assert text.index("what does it print?") < text.index("[ 0.333") < text.index("the solution")
     assert "2 numbers" not in text
+
+
+def test_an_exercise_is_written_graded_and_reported(book, monkeypatch):
+    file = Path("learning") / "02-3-embedding.py"
+    assert "learn 2 --exercise 3" in learn("2", "--exercise", "3")
+    begun = file.read_text(encoding="utf-8")
+    assert "A token that came twice learns twice." in begun
+    assert "np.add.at" not in begun
+    monkeypatch.setattr(attempt, "try_answer", attempt.run_file)  # in this process
+    hole = 'raise NotImplementedError("this is yours to write")'
+    start = 'dweight = np.zeros_like(p["weight"])\n        '
+    file.write_text(begun.replace(hole, f"{start}dweight[ids] += dx\n        return dweight"))
+    learn("2", "--exercise", "3", expect=1)
+    assert load_progress().exercises["2.3"].hint == "grads is to be a dict, not ndarray"
+    wrong = f'{start}dweight[ids] += dx\n        return {{"weight": dweight}}'
+    file.write_text(begun.replace(hole, wrong))
+    said = learn("2", "--exercise", "3", expect=1)
+    assert 'grads["weight"] is not right' in said
+    assert "ratio" in said
+    file.write_text(
+        begun.replace(hole, wrong.replace("dweight[ids] += dx", "np.add.at(dweight, ids, dx)"))
+    )
+    assert "learn 2 --exercise 1" in learn("2", "--exercise", "3")
+    assert load_progress().exercises["2.3"] == Result(passed=True, tries=3)
+    report = learn("--report")
+    assert f"1 of {len(EXERCISES)} passed" in report
+    with pytest.raises(ConfigError, match="of which chapter"):
+        learn("--exercise", "3")
 
 
 def test_markdown_is_made_for_a_terminal():

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 def learn(
     chapter: Annotated[int | None, Argument(help="its number; without one, all are listed")] = None,
+    exercise: Annotated[
+        int | None, Option(help="write the file of a chapter's graded exercise, or grade it")
+    ] = None,
+    report: Annotated[
+        bool, Option("--report", help="all graded exercises, and how you did")
+    ] = False,
     check: Annotated[
         bool, Option("--check", help="run all of a chapter, and say what isn't as it says")
     ] = False,
@@ -29,11 +35,18 @@ def learn(
     Where a block prints something, say first what you expect; Enter runs it. How far you came is
     kept in learning/, in the folder in which you are.
 
+    Graded exercises cut a piece out of the real code. The first call writes a file with the hole,
+    the next one says which number of your answer is wrong, and what the usual cause is.
+
     Examples:
 
       uv run run_demo.py learn
 
       uv run run_demo.py learn 4
+
+      uv run run_demo.py learn 4 --exercise 2
+
+      uv run run_demo.py learn --report
 
       uv run run_demo.py learn 4 --check
     """
@@ -42,6 +55,18 @@ def learn(
     from llm_explainer.tutorial.progress import load_progress
     from llm_explainer.tutorial.thread import tutorial_folder
 
+    if exercise is not None:
+        from llm_explainer.commands.learn_exercise import grade_exercise
+
+        if chapter is None:
+            raise ConfigError(f"--exercise {exercise} of which chapter? As in learn 4 --exercise 2")
+        grade_exercise(chapter, exercise)
+        return
+    if report:
+        from llm_explainer.commands.learn_exercise import show_report
+
+        show_report(load_progress())
+        return
     paths = find_chapters(tutorial_folder())
     if chapter is not None and chapter not in paths:
         numbers = ", ".join(str(number) for number in paths)
@@ -87,13 +112,19 @@ def _walk(console: Console, chapter: Chapter, progress: Progress) -> None:
     """Lead through a chapter; at its end it counts as read."""
     from llm_explainer.console.chapter_view import ChapterView
     from llm_explainer.console.terminal import show_next
+    from llm_explainer.tutorial.exercises.table import exercises_of
 
     stepwise = sys.stdin.isatty() and console.is_terminal
     if not ChapterView(console, _goes_on if stepwise else None).show(chapter):
         return
     progress.read.add(chapter.number)
     progress.save()
-    show_next(console, [("run_demo.py learn", "the other chapters, and what you have read")])
+    graded = exercises_of(chapter.number)
+    next_ = [("run_demo.py learn", "the other chapters, and what you have read")]
+    if graded:
+        command = f"run_demo.py learn {chapter.number} --exercise 1"
+        next_.insert(0, (command, f"write it yourself; {len(graded)} such, each is graded"))
+    show_next(console, next_)
 
 
 def _goes_on() -> bool:

@@ -40,6 +40,17 @@ class Progress:
     read: set[int] = field(default_factory=set)
     exercises: dict[str, Result] = field(default_factory=dict)
 
+    def note_try(self, name: str, *, passed: bool, hint: str) -> None:
+        """Keep what came of a try of an exercise; one that has passed stays so.
+
+        Raises:
+            OSError: as ``save``.
+        """
+        before = self.exercises.get(name, Result())
+        kept = "" if passed or before.passed else hint
+        self.exercises[name] = Result(passed or before.passed, before.tries + 1, kept)
+        self.save()
+
     def save(self) -> None:
         """Write the reader's file, all at once.
 

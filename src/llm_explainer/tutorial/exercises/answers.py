@@ -6,8 +6,8 @@ judge of another's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -30,6 +30,8 @@ class Call:
     arguments: tuple[Any, ...]
     names: Sequence[str] = ()  # of the arguments that have gradients, as in ("q", "k", "v")
     factors: Sequence[tuple[str, float]] = ()  # that are easily forgotten, with their values
+    records: bool = False  # whether it takes ``record``; what is recorded is compared, too
+    base: Mapping[str, Array] = field(default_factory=dict)  # what results are changes of
 
 
 class AnswerError(Exception):
@@ -45,12 +47,15 @@ def give(function: Callable[..., Any], call: Call) -> Arrays:
     """
     if call.kind == "values":
         return _named("result", function(*call.arguments))
-    y, backward = _pair(function(*call.arguments), "a result and its backward pass")
-    given = {"loss" if call.kind == "loss" else "y": _array(y)}
+    recorded: Arrays = {}
+    options = {"record": recorded.__setitem__} if call.records else {}
+    returned = function(*call.arguments, **options)
+    y, backward = _pair(returned, "a result and its backward pass")
+    result = "loss" if call.kind == "loss" else "y"
+    given = {**{name: _array(array) for name, array in recorded.items()}, result: _array(y)}
     if call.kind == "loss":
         return {**given, f"d{call.names[0]}": _array(backward())}
-    dy = upstream(given["y"].shape)
-    gradient = backward(dy)
+    gradient = backward(upstream(given["y"].shape))
     if call.kind == "function":
         return {**given, f"d{call.names[0]}": _array(gradient)}
     if call.kind == "functions":
@@ -72,20 +77,20 @@ def right_answer(function: Callable[..., Any], call: Call) -> Arrays:
     given = give(function, call)
     if call.kind == "values":
         return given
-    result = next(iter(given))
-    dy = upstream(given[result].shape) if call.kind != "loss" else np.array(1.0)
+    dy = np.array(1.0) if call.kind == "loss" else upstream(given["y"].shape)
 
     def weighted() -> float:
         return float(np.vdot(function(*call.arguments)[0], dy))
 
-    inputs = {f"d{name}": call.arguments[i] for i, name in enumerate(call.names)}
+    inputs: Arrays = {f"d{name}": call.arguments[i] for i, name in enumerate(call.names)}
     if call.kind in ("layer", "lookup"):
         inputs = {"dx": call.arguments[0]} if call.kind == "layer" else {}
         parameters = flatten(call.arguments[1])
         learned = [name for name in given if name.startswith("grads")]
         inputs |= {name: _parameter(parameters, name) for name in learned}
-    return {result: given[result]} | {
-        name: numeric_gradient(weighted, array) for name, array in inputs.items()
+    return {
+        name: numeric_gradient(weighted, inputs[name]) if name in inputs else array
+        for name, array in given.items()
     }
 
 

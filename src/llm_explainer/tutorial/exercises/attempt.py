@@ -27,8 +27,8 @@ SECONDS = 20.0
 _FAILED = 3  # exit code: the answer can't be compared; stderr's last line says why
 
 
-def try_answer(exercise: Exercise, file: Path, seconds: float = SECONDS) -> Arrays:
-    """Return what the function in a learner's file gives.
+def try_answer(exercise: Exercise, file: Path, seconds: float = SECONDS) -> list[Arrays]:
+    """Return what the function in a learner's file gives, for each call.
 
     Raises:
         AnswerError: it raised, ran too long, or gave something else than numbers.
@@ -58,11 +58,15 @@ def try_answer(exercise: Exercise, file: Path, seconds: float = SECONDS) -> Arra
             )
             raise AnswerError(reason)
         with np.load(out, allow_pickle=False) as arrays:
-            return dict(arrays)
+            names = [(int(key.partition(":")[0]), key) for key in arrays.files]
+            return [
+                {key.partition(":")[2]: arrays[key] for i, key in names if i == number}
+                for number in range(len(exercise.calls))
+            ]
 
 
-def run_file(exercise: Exercise, file: Path) -> Arrays:
-    """Run a learner's file here, and return what its function gives.
+def run_file(exercise: Exercise, file: Path) -> list[Arrays]:
+    """Run a learner's file here, and return what its function gives, for each call.
 
     Raises:
         AnswerError: it raises, has no such function, or gave something else than numbers.
@@ -76,7 +80,7 @@ def run_file(exercise: Exercise, file: Path) -> Arrays:
         function = getattr(module, exercise.function, None)
         if not callable(function):
             raise AnswerError(f"has no function {exercise.function}")
-        return give(function, exercise.make_call())
+        return [give(function, call) for call in exercise.make_calls()]
     except AnswerError:
         raise
     except Exception as error:
@@ -85,9 +89,9 @@ def run_file(exercise: Exercise, file: Path) -> Arrays:
 
 def _where(error: Exception, file: Path) -> str:
     """Return what was raised, and at which line of the learner's file."""
-    what = " ".join(f"raises {type(error).__name__}: {error}".split())
     if isinstance(error, SyntaxError):
-        return f"{what} (line {error.lineno})"
+        return f"is no Python: {error.msg} (line {error.lineno})"
+    what = " ".join(f"raises {type(error).__name__}: {error}".split())
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if Path(frame.filename).resolve() == file.resolve()]
     return f"{what} (line {lines[-1]})" if lines else what
@@ -97,11 +101,12 @@ def main(name: str, file: str, out: str) -> int:
     """Run an exercise's answer, and write what it gives; return the exit code."""
     chapter, number = (int(part) for part in name.split("."))
     try:
-        arrays = run_file(find_exercise(chapter, number), Path(file))
+        tries = run_file(find_exercise(chapter, number), Path(file))
     except (AnswerError, ConfigError) as error:
         sys.stderr.write(f"\n{error}\n")
         return _FAILED
-    np.savez(out, **arrays)  # type: ignore[arg-type]  # names are ours
+    named = {f"{i}:{key}": array for i, given in enumerate(tries) for key, array in given.items()}
+    np.savez(out, **named)  # type: ignore[arg-type]  # names are ours
     return 0
 
 

@@ -16,7 +16,7 @@ from numpy.random import Generator
 from llm_explainer.config import ModelConfig
 from llm_explainer.tutorial.exercises.answers import Array, Call
 
-B, T, D, F, V, H = 2, 3, 4, 6, 7, 2
+B, T, D, F, V, H = 2, 3, 4, 5, 7, 2
 EPS = 1e-5
 ROOT_H = ("1/sqrt(H)", H**-0.5)
 N = ("1/N, of the tokens that count", 1 / (B * T))
@@ -42,7 +42,9 @@ def _x(rng: Generator, width: int = D) -> Array:
 
 
 def linear(rng: Generator) -> Call:
-    return Call("layer", (_x(rng), _weights(rng, F, D)))
+    return Call(
+        "layer", (_x(rng), _weights(rng, F, D)), factors=[("1/N, of all rows", 1 / (B * T))]
+    )
 
 
 def embedding(rng: Generator) -> Call:
@@ -74,7 +76,7 @@ def softmax_large(rng: Generator) -> Call:
 def attention(rng: Generator) -> Call:
     q, kv = (B, 4, T, H), (B, 2, T, H)
     arrays = rng.normal(size=q), rng.normal(size=kv), rng.normal(size=kv)
-    return Call("functions", arrays, ("q", "k", "v"), [ROOT_H])
+    return Call("functions", arrays, ("q", "k", "v"), [ROOT_H], records=True)
 
 
 def self_attention(rng: Generator) -> Call:
@@ -103,6 +105,10 @@ def gated(rng: Generator) -> Call:
 
 def layer_norm(rng: Generator) -> Call:
     return Call("layer", (_x(rng), _norm(rng), EPS))
+
+
+def layer_norm_without_bias(rng: Generator) -> Call:
+    return Call("layer", (_x(rng), _norm(rng, bias=False), EPS))
 
 
 def rms_norm(rng: Generator) -> Call:
@@ -149,15 +155,20 @@ def clip(rng: Generator) -> Call:
     return Call("values", (gradients,))
 
 
+def clip_short(rng: Generator) -> Call:
+    return Call("values", ({"matrix": rng.normal(size=(3, 4)) / 9, "vector": np.zeros(4)},))
+
+
 def adamw(rng: Generator) -> Call:
     shapes = {"matrix": (3, 4), "vector": (4,)}
     p, g, m, v = ({n: rng.normal(size=s) for n, s in shapes.items()} for _ in range(4))
     state = {"steps": 2, "m": m, "v": {name: array**2 for name, array in v.items()}}
-    return Call("values", (p, g, state, 0.1))
+    base = {f'result[0]["{name}"]': array for name, array in p.items()}
+    return Call("values", (p, g, state, 0.1), factors=[("rate", 0.1)], base=base)
 
 
 def probabilities(share: float) -> Callable[[Generator], Call]:
-    return lambda rng: Call("values", (np.array([0.05, 0.4, 0.1, 0.3, 0.15]), share))
+    return lambda rng: Call("values", (np.array([0.05, 0.3, 0.1, 0.4, 0.15]), share))
 
 
 def top_k(rng: Generator) -> Call:

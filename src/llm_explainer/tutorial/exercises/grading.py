@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from llm_explainer.tutorial.exercises.answers import Arrays
+from llm_explainer.tutorial.exercises.answers import Arrays, Call, right_answer
 from llm_explainer.tutorial.exercises.hints import (
     Array,
     agrees,
     find_cause,
     wrong_entries,
 )
+from llm_explainer.tutorial.exercises.table import Exercise
+
+_VAGUE = {"swapped": 0, "places": 2, "term": 3}
+"""How little a cause says, of several; all others are 1."""
 
 MOST_ENTRIES = 3
 """So many wrong entries are shown."""
@@ -35,19 +38,36 @@ class Grade:
         return not self.wrong
 
 
-def grade(mine: Arrays, right: Arrays, factors: Sequence[tuple[str, float]] = ()) -> Grade:
-    """Compare an answer's arrays with the right ones, in their order."""
-    good = [name for name in right if name in mine and agrees(mine[name], right[name])]
-    for name, array in right.items():
-        if name in good:
-            continue
-        if name not in mine:
-            return Grade(tuple(good), name, "missing", f"{name} is missing")
-        cause, hint = find_cause(mine[name], array, factors)
-        return Grade(tuple(good), name, cause, hint, _entries(name, mine[name], array))
-    if more := [name for name in mine if name not in right]:
-        return Grade(tuple(good), more[0], "more", f"{more[0]} is not asked for: it isn't learned")
-    return Grade(tuple(good))
+def grade(mine: Arrays, right: Arrays, call: Call) -> Grade:
+    """Compare an answer's arrays with the right ones.
+
+    Of several wrong gradients the first is named whose numbers give their cause away. But while
+    the result is wrong, that comes first.
+    """
+    recorded = set(right) - set(mine) if call.records else set()  # as one likes
+    wanted = {name: array for name, array in right.items() if name not in recorded}
+    good = tuple(n for n in wanted if n in mine and agrees(mine[n], wanted[n]))
+    found = [_judge(name, mine, wanted, call, good) for name in wanted if name not in good]
+    if not found:
+        return Grade(good)
+    is_result = not found[0].wrong.startswith(("d", "grads"))
+    return found[0] if is_result else min(found, key=lambda one: _VAGUE.get(one.cause, 1))
+
+
+def _judge(name: str, mine: Arrays, right: Arrays, call: Call, good: tuple[str, ...]) -> Grade:
+    """Say what is wrong with one array."""
+    if name not in mine:
+        return Grade(good, name, "missing", f"{name} is missing")
+    entries = _entries(name, mine[name], right[name])
+    for other, array in right.items():
+        if other != name and agrees(mine[name], array):
+            return Grade(good, name, "swapped", f"it is what {other} is to be", entries)
+    base = call.base.get(name, np.array(0))
+    a, b = mine[name], right[name]
+    if a.shape == b.shape and base.any():
+        a, b = a - base, b - base  # what changed tells more than what came of it
+    cause, hint = find_cause(a, b, call.factors)
+    return Grade(good, name, cause, hint, entries)
 
 
 def _entries(name: str, mine: Array, right: Array) -> tuple[str, ...]:
@@ -64,3 +84,13 @@ def _entries(name: str, mine: Array, right: Array) -> tuple[str, ...]:
         where = f"[{', '.join(str(i) for i in index)}]" if index else ""
         shown.append(f"{name}{where}: yours {a:.4g}, right {b:.4g}{ratio}")
     return tuple(shown)
+
+
+def grade_all(mine: list[Arrays], exercise: Exercise) -> Grade:
+    """Grade an answer on all that it was tried on: the first try that is wrong, or the last."""
+    function = exercise.right_function()
+    for arrays, call in zip(mine, exercise.make_calls(), strict=True):
+        result = grade(arrays, right_answer(function, call), call)
+        if not result.passed:
+            return result
+    return result

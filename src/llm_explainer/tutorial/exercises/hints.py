@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-Cause = Literal["shape", "transposed", "axis", "nan", "zero", "sign", "factor", "places", "term"]
+Cause = Literal[
+    "shape", "transposed", "axis", "nan", "zero", "sign", "factor", "places", "mask", "term"
+]
 
 TOLERANCE = 1e-6
 """Of a right number, as a share of the array's largest; central differences are good to 1e-9."""
@@ -60,6 +62,8 @@ def find_cause(
 
 
 def _of_shape(mine: Array, right: Array) -> tuple[Cause, str]:
+    if right.ndim < 2 and right.dtype.kind == "i":
+        return "shape", f"it holds {mine.size} numbers, the right one {right.size}"
     shapes = f"its shape is {mine.shape}, the right one {right.shape}"
     if mine.ndim > 1 and agrees(mine.swapaxes(-1, -2), right):
         return "transposed", f"{shapes}: it is transposed"
@@ -74,7 +78,7 @@ def _constant(mine: Array, right: Array, factors: Sequence[tuple[str, float]]) -
     """Return what to say if one number divides the whole of one array by the other."""
     ratio = float(np.vdot(mine, right) / np.vdot(right, right)) if np.any(right) else 0.0
     if not ratio or not agrees(mine / ratio, right):
-        return ""
+        return _of_rows(mine, right)
     known = [*factors, *_COMMON]
     for name, value in [*known, *((f"1/{name}", 1 / value) for name, value in known)]:
         if abs(ratio * value - 1) < TOLERANCE:
@@ -82,8 +86,24 @@ def _constant(mine: Array, right: Array, factors: Sequence[tuple[str, float]]) -
     for name, value in [*known, *((f"1/{name}", 1 / value) for name, value in known)]:
         if abs(ratio / value - 1) < TOLERANCE:
             return f"a factor {name} too much: all of it is {ratio:.4g} times the right one"
+    if right.size == 1:  # of which every other number is a multiple
+        return ""
     sign = ", and its sign is flipped" if ratio < 0 else ""
     return f"all of it is {ratio:.4g} times the right one: a factor is missing{sign}"
+
+
+def _of_rows(mine: Array, right: Array) -> str:
+    """Return what to say if each row is right but for a factor of its own."""
+    if right.ndim < 2 or right.shape[-1] < 2:
+        return ""
+    dots = (mine * right).sum(-1, keepdims=True), (right * right).sum(-1, keepdims=True)
+    ratios = dots[0] / np.where(dots[1], dots[1], 1)
+    if np.all(np.abs(mine - ratios * right) <= _size(mine)):
+        return (
+            "each row is right but for a factor of its own: by its sum, its root or its length "
+            "it is divided too often, or not at all"
+        )
+    return ""
 
 
 def _of_entries(mine: Array, right: Array) -> tuple[Cause, str]:
@@ -97,6 +117,9 @@ def _of_entries(mine: Array, right: Array) -> tuple[Cause, str]:
         return "places", f"{count}: the right numbers are at wrong places"
     if _constant_rows(mine - right) and bad.all():
         return "term", f"{count}, each row by one amount: a term is missing, such as a mean or sum"
+    blank = np.abs(right) <= _size(right)
+    if blank.any() and (np.abs(mine) > _size(right))[blank].all():
+        return "mask", f"{count}: {blank.sum()} that are to be 0 are not; nothing holds them back"
     if _same_sum(mine, right):
         return "places", f"{count}, but the sum is right: shares go to the wrong entries"
     if agrees(np.abs(mine), np.abs(right)):

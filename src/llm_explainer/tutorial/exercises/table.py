@@ -25,7 +25,7 @@ class Exercise:
     source: str  # its full name
     cut: Cut
     task: str
-    call: Callable[[Generator], Call]
+    calls: tuple[Callable[[Generator], Call], ...]
 
     @property
     def name(self) -> str:
@@ -43,9 +43,10 @@ class Exercise:
         part = {"all": "", "forward": ", forward", "backward": ", backward"}
         return f"{self.function}{part[self.cut]}"
 
-    def make_call(self) -> Call:
+    def make_calls(self) -> list[Call]:
         """Return what the function is tried on: always the same."""
-        return self.call(np.random.default_rng(self.chapter * 100 + self.number))
+        seed = self.chapter * 100 + self.number
+        return [call(np.random.default_rng(seed)) for call in self.calls]
 
     def right_function(self) -> Callable[..., Any]:
         """Return the real function."""
@@ -75,7 +76,7 @@ def exercises_of(chapter: int) -> list[Exercise]:
 
 _PLAIN, _FILTERS = "llm_explainer.plain", "llm_explainer.generation.filters"
 # fmt: off
-_ROWS: tuple[tuple[int, str, Cut, Callable[[Generator], Call], str], ...] = (
+_ROWS: tuple[tuple[int, str, Cut, Any, str], ...] = (
     (2, f"{_PLAIN}.layers.linear", "all", calls.linear,
      "Write the linear layer, forward and backward."),
     (2, f"{_PLAIN}.layers.linear", "backward", calls.linear,
@@ -95,8 +96,8 @@ _ROWS: tuple[tuple[int, str, Cut, Callable[[Generator], Call], str], ...] = (
     (4, f"{_PLAIN}.activations.softmax", "backward", calls.softmax,
      "What one score gains, the others of its row lose."),
     (4, f"{_PLAIN}.attention.causal_attention", "forward", calls.attention,
-     "Backward needs b, n_heads, n_tokens, width, group, scale, keys, values, weights and "
-     "softmax_backward."),
+     "Call record with scores and weights. Backward needs b, n_heads, n_tokens, width, group, "
+     "scale, keys, values, weights and softmax_backward."),
     (4, f"{_PLAIN}.attention.causal_attention", "backward", calls.attention,
      "Back through both products, softmax, and the groups of heads."),
     (4, f"{_PLAIN}.attention.self_attention", "backward", calls.self_attention,
@@ -107,7 +108,7 @@ _ROWS: tuple[tuple[int, str, Cut, Callable[[Generator], Call], str], ...] = (
      "Write GELU in GPT-2's approximation, and its slope."),
     (5, f"{_PLAIN}.feed_forward.feed_forward", "backward", calls.feed_forward,
      "Chain what the layers gave you."),
-    (6, f"{_PLAIN}.layers.layer_norm", "forward", calls.layer_norm,
+    (6, f"{_PLAIN}.layers.layer_norm", "forward", (calls.layer_norm_without_bias, calls.layer_norm),
      "Backward needs std, x_hat and y."),
     (6, f"{_PLAIN}.layers.layer_norm", "backward", calls.layer_norm,
      "Mean and spread depend on every channel, and so does dx."),
@@ -121,7 +122,7 @@ _ROWS: tuple[tuple[int, str, Cut, Callable[[Generator], Call], str], ...] = (
      "Backward needs shares, log_p and is_target; return the loss at the end of it all."),
     (8, f"{_PLAIN}.loss.cross_entropy", "backward", calls.cross_entropy,
      "Probability minus truth, each with its share."),
-    (8, f"{_PLAIN}.training.clip", "all", calls.clip,
+    (8, f"{_PLAIN}.training.clip", "all", (calls.clip, calls.clip_short),
      "All arrays together are one long vector."),
     (8, f"{_PLAIN}.training.adamw", "all", calls.adamw,
      "One step: the means, their correction, the decay of matrices."),
@@ -149,9 +150,10 @@ _ROWS: tuple[tuple[int, str, Cut, Callable[[Generator], Call], str], ...] = (
 
 def _numbered() -> tuple[Exercise, ...]:
     found: list[Exercise] = []
-    for chapter, source, cut, call, task in _ROWS:
+    for chapter, source, cut, made, task in _ROWS:
         number = 1 + sum(exercise.chapter == chapter for exercise in found)
-        found.append(Exercise(chapter, number, source, cut, task, call))
+        tried = made if isinstance(made, tuple) else (made,)
+        found.append(Exercise(chapter, number, source, cut, task, tried))
     return tuple(found)
 
 
