@@ -35,5 +35,8 @@ def draw_pipeline(path: Path, lit: Collection[str], note: str = "") -> None:
         axes.plot([left, left, right, right], [0.42, 0.25, 0.25, 0.42], color=INK, linewidth=1)
         axes.text((left + right) / 2, 0.2, "a block, repeated", ha="center", va="top", fontsize=8)
         middles = [_STEP * (i + 0.5) for i, stage in enumerate(STAGES) if stage in lit]
-        axes.text(sum(middles) / len(middles), 1.4, note, ha="center", va="bottom", color=BLUE)
+        middle, side = sum(middles) / len(middles), "center"
+        if set(lit) == {STAGES[0]}:  # a long note would leave the sheet
+            middle, side = (_STEP - _WIDTH) / 2, "left"
+        axes.text(middle, 1.4, note, ha=side, va="bottom", color=BLUE)
         save(figure, path)
