@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from operator import attrgetter
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -26,6 +27,9 @@ def learn(
     report: Annotated[
         bool, Option("--report", help="all graded exercises, and how you did")
     ] = False,
+    html: Annotated[
+        Path | None, Option(help="write all chapters as a site into this folder")
+    ] = None,
     check: Annotated[
         bool, Option("--check", help="run all of a chapter, and say what isn't as it says")
     ] = False,
@@ -49,6 +53,8 @@ def learn(
       uv run run_demo.py learn --report
 
       uv run run_demo.py learn 4 --check
+
+      uv run run_demo.py learn --html site
     """
     from llm_explainer.console.terminal import make_console
     from llm_explainer.tutorial.chapters import find_chapters, read_chapter
@@ -73,7 +79,9 @@ def learn(
         raise ConfigError(f"there is no chapter {chapter}; there are {numbers}")
     console = make_console()
     chosen = [read_chapter(paths[number]) for number in ([chapter] if chapter else paths)]
-    if check:
+    if html is not None:
+        _write_site(console, chosen, html)
+    elif check:
         _check(console, chosen)
     elif chapter is None:
         _list(console, chosen, load_progress())
@@ -133,6 +141,14 @@ def _goes_on() -> bool:
         return input().strip().lower() not in ("q", "quit", "exit")
     except EOFError:
         return False
+
+
+def _write_site(console: Console, chapters: list[Chapter], out: Path) -> None:
+    from llm_explainer.console.terminal import show
+    from llm_explainer.tutorial.site import write_site
+
+    pages = write_site(chapters, out)
+    show(console, f"{len(pages)} pages; begin with {pages[0]}")
 
 
 def _check(console: Console, chapters: list[Chapter]) -> None:
