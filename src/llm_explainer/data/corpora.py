@@ -1,7 +1,7 @@
 """Corpora by name or path: where training and validation text comes from.
 
-``stories`` is made on the fly and needs nothing; ``shakespeare`` and ``tinystories`` come by
-verified download; ``-`` is standard input; anything else is the path of a text file, of a folder
+``stories`` is made on the fly and needs nothing; ``shakespeare``, ``verdict`` and
+``tinystories`` come by verified download; ``-`` is standard input; anything else is the path of a text file, of a folder
 of them, or of a pipe. Texts are streamed: a corpus is never held in memory.
 """
 
@@ -18,7 +18,7 @@ from llm_explainer.data.pipes import Kept, is_pipe, keep
 from llm_explainer.data.stories import stories_text
 from llm_explainer.errors import CorpusError
 
-NAMES = ("auto", "stories", "shakespeare", "tinystories")
+NAMES = ("auto", "stories", "shakespeare", "verdict", "tinystories")
 STORY_BYTES = 4_000_000
 """How much of the endless stories is taken when nobody says how much."""
 
@@ -58,7 +58,7 @@ class Text:
 class Corpus:
     """Text to train on and text to validate on."""
 
-    name: str  # "stories", "shakespeare", "tinystories", or the path
+    name: str  # one of ``NAMES`` but "auto", or the path
     description: str  # one line for people: which text, how much of it
     train: Text
     validation: Text
@@ -103,6 +103,9 @@ def load_corpus(
         case "shakespeare":
             path = downloads.download(downloads.SHAKESPEARE, progress=progress)
             return _from_files("shakespeare", [path], max_bytes, val_fraction)
+        case "verdict":
+            path = downloads.download(downloads.VERDICT, progress=progress)
+            return _from_files("verdict", [path], max_bytes, val_fraction)
         case "tinystories":
             return _tinystories(max_bytes, val_fraction, progress)
     if paths := _text_files(name):
