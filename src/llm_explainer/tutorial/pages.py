@@ -86,14 +86,14 @@ def _wrong_commands(chapter: Chapter) -> Iterator[tuple[int, str]]:
             missing = [path for path in paths if not (root / path).is_file()]
         else:
             missing = [] if (root / script).is_file() else [script]
-            if script == "run_demo.py" and rest and rest[0] not in _demo_commands(root):
+            if script == "run_demo.py" and rest and rest[0] not in demo_commands(root):
                 missing = [f"{script} {rest[0]}"]
         if missing:
             yield line, f"a command that there isn't: {missing[0]}"
 
 
 @cache
-def _demo_commands(root: Path) -> frozenset[str]:
+def demo_commands(root: Path) -> frozenset[str]:
     """Return the names of the demo's commands, as its script has them."""
     text = (root / "run_demo.py").read_text(encoding="utf-8")
     names = re.findall(r"^from llm_explainer\.commands\.\w+ import (.+)$", text, re.MULTILINE)
