@@ -1,8 +1,8 @@
 """Corpora by name or path: where training and validation text comes from.
 
-``stories`` is made on the fly and needs nothing; ``shakespeare``, ``verdict`` and
-``tinystories`` come by verified download; ``-`` is standard input; anything else is the path of a text file, of a folder
-of them, or of a pipe. Texts are streamed: a corpus is never held in memory.
+``stories`` is made on the fly and needs nothing; ``shakespeare``, ``verdict`` and ``tinystories``
+come by verified download; ``-`` is standard input; anything else is the path of a text file, of a
+folder of them, or of a pipe. Texts are streamed: a corpus is never held in memory.
 """
 
 from __future__ import annotations
