@@ -12,6 +12,7 @@ from llm_explainer.commands.finetune_data import finetune_data
 from llm_explainer.commands.full import full
 from llm_explainer.commands.generate import generate
 from llm_explainer.commands.gradcheck import gradcheck
+from llm_explainer.commands.learn import learn
 from llm_explainer.commands.mac_accel import mac_accel
 from llm_explainer.commands.merge import merge
 from llm_explainer.commands.presets import presets
@@ -32,6 +33,7 @@ app = typer.Typer(
 for command in (
     quick,
     full,
+    learn,
     generate,
     ask,
     merge,

@@ -12,6 +12,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -141,7 +142,7 @@ def test_every_path_of_the_file_tree_exists():
 
 def test_links_lead_somewhere():
     for target in re.findall(r"\]\(([^)]+)\)", README):
-        assert target.startswith("https://") or (ROOT / target).exists(), target
+        assert target.startswith("https://") or (ROOT / unquote(target)).exists(), target
 
 
 def test_help_is_quick_because_it_loads_nothing_heavy(folder):

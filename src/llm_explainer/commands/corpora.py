@@ -7,7 +7,7 @@ from pathlib import Path
 
 from llm_explainer.errors import CorpusError
 
-CORPUS_HELP = "stories, shakespeare, tinystories, text files and folders, or - for a pipe"
+CORPUS_HELP = "stories, shakespeare, verdict, tinystories, text files and folders, or - for a pipe"
 SPEC_HELP = (
     "a run's folder, a tokenizer.json, a folder with GPT-2's vocab.json and merges.txt, a tiktoken "
     "rank file (FILE:gpt2 for GPT-2's pattern), stories:SIZE, or bytes"

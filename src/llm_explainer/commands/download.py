@@ -9,12 +9,15 @@ from typer import Argument
 
 
 def download(
-    name: Annotated[str, Argument(help="shakespeare (1.1 MB) or tinystories (2.2 GB)")],
+    name: Annotated[
+        str, Argument(help="shakespeare (1.1 MB), verdict (20 KB) or tinystories (2.2 GB)")
+    ],
 ) -> None:
     """Download a corpus and check it; a download that broke off goes on where it stopped.
 
     Files are kept in the user's cache folder (LLM_EXPLAINER_CACHE names another one) and used by
-    `train_pretrain.py --corpus shakespeare` or `--corpus tinystories`.
+    `train_pretrain.py --corpus shakespeare`, `--corpus verdict` (The Verdict, the short story of
+    the Tutorial's first chapter) or `--corpus tinystories`.
 
     Examples:
 

@@ -1,9 +1,15 @@
 """Corpora by name or path: where training and validation text comes from.
 
+<<<<<<< HEAD
 ``stories`` is made on the fly and needs nothing; ``shakespeare`` and ``tinystories`` come by
 verified download; ``-`` is standard input; anything else is the path of a text or JSONL file,
 perhaps packed (.gz), of a folder of them, or of a pipe. Texts are streamed: a corpus is never held
 in memory.
+=======
+``stories`` is made on the fly and needs nothing; ``shakespeare``, ``verdict`` and ``tinystories``
+come by verified download; ``-`` is standard input; anything else is the path of a text file, of a
+folder of them, or of a pipe. Texts are streamed: a corpus is never held in memory.
+>>>>>>> tutorial
 """
 
 from __future__ import annotations
@@ -21,7 +27,7 @@ from llm_explainer.data.stories import stories_text
 from llm_explainer.data.text_files import look_into
 from llm_explainer.errors import CorpusError
 
-NAMES = ("auto", "stories", "shakespeare", "tinystories")
+NAMES = ("auto", "stories", "shakespeare", "verdict", "tinystories")
 STORY_BYTES = 4_000_000
 """How much of the endless stories is taken when nobody says how much."""
 
@@ -70,8 +76,13 @@ class Text:
 class Corpus:
     """Text to train on and text to validate on."""
 
+<<<<<<< HEAD
     name: str  # "stories", "shakespeare", "tinystories", or the path
     description: str  # one line for people: which text, how much, what was left out and why
+=======
+    name: str  # one of ``NAMES`` but "auto", or the path
+    description: str  # one line for people: which text, how much of it
+>>>>>>> tutorial
     train: Text
     validation: Text
     whole: Text | None = None  # of files: both, in the order in which they were written
@@ -116,7 +127,14 @@ def load_corpus(
             return _stories(seed, max_bytes or STORY_BYTES, val_fraction)
         case "shakespeare":
             path = downloads.download(downloads.SHAKESPEARE, progress=progress)
+<<<<<<< HEAD
             return _from_files("shakespeare", _Files([path]), max_bytes, val_fraction, exact=True)
+=======
+            return _from_files("shakespeare", [path], max_bytes, val_fraction)
+        case "verdict":
+            path = downloads.download(downloads.VERDICT, progress=progress)
+            return _from_files("verdict", [path], max_bytes, val_fraction)
+>>>>>>> tutorial
         case "tinystories":
             return _tinystories(max_bytes, val_fraction, progress)
     files = _text_files(name)

@@ -50,6 +50,14 @@ SHAKESPEARE = RemoteFile(
     size=1_115_394,
     sha256="86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
 )
+# Edith Wharton 1908, public domain; the text of Raschka 2024, chapter 2.
+VERDICT = RemoteFile(
+    name="the-verdict.txt",
+    url="https://raw.githubusercontent.com/rasbt/LLMs-from-scratch/"
+    "main/ch02/01_main-chapter-code/the-verdict.txt",
+    size=20_479,
+    sha256="b41e41a68f0398a3154ae69e2e4c0e2694e17fe0d66730536837f1b01935b31f",
+)
 # Eldan and Li 2023 (arXiv:2305.07759); licence CDLA-Sharing-1.0.
 TINYSTORIES_TRAIN = RemoteFile(
     name="TinyStoriesV2-GPT4-train.txt",
@@ -66,6 +74,7 @@ TINYSTORIES_VALID = RemoteFile(
 
 DOWNLOADS: dict[str, tuple[RemoteFile, ...]] = {
     "shakespeare": (SHAKESPEARE,),
+    "verdict": (VERDICT,),
     "tinystories": (TINYSTORIES_VALID, TINYSTORIES_TRAIN),
 }
 """The files of each corpus that comes by download."""

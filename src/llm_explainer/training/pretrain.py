@@ -49,7 +49,7 @@ class DataConfig:
 
     corpus: str = setting(
         "auto",
-        "stories, shakespeare, tinystories, auto, a text file or folder, or - for a pipe",
+        "stories, shakespeare, verdict, tinystories, auto, a text file or folder, or - for a pipe",
     )
     max_bytes: int | None = setting(None, "take this much of the corpus; without it, all")
     train_bytes: int | None = setting(

@@ -1,0 +1,170 @@
+"""The chapters as a static site: plain files, nothing fetched from elsewhere, light and dark.
+
+Formulas become MathML, which browsers draw by themselves. Links to the sources lead nowhere on a
+site that may stand anywhere, so their text stays, and their path is shown beside it.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from llm_explainer.errors import ConfigError
+from llm_explainer.files import names_in, write_atomically
+from llm_explainer.tutorial.chapters import Chapter, anchor_of, read_chapter
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+
+GUIDE = "How to learn with this.md"
+"""The page that the site begins with, if it is there."""
+
+_MARK = "llm-explainer: the Tutorial"
+_STYLE = Path(__file__).with_name("site.css")
+_COMMENT = re.compile(r"<!--(?! source: )(?!\s*varies).*?-->", re.DOTALL)
+_SOURCE = re.compile(r"^<!-- source: ([\w.]+).*?-->\n", re.MULTILINE)
+_VARIES = "<!-- varies -->\n"
+
+
+def write_site(chapters: Sequence[Chapter], out: Path) -> list[Path]:
+    """Write a page for each chapter, the one before them, and the figures; return the pages.
+
+    Raises:
+        ConfigError: ``out`` holds something else, or what this needs isn't installed.
+        OSError: no permission, or no space.
+    """
+    index = out / "index.html"
+    if (
+        out.exists()
+        and names_in(out)
+        and not (index.exists() and _MARK in index.read_text("utf-8"))
+    ):
+        raise ConfigError(f"{out} holds something else; --html takes a new folder, or an old site")
+    markdown = _markdown()
+    folder = chapters[0].path.parent
+    (out / "figures").mkdir(parents=True, exist_ok=True)
+    for figure in sorted((folder / "figures").glob("*.svg")):
+        shutil.copyfile(figure, out / "figures" / figure.name)
+    shutil.copyfile(_STYLE, out / "site.css")
+    pages = []
+    for i, chapter in enumerate(chapters):
+        around = [
+            chapters[i - 1] if i else None,
+            chapters[i + 1] if i + 1 < len(chapters) else None,
+        ]
+        pages.append(_write(out / page_name(chapter.path.name), chapter, markdown, around))
+    first = read_chapter(folder / GUIDE) if (folder / GUIDE).exists() else None
+    body = _body(first, markdown) if first else "<h1>How a language model works</h1>"
+    write_atomically(index, _page("The Tutorial", body + _contents(chapters), "").encode())
+    return [index, *pages]
+
+
+def page_name(name: str) -> str:
+    """Return a chapter's page.
+
+    >>> page_name("04 - Attention.md")
+    '04-attention.html'
+    """
+    if name == GUIDE:
+        return "index.html"
+    return f"{re.sub(r'[^a-z0-9]+', '-', Path(name).stem.lower())}.html"
+
+
+def _markdown() -> MarkdownIt:
+    try:
+        from markdown_it import MarkdownIt
+        from mdit_py_plugins.dollarmath import dollarmath_plugin
+    except ImportError:
+        raise ConfigError(
+            "a site needs the optional packages: uv sync --extra site (or pip install "
+            "llm-explainer[site])"
+        ) from None
+    made = MarkdownIt("commonmark", {"html": True, "highlight": _highlight}).enable("table")
+    return made.use(dollarmath_plugin, renderer=_formula, allow_digits=False, double_inline=True)
+
+
+def _formula(latex: str, options: dict[str, Any]) -> str:
+    from latex2mathml.converter import convert
+
+    mathml: str = convert(latex.strip(), display="block" if options["display_mode"] else "inline")
+    return mathml
+
+
+def _highlight(code: str, language: str, attributes: str) -> str:
+    from pygments import highlight
+    from pygments.formatters import HtmlFormatter
+    from pygments.lexers import PythonLexer
+
+    if language != "python":
+        return f'<pre class="{escape(language or "text")}">{escape(code)}</pre>'
+    colored: str = highlight(code, PythonLexer(), HtmlFormatter(nowrap=True))
+    return f'<pre class="python">{colored}</pre>'
+
+
+def _write(
+    path: Path, chapter: Chapter, markdown: MarkdownIt, around: Sequence[Chapter | None]
+) -> Path:
+    links = ['<a href="index.html">All chapters</a>']
+    for word, other in zip(("Before", "Next"), around, strict=True):
+        if other is not None:
+            links.append(
+                f'<a href="{page_name(other.path.name)}">{word}: {escape(other.title)}</a>'
+            )
+    way = f"<nav>{' · '.join(links)}</nav>"
+    write_atomically(path, _page(chapter.title, _body(chapter, markdown), way).encode())
+    return path
+
+
+def _body(chapter: Chapter, markdown: MarkdownIt) -> str:
+    """Return a chapter as HTML."""
+    text = chapter.text.replace(_VARIES, "")
+    text = _SOURCE.sub(r'<p class="source">from <code>\1</code></p>\n\n', text)
+    tokens = markdown.parse(_COMMENT.sub("", text))
+    for i, token in enumerate(tokens):
+        if token.type == "heading_open":
+            token.attrSet("id", anchor_of(tokens[i + 1].content))
+        for child in token.children or []:
+            if child.type == "link_open":
+                _point(child, chapter.path.parent)
+    html: str = markdown.renderer.render(tokens, markdown.options, {})
+    return html
+
+
+def _point(link: Any, folder: Path) -> None:
+    """Let a link lead to the page of a chapter; one to a source has no place to lead to."""
+    target = str(link.attrGet("href"))
+    name, _, anchor = unquote(target).partition("#")
+    if "://" in target or not name:
+        return
+    if name.endswith(".md") and "/" not in name:
+        link.attrSet("href", page_name(name) + (f"#{anchor}" if anchor else ""))
+        return
+    del link.attrs["href"]
+    link.attrSet("title", (folder / name).resolve().relative_to(folder.parent.resolve()).as_posix())
+    link.attrSet("class", "path")
+
+
+def _contents(chapters: Sequence[Chapter]) -> str:
+    rows = "".join(
+        f'<tr><td><a href="{page_name(chapter.path.name)}">{escape(chapter.title)}</a></td>'
+        f"<td>{escape(chapter.question)}</td><td>{chapter.minutes}</td></tr>\n"
+        for chapter in chapters
+    )
+    head = "<tr><th>chapter</th><th>the question</th><th>minutes</th></tr>"
+    return f'<h2 id="chapters">Chapters</h2>\n<table>{head}\n{rows}</table>\n'
+
+
+def _page(title: str, body: str, way: str) -> str:
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="generator" content="{_MARK}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        f'<title>{escape(title)}</title>\n<link rel="stylesheet" href="site.css">\n</head>\n'
+        f"<body>\n{way}\n<main>\n{body}</main>\n{way}\n</body>\n</html>\n"
+    )

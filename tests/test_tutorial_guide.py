@@ -1,0 +1,82 @@
+"""The ways into the Tutorial know every chapter: its guide, and the table in the README."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+from llm_explainer.tutorial import hand_model, story_model
+from llm_explainer.tutorial.chapters import find_chapters, read_chapter
+from llm_explainer.tutorial.pages import check_page, demo_commands
+from llm_explainer.tutorial.running import check_chapter
+from llm_explainer.tutorial.site import GUIDE
+
+ROOT = Path(__file__).parents[1]
+CHAPTERS = {number: read_chapter(path) for number, path in find_chapters(ROOT / "Tutorial").items()}
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def guide():
+    return read_chapter(ROOT / "Tutorial" / GUIDE)
+
+
+def rows(text: str, head: str) -> list[list[str]]:
+    """The cells of the table that begins with ``head``."""
+    table = text[text.index(head) :].split("\n\n")[0]
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
+
+
+def test_the_guide_leads_somewhere(guide):
+    mistakes = [*check_page(guide), *check_chapter(guide)]
+    assert not mistakes, "\n".join(map(str, mistakes))
+    linked = [unquote(link.target) for link in guide.links if link.target.endswith(".md")]
+    assert linked == [chapter.path.name for chapter in CHAPTERS.values()]
+    for chapter in CHAPTERS.values():
+        assert f"{chapter.title}]" in guide.text
+        papers = re.search(r"^\*\*References\.?\*\* (.+)$", chapter.text, re.MULTILINE)
+        assert papers is not None
+        assert f"\n{chapter.number}. {papers[1]}\n" in guide.text
+
+
+def test_the_minutes_of_each_way_are_those_of_its_chapters(guide):
+    ways = rows(guide.text, "| you are |")
+    assert len(ways) == 3
+    for _, numbers, minutes, _ in ways:
+        chosen = [CHAPTERS[int(number)] for number in numbers.split(", ")]
+        assert int(minutes) == sum(chapter.minutes for chapter in chosen)
+    assert ways[-1][1] == ", ".join(map(str, CHAPTERS))
+    for chapter in CHAPTERS.values():
+        assert f"({chapter.minutes} minutes)" in guide.text
+
+
+def test_the_sizes_in_the_guide_are_those_of_the_models(guide):
+    shown = {cells[0]: cells[2:] for cells in rows(guide.text, "| letter |")}
+    for column, config in enumerate((hand_model()[1], story_model()[0].config)):
+        sizes = {
+            "V": config.vocab_size,
+            "D": config.d_model,
+            "F": config.d_ff,
+            "H": config.head_dim,
+            "`n_heads`": config.n_heads,
+            "`n_layers`": config.n_layers,
+        }
+        assert {name: int(shown[name][column]) for name in sizes} == sizes
+
+
+def test_the_table_in_the_readme_has_every_chapter():
+    table = rows(README, "| chapter | topic | code | command |")
+    assert len(table) == len(CHAPTERS)
+    for cells, chapter in zip(table, CHAPTERS.values(), strict=True):
+        title, topic, code, command = cells
+        assert title == f"[{chapter.title}](Tutorial/{chapter.path.name.replace(' ', '%20')})"
+        assert topic
+        link = re.fullmatch(r"\[`(.+)`\]\((.+)\)", code)
+        assert link is not None
+        assert (ROOT / link[2]).is_file()
+        assert link[2].endswith(link[1])
+        assert shlex.split(command.strip("`"))[0] in demo_commands(ROOT)
