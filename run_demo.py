@@ -23,12 +23,23 @@ from llm_explainer.commands.tokenize import tokenize
 from llm_explainer.commands.train_tokenizer import train_tokenizer
 from llm_explainer.commands.verify_resume import verify_resume
 
+CHAPTERS = {
+    tokenize: 1,
+    train_tokenizer: 1,
+    encode_corpus: 1,
+    download: 1,
+    gradcheck: 2,
+    presets: 2,
+    quick: 8,
+}
+"""Where the Tutorial explains what a command does."""
+
 app = typer.Typer(
     add_completion=False,
     rich_markup_mode="markdown",
     help="A complete language model, from tokenizer to text, that you can read to the bottom.",
-    epilog="Begin with `uv run run_demo.py quick`. To train on your own text: "
-    "`uv run train_pretrain.py --help`. --debug shows the traceback of an error.",
+    epilog="Begin with `uv run run_demo.py quick`, and `learn` how it works. To train on your own "
+    "text: `uv run train_pretrain.py --help`. --debug shows the traceback of an error.",
 )
 for command in (
     quick,
@@ -49,7 +60,9 @@ for command in (
     encode_corpus,
     finetune_data,
 ):
-    app.command()(command)
+    chapter = CHAPTERS.get(command)
+    more = f"How it works: `uv run run_demo.py learn {chapter}`." if chapter else None
+    app.command(epilog=more)(command)
 app.command("eval")(evaluate)
 app.command(context_settings=EXTRA)(sweep)
 

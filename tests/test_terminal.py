@@ -94,11 +94,11 @@ def test_stages_and_what_is_being_done_take_any_name(name, live):
 
 
 ONLY_IN = {
-    r"\bConsole\(": "console/terminal.py",
-    r"\.status\(": "console/terminal.py",
-    r"\bTextColumn\(": "console/progress.py",
-    r"\bsecho\(": "console/streams.py",
-    r"\.savefig\(": "picture.py",
+    r"\bConsole\(": {"console/terminal.py"},
+    r"\.status\(": {"console/terminal.py"},
+    r"\bTextColumn\(": {"console/progress.py"},
+    r"\bsecho\(": {"console/streams.py"},
+    r"\.savefig\(": {"picture.py", "tutorial/drawing.py"},  # there all names are ours
 }
 MARKUP = r"\[/\]|\[/?(bold|dim|red|green|italic)\b[^\]\"']*\](?!:)"
 TITLE = r"Panel\(.*title=(?!Text\()"  # rich reads it as markup, if it is a string
@@ -107,11 +107,11 @@ TITLE = r"Panel\(.*title=(?!Text\()"  # rich reads it as markup, if it is a stri
 def test_every_console_is_made_in_one_place_and_no_text_is_markup():
     """The mechanism: who prints a string cannot have it read as anything else."""
     files = {file.relative_to(SOURCE).as_posix(): file for file in SOURCE.rglob("*.py")}
-    assert files.keys() >= set(ONLY_IN.values())
+    assert files.keys() >= set().union(*ONLY_IN.values())
     for place, file in files.items():
         text = file.read_text(encoding="utf-8")
         for pattern, where in ONLY_IN.items():
-            assert place == where or not re.search(pattern, text), (place, pattern)
+            assert place in where or not re.search(pattern, text), (place, pattern)
         assert not re.search(MARKUP, text), place
         assert not re.search(TITLE, text), place
 

@@ -1,4 +1,4 @@
-"""The Tutorial is true: all code runs and prints what the page says, all figures can be drawn.
+"""The Tutorial is true: all code runs and prints what the page says.
 
 One test a chapter, so that several processes share them; ``-m "not tutorial"`` leaves them out.
 """
@@ -6,13 +6,15 @@ One test a chapter, so that several processes share them; ``-m "not tutorial"`` 
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
+import typer
 
+import run_demo
 from llm_explainer.tutorial.chapters import Chapter, find_chapters, read_chapter
-from llm_explainer.tutorial.figures import draw, find_scripts, same_picture
-from llm_explainer.tutorial.pages import check_page
+from llm_explainer.tutorial.pages import check_page, commands_of
 from llm_explainer.tutorial.running import check_chapter
 
 FOLDER = Path(__file__).parents[1] / "Tutorial"
@@ -59,17 +61,19 @@ def test_a_chapter_has_all_of_its_parts(chapter):
 
 
 @each_chapter
-def test_figures_are_drawn_again_and_are_the_same(chapter, tmp_path):
-    scripts = find_scripts(FOLDER / "figures", chapter.number)
-    drawn = [path for script in scripts for path in draw(script, tmp_path)]
-    committed = {path.name for path in (FOLDER / "figures").glob(f"{chapter.number:02}-*.svg")}
-    assert {path.name for path in drawn} == committed
-    for path in set(drawn):
-        again, svg = path.read_text("utf-8"), (FOLDER / "figures" / path.name).read_text("utf-8")
-        assert same_picture(again, svg), path.name
-        assert "http" not in re.sub(r'xmlns[:\w]*="[^"]+"|<!DOCTYPE[^>]+>', "", svg), path.name
-    shown = {Path(link.target).name for link in chapter.links if link.is_picture}
-    assert committed <= shown, "figures that no page shows"
+def test_commands_take_the_options_that_they_are_given(chapter):
+    for line, words in commands_of(chapter):
+        options = {word.partition("=")[0] for word in words if word.startswith("--")}
+        if "run_demo.py" in words and options and "sweep" not in words:  # which takes any
+            name = words[words.index("run_demo.py") + 1]
+            assert options <= options_of(run_demo.app, name), f"{chapter.path.name}:{line}"
+
+
+@cache
+def options_of(app: typer.Typer, name: str) -> frozenset[str]:
+    command = typer.main.get_command(app).commands[name]
+    named = [parameter.opts + parameter.secondary_opts for parameter in command.params]
+    return frozenset({"--help", "--debug", *(option for some in named for option in some)})
 
 
 def prose_words(chapter: Chapter) -> int:

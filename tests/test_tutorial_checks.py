@@ -116,11 +116,22 @@ def test_what_leads_nowhere_is_named(right, wrong, what, tmp_path):
     assert [what in mistake.what for mistake in check_page(chapter)] == [True]
 
 
-def test_a_block_without_an_end_and_a_value_without_a_number_are_named(tmp_path):
-    with pytest.raises(ConfigError, match=r"03 - Places\.md:3: a block that"):
-        page(tmp_path, "# 3\n\n```python\nx = 1\n")
-    with pytest.raises(ConfigError, match=r"03 - Places\.md:3: no number before"):
-        page(tmp_path, "# 3\n\nmuch<!-- = 1 -->\n")
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("```python\nx = 1\n", "a block that doesn't end"),
+        ("much<!-- = 1 -->\n", "no number before"),
+        (" ```python\nx = 1\n ```\n", "a fence that isn't alone"),
+        ("> ```python\n> x = 1\n> ```\n", "a fence that isn't alone"),
+        ("```python title\nx = 1\n```\n", "a fence that isn't alone"),
+        ("1.0<!--= 1 -->\n", "a mark <!--= that marks nothing"),
+        ("<!-- source: llm_explainer.tree -->\n\n```python\nx = 1\n```\n", "marks nothing"),
+        ("<!-- varies -->\n```text\n1\n```\n", "marks nothing"),
+    ],
+)
+def test_what_would_go_unchecked_is_refused(text, what, tmp_path):
+    with pytest.raises(ConfigError, match=rf"03 - Places\.md:3: .*{what}"):
+        page(tmp_path, f"# 3\n\n{text}")
 
 
 def test_numbers_are_compared_to_their_digits(monkeypatch):

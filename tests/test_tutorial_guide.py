@@ -8,7 +8,9 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+import typer
 
+import run_demo
 from llm_explainer.tutorial import hand_model, story_model
 from llm_explainer.tutorial.chapters import find_chapters, read_chapter
 from llm_explainer.tutorial.pages import check_page, demo_commands
@@ -80,3 +82,10 @@ def test_the_table_in_the_readme_has_every_chapter():
         assert (ROOT / link[2]).is_file()
         assert link[2].endswith(link[1])
         assert shlex.split(command.strip("`"))[0] in demo_commands(ROOT)
+
+
+def test_commands_name_the_chapter_that_explains_them():
+    assert set(run_demo.CHAPTERS.values()) <= CHAPTERS.keys()
+    commands = typer.main.get_command(run_demo.app).commands
+    for function, number in run_demo.CHAPTERS.items():
+        assert f"learn {number}`" in commands[function.__name__.replace("_", "-")].epilog

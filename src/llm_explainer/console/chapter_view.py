@@ -83,8 +83,9 @@ class ChapterView:
         code = Syntax(
             source, "python", theme="ansi_dark", background_color="default", word_wrap=True
         )
-        title = f"from {block.source}" if block.source else None
-        self._console.print(Panel(code, title=title, title_align="left", width=self._width))
+        if block.source:
+            show(self._console, f"from {block.source}", style="dim")
+        self._console.print(Panel(code, width=self._width))
         if not block.runs:
             return True
         if block.expected is not None and not self._ask("what does it print? Enter: run it"):

@@ -22,6 +22,8 @@ from llm_explainer.errors import ConfigError
 
 _NAME = re.compile(r"(?P<number>\d\d) - (?P<name>\w+)\.md")
 _FENCE = re.compile(r"(?P<ticks>```+)(?P<language>\w*)\s*")
+_LOST_FENCE = re.compile(r"[\s>]*(```|~~~)")
+_MARK = re.compile(r"<!--\s*(=|source\b|varies\b)")
 _SOURCE = re.compile(r"<!-- source: (?P<name>[\w.]+)(?: lines: (?P<lines>.+?))? -->")
 _VARIES = "<!-- varies -->"
 _VALUE = re.compile(
@@ -134,6 +136,7 @@ def read_chapter(path: Path) -> Chapter:
     match = _NAME.fullmatch(path.name)
     blocks, prose = _split(path.name, text)
     values = _values(path.name, prose)
+    _refuse_lost_marks(path.name, prose, blocks)
     headings = _headings(prose)
     titles = [heading.text for heading in headings if heading.level == 1]
     minutes = _MINUTES.search(text)
@@ -160,6 +163,8 @@ def _split(name: str, text: str) -> tuple[list[Block], str]:
     while i < len(lines):
         depth += lines[i].count("<details>") - lines[i].count("</details>")
         fence = _FENCE.fullmatch(lines[i])
+        if fence is None and _LOST_FENCE.match(lines[i]):
+            raise ConfigError(f"{name}:{i + 1}: a fence that isn't alone at the line's beginning")
         if fence is None:
             i += 1
             continue
@@ -207,6 +212,18 @@ def _values(name: str, prose: str) -> list[Value]:
             raise ConfigError(f"{name}:{line}: no number before <!-- = {match['expression']} -->")
         values.append(Value(match["shown"], " ".join(match["expression"].split()), line))
     return values
+
+
+def _refuse_lost_marks(name: str, prose: str, blocks: list[Block]) -> None:
+    """Raise for a mark that marks nothing: what it was meant to check would go unchecked."""
+    values = {match.end("unit") for match in _VALUE.finditer(prose)}
+    lines = {block.line - 2 for block in blocks if block.source}
+    outputs = [block.expected for block in blocks if block.expected is not None]
+    lines |= {output.line - 2 for output in outputs if output.varies}
+    for match in _MARK.finditer(prose):
+        line = prose.count("\n", 0, match.start()) + 1
+        if match.start() not in values and line not in lines:
+            raise ConfigError(f"{name}:{line}: a mark {match[0]} that marks nothing")
 
 
 def _links(prose: str) -> list[Link]:
