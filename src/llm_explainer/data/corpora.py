@@ -1,15 +1,9 @@
 """Corpora by name or path: where training and validation text comes from.
 
-<<<<<<< HEAD
-``stories`` is made on the fly and needs nothing; ``shakespeare`` and ``tinystories`` come by
-verified download; ``-`` is standard input; anything else is the path of a text or JSONL file,
-perhaps packed (.gz), of a folder of them, or of a pipe. Texts are streamed: a corpus is never held
-in memory.
-=======
 ``stories`` is made on the fly and needs nothing; ``shakespeare``, ``verdict`` and ``tinystories``
-come by verified download; ``-`` is standard input; anything else is the path of a text file, of a
-folder of them, or of a pipe. Texts are streamed: a corpus is never held in memory.
->>>>>>> tutorial
+come by verified download; ``-`` is standard input; anything else is the path of a text or JSONL
+file, perhaps packed (.gz), of a folder of them, or of a pipe. Texts are streamed: a corpus is never
+held in memory.
 """
 
 from __future__ import annotations
@@ -76,13 +70,8 @@ class Text:
 class Corpus:
     """Text to train on and text to validate on."""
 
-<<<<<<< HEAD
-    name: str  # "stories", "shakespeare", "tinystories", or the path
-    description: str  # one line for people: which text, how much, what was left out and why
-=======
     name: str  # one of ``NAMES`` but "auto", or the path
-    description: str  # one line for people: which text, how much of it
->>>>>>> tutorial
+    description: str  # one line for people: which text, how much, what was left out and why
     train: Text
     validation: Text
     whole: Text | None = None  # of files: both, in the order in which they were written
@@ -127,14 +116,10 @@ def load_corpus(
             return _stories(seed, max_bytes or STORY_BYTES, val_fraction)
         case "shakespeare":
             path = downloads.download(downloads.SHAKESPEARE, progress=progress)
-<<<<<<< HEAD
             return _from_files("shakespeare", _Files([path]), max_bytes, val_fraction, exact=True)
-=======
-            return _from_files("shakespeare", [path], max_bytes, val_fraction)
         case "verdict":
             path = downloads.download(downloads.VERDICT, progress=progress)
-            return _from_files("verdict", [path], max_bytes, val_fraction)
->>>>>>> tutorial
+            return _from_files("verdict", _Files([path]), max_bytes, val_fraction, exact=True)
         case "tinystories":
             return _tinystories(max_bytes, val_fraction, progress)
     files = _text_files(name)
