@@ -49,7 +49,7 @@ def verify_resume(
     name = load_backend(backend).NAME
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
     for heading in ("run", "killed after step", "then"):
-        table.add_column(heading, no_wrap=True)
+        table.add_column(heading, no_wrap=heading != "killed after step")  # these may be many
     differing: list[str] = []
     with tempfile.TemporaryDirectory() as folder, StageProgress(console) as progress:
         for kind in KINDS:
