@@ -1,4 +1,7 @@
-"""ReLU, GELU and SiLU."""
+"""ReLU, GELU and SiLU.
+
+Explained in ``Tutorial/05 - FeedForwardNetwork.md``.
+"""
 
 from __future__ import annotations
 

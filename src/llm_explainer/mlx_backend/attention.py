@@ -3,6 +3,8 @@
 Letters: B batch, T tokens, S keys seen, D = d_model, H width of a head, N query heads, K key-value
 heads, G = N / K query heads for each of them. Vaswani et al. 2017, section 3.2; Ainslie et al. 2023
 for groups.
+
+Explained in ``Tutorial/04 - Attention.md``.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ An MLX module is a dict of its arrays, and finds them by key ten times faster th
 For the many small products of generation that counts.
 
 Letters: I and O input and output dims, D = d_model.
+
+Explained in ``Tutorial/02 - Embeddings.md``.
 """
 
 from __future__ import annotations

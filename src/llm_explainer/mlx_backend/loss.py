@@ -1,4 +1,7 @@
-"""Cross-entropy: how surprised the model is by the token that came."""
+"""Cross-entropy: how surprised the model is by the token that came.
+
+Explained in ``Tutorial/08 - Training.md``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""GPT: embeddings, a stack of blocks, a final norm, and a head that scores every next token."""
+"""GPT: embeddings, a stack of blocks, a final norm, and a head that scores every next token.
+
+Explained in ``Tutorial/07 - GPTModel.md``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""LayerNorm and RMSNorm, and which of them a config names."""
+"""LayerNorm and RMSNorm, and which of them a config names.
+
+Explained in ``Tutorial/06 - TransformerBlock.md``.
+"""
 
 from __future__ import annotations
 

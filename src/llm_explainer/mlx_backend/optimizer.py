@@ -2,6 +2,8 @@
 
 MLX fuses the few operations on each array, so no flat buffer is needed. ``update`` is for a nested
 tree of gradients; a training step calls ``apply`` inside the function that it compiles.
+
+Explained in ``Tutorial/08 - Training.md``.
 """
 
 from __future__ import annotations

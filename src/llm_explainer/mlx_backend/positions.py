@@ -1,5 +1,8 @@
 """Where a token stands: vectors that are added to the embeddings, learned or fixed sinusoids, or
-rotations of queries and keys; and which of them a config names."""
+rotations of queries and keys; and which of them a config names.
+
+Explained in ``Tutorial/03 - PositionalEncoding.md``.
+"""
 
 from __future__ import annotations
 

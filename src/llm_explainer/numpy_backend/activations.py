@@ -5,6 +5,8 @@ forward pass and the backward pass is one product: dx = dy · slope. Powers are 
 products: ``x ** 3`` calls the C library for each element and takes 300 times as long. And these
 functions run over their numbers a dozen times, so they take the rows a few at a time
 (``row_blocks``).
+
+Explained in ``Tutorial/05 - FeedForwardNetwork.md``.
 """
 
 from __future__ import annotations

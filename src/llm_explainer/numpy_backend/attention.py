@@ -3,6 +3,8 @@
 Letters: B batch, T tokens, D = d_model, H width of a head, K key-value heads, G query heads for
 each of them (K · G = n_heads; G = 1 is plain multi-head attention). Vaswani et al. 2017, section
 3.2; Ainslie et al. 2023 for groups.
+
+Explained in ``Tutorial/04 - Attention.md``.
 """
 
 from __future__ import annotations

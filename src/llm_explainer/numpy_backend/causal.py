@@ -8,6 +8,8 @@ normalised after the product with V, where they are H wide instead of T. And Q, 
 side by side in one array, are first copied apart, with the heads in front and K already
 transposed: NumPy is slow on many short rows, and BLAS half as fast where it must transpose a small
 matrix itself.
+
+Explained in ``Tutorial/04 - Attention.md``.
 """
 
 from __future__ import annotations

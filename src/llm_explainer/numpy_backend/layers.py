@@ -1,6 +1,8 @@
 """Linear, Embedding and Dropout, each with its backward pass.
 
 Letters: I and O input and output dims, D = d_model, N = all rows (B·T), dz = dLoss/dz.
+
+Explained in ``Tutorial/02 - Embeddings.md``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """LayerNorm and RMSNorm, each with its backward pass, and which of them a config names.
 
 Letters: D = d_model, N = all rows (B·T), dz = dLoss/dz; x̂ is x normalised.
+
+Explained in ``Tutorial/06 - TransformerBlock.md``.
 """
 
 from __future__ import annotations

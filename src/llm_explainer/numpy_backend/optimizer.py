@@ -3,6 +3,8 @@
 An optimizer moves the model's parameters into a flat buffer (``FlatParameters``) and owns the
 state that goes with them. ``update`` is for a nested tree of gradients; training calls
 ``update_slice``, one slice of the flat gradient for each worker.
+
+Explained in ``Tutorial/08 - Training.md``.
 """
 
 from __future__ import annotations

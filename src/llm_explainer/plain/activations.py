@@ -1,6 +1,8 @@
 """Softmax and the four activations: functions without parameters.
 
 An activation bends single numbers, so its backward pass is one product: dx = dy · slope.
+
+Explained in ``Tutorial/05 - FeedForwardNetwork.md``.
 """
 
 import math

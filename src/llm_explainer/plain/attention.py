@@ -1,4 +1,7 @@
-"""Causal self-attention: every token gathers values from itself and from those before it."""
+"""Causal self-attention: every token gathers values from itself and from those before it.
+
+Explained in ``Tutorial/04 - Attention.md``.
+"""
 
 import math
 

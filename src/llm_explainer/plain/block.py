@@ -1,4 +1,7 @@
-"""A transformer block: attention, then the feed-forward network, each read and added back."""
+"""A transformer block: attention, then the feed-forward network, each read and added back.
+
+Explained in ``Tutorial/06 - TransformerBlock.md``.
+"""
 
 from collections.abc import Callable
 from functools import partial

@@ -1,4 +1,7 @@
-"""The feed-forward network: widen, bend, narrow; the same for every token."""
+"""The feed-forward network: widen, bend, narrow; the same for every token.
+
+Explained in ``Tutorial/05 - FeedForwardNetwork.md``.
+"""
 
 from llm_explainer.config import ModelConfig
 from llm_explainer.plain.activations import ACTIVATIONS, swiglu

@@ -1,4 +1,7 @@
-"""Linear, embedding and the two norms: the layers that have parameters."""
+"""Linear, embedding and the two norms: the layers that have parameters.
+
+Explained in ``Tutorial/02 - Embeddings.md``.
+"""
 
 import numpy as np
 

@@ -31,6 +31,8 @@ backward pass hands out gradients of the same names and shapes in the opposite o
 
 With ``norm_position`` "post" a block's norms come after their layers, in this order too, and what
 ``attention_norm`` makes is the residual stream after attention.
+
+Explained in ``Tutorial/07 - GPTModel.md``.
 """
 
 import numpy as np

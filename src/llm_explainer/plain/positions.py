@@ -1,6 +1,8 @@
 """Where a token stands, and how it is told: fixed sinusoids, rotations. (Learned: an embedding.)
 
 Attention by itself does not see order.
+
+Explained in ``Tutorial/03 - PositionalEncoding.md``.
 """
 
 import numpy as np

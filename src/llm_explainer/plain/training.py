@@ -1,6 +1,8 @@
 """Training: the gradient of a batch, clipped, and AdamW's step against it.
 
 Nothing is changed in place: what goes in stays, and the new parameters come out.
+
+Explained in ``Tutorial/08 - Training.md``.
 """
 
 import math
