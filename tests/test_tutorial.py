@@ -5,6 +5,7 @@ One test a chapter, so that several processes share them; ``-m "not tutorial"`` 
 
 from __future__ import annotations
 
+import os
 import re
 from functools import cache
 from pathlib import Path
@@ -13,9 +14,10 @@ import pytest
 import typer
 
 import run_demo
-from llm_explainer.tutorial.chapters import Chapter, find_chapters, read_chapter
+from llm_explainer.tutorial.chapters import Chapter, Value, find_chapters, read_chapter
+from llm_explainer.tutorial.comparing import find_difference, same_value
 from llm_explainer.tutorial.pages import check_page, commands_of
-from llm_explainer.tutorial.running import check_chapter
+from llm_explainer.tutorial.running import check_chapter, open_session
 
 FOLDER = Path(__file__).parents[1] / "Tutorial"
 CHAPTERS = find_chapters(FOLDER)
@@ -74,6 +76,30 @@ def options_of(app: typer.Typer, name: str) -> frozenset[str]:
     command = typer.main.get_command(app).commands[name]
     named = [parameter.opts + parameter.secondary_opts for parameter in command.params]
     return frozenset({"--help", "--debug", *(option for some in named for option in some)})
+
+
+@pytest.mark.skipif(not os.environ.get("CAMPAIGNS"), reason="by hand, with CAMPAIGNS=1")
+@each_chapter
+def test_no_number_can_be_changed_unseen(chapter):
+    """Each number that a page shows, its last digit changed, is one that a check complains of."""
+    with open_session(chapter) as session:
+        for step in chapter.steps:
+            if isinstance(step, Value):
+                value = session.value(step)
+                assert not [text for text in changed(step.shown) if same_value(text, value)]
+            elif step.runs:
+                printed = session.run(step)
+                if step.expected and not step.expected.varies:
+                    for text in changed(step.expected.text):
+                        assert find_difference(text, printed), f"{step.line}: {text}"
+
+
+def changed(text: str) -> list[str]:
+    """The text with another last digit in one of its numbers, for each of them."""
+    return [
+        f"{text[: place.start()]}{(int(place[0]) + 1) % 10}{text[place.end() :]}"
+        for place in re.finditer(r"\d(?!\.?\d)", text)
+    ]
 
 
 def prose_words(chapter: Chapter) -> int:

@@ -51,6 +51,7 @@ def test_chapters_are_listed_walked_and_remembered(book):
     assert "<!--" not in walked
     assert load_progress().read == {3}
     assert "yes" in learn()
+    assert "0 of 4" in learn()
     with pytest.raises(ConfigError, match="no chapter 7; there are 3"):
         learn("7")
 

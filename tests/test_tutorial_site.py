@@ -38,6 +38,7 @@ def test_links_figures_and_formulas_are_there(site):
     assert attention.count("<math") > 20
     assert attention.count("<details>") == attention.count("</details>") >= 4
     assert '<pre class="python"><span' in attention
+    assert "learn 4 --exercise 5</code>" in attention
     assert "from <code>llm_explainer.plain.attention" in attention
 
 

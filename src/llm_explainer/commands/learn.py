@@ -96,19 +96,24 @@ def _list(console: Console, chapters: list[Chapter], progress: Progress) -> None
     from rich.text import Text
 
     from llm_explainer.console.terminal import show_next
+    from llm_explainer.tutorial.exercises.table import exercises_of
 
     table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     table.add_column("chapter", no_wrap=True)
     table.add_column("the question")
     table.add_column("minutes", justify="right", no_wrap=True)
     table.add_column("read", no_wrap=True)
+    table.add_column("exercises", justify="right", no_wrap=True)
     for chapter in chapters:
         is_read = chapter.number in progress.read
+        graded = [exercise.name for exercise in exercises_of(chapter.number)]
+        passed = sum(progress.has_passed(name) for name in graded)
         table.add_row(
             chapter.title,
             chapter.question,
             str(chapter.minutes),
             Text("yes" if is_read else "", style="green"),
+            f"{passed} of {len(graded)}" if graded else "",
         )
     console.print(table)
     unread = [chapter.number for chapter in chapters if chapter.number not in progress.read]

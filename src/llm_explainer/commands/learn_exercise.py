@@ -90,8 +90,7 @@ def _show_next(console: Console, exercise: Exercise, progress: Progress) -> None
     from llm_explainer.tutorial.exercises.table import exercises_of
 
     for other in exercises_of(exercise.chapter):
-        done = progress.exercises.get(other.name)
-        if done is None or not done.passed:
+        if not progress.has_passed(other.name):
             command = f"run_demo.py learn {other.chapter} --exercise {other.number}"
             show_next(console, [(command, f"{other.title}: {other.task}")])
             return

@@ -40,6 +40,10 @@ class Progress:
     read: set[int] = field(default_factory=set)
     exercises: dict[str, Result] = field(default_factory=dict)
 
+    def has_passed(self, name: str) -> bool:
+        """Return whether an exercise was solved."""
+        return self.exercises.get(name, Result()).passed
+
     def note_try(self, name: str, *, passed: bool, hint: str) -> None:
         """Keep what came of a try of an exercise; one that has passed stays so.
 

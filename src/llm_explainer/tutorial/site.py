@@ -17,6 +17,7 @@ from urllib.parse import unquote
 from llm_explainer.errors import ConfigError
 from llm_explainer.files import names_in, write_atomically
 from llm_explainer.tutorial.chapters import Chapter, anchor_of, read_chapter
+from llm_explainer.tutorial.exercises.table import exercises_of
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -116,8 +117,19 @@ def _write(
                 f'<a href="{page_name(other.path.name)}">{word}: {escape(other.title)}</a>'
             )
     way = f"<nav>{' · '.join(links)}</nav>"
-    write_atomically(path, _page(chapter.title, _body(chapter, markdown), way).encode())
+    body = _body(chapter, markdown) + _graded(chapter.number)
+    write_atomically(path, _page(chapter.title, body, way).encode())
     return path
+
+
+def _graded(chapter: int) -> str:
+    """Return the list of a chapter's graded exercises, each with its command."""
+    rows = "".join(
+        f"<li>{escape(one.title)}. {escape(one.task)}<br>"
+        f"<code>uv run run_demo.py learn {chapter} --exercise {one.number}</code></li>\n"
+        for one in exercises_of(chapter)
+    )
+    return f'<h2 id="graded">Graded at the command line</h2>\n<ol>\n{rows}</ol>\n' if rows else ""
 
 
 def _body(chapter: Chapter, markdown: MarkdownIt) -> str:

@@ -41,6 +41,18 @@ def _x(rng: Generator, width: int = D) -> Array:
     return rng.normal(size=(B, T, width))
 
 
+def join(rng: Generator) -> Call:
+    return Call("values", ([97, 97, 97, 98, 97, 97, 97, 97], (97, 97), 256))
+
+
+def train(rng: Generator) -> Call:
+    return Call("values", ([b"aaabdaaabac", b"cdefcdef"], 9))
+
+
+def encode(rng: Generator) -> Call:
+    return Call("values", (b"aaabdaaabac", [(97, 97), (256, 97), (257, 98)]))
+
+
 def linear(rng: Generator) -> Call:
     return Call(
         "layer", (_x(rng), _weights(rng, F, D)), factors=[("1/N, of all rows", 1 / (B * T))]

@@ -62,8 +62,8 @@ def find_cause(
 
 
 def _of_shape(mine: Array, right: Array) -> tuple[Cause, str]:
-    if right.ndim < 2 and right.dtype.kind == "i":
-        return "shape", f"it holds {mine.size} numbers, the right one {right.size}"
+    if right.dtype.kind == "i" and mine.ndim and mine.shape[1:] == right.shape[1:]:
+        return "shape", f"it has {len(mine)} entries, the right one {len(right)}"
     shapes = f"its shape is {mine.shape}, the right one {right.shape}"
     if mine.ndim > 1 and agrees(mine.swapaxes(-1, -2), right):
         return "transposed", f"{shapes}: it is transposed"

@@ -74,9 +74,16 @@ def exercises_of(chapter: int) -> list[Exercise]:
     return [exercise for exercise in EXERCISES if exercise.chapter == chapter]
 
 
+_NAIVE = "llm_explainer.tokenizer.readable.naive"
 _PLAIN, _FILTERS = "llm_explainer.plain", "llm_explainer.generation.filters"
 # fmt: off
 _ROWS: tuple[tuple[int, str, Cut, Any, str], ...] = (
+    (1, f"{_NAIVE}.join", "all", calls.join,
+     "From left to right, every such pair as one id."),
+    (1, f"{_NAIVE}.encode", "all", calls.encode,
+     "Bytes, then every merge in the order of learning."),
+    (1, f"{_NAIVE}.train", "all", calls.train,
+     "Count all pairs, join the most frequent, again; of equals the greatest bytes go first."),
     (2, f"{_PLAIN}.layers.linear", "all", calls.linear,
      "Write the linear layer, forward and backward."),
     (2, f"{_PLAIN}.layers.linear", "backward", calls.linear,
