@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from llm_explainer.data.documents import TextBlock, read_documents
 from llm_explainer.data.text_files import find_text_files
 from llm_explainer.errors import CorpusError
 
-VERDICT = Path(__file__).parents[2] / "shared" / "data" / "the-verdict.txt"
 SHAKESPEARE = Path(__file__).parents[2] / "shared" / "data" / "tinyshakespeare.txt"
 
 # Short alphabets, so that separators, runs of white space and block ends meet often.
@@ -127,17 +125,6 @@ def test_shakespeare_is_split_as_in_nanogpt(
         assert train + validation == SHAKESPEARE.read_text()
         assert corpus.name == "shakespeare"
         assert not any(block.ends_document for block in corpus.train.blocks())
-
-
-@pytest.mark.skipif(not VERDICT.exists(), reason="needs the-verdict.txt")
-def test_the_verdict_comes_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    known, text = downloads.VERDICT, VERDICT.read_bytes()
-    assert (len(text), hashlib.sha256(text).hexdigest()) == (known.size, known.sha256)
-    monkeypatch.setenv("LLM_EXPLAINER_CACHE", str(tmp_path))
-    (tmp_path / known.name).write_bytes(text)
-    corpus = load_corpus("verdict")
-    assert "".join(joined(corpus)) == VERDICT.read_text()
-    assert corpus.name == "verdict"
 
 
 def test_ten_documents_or_more_are_split_by_document(tmp_path: Path) -> None:

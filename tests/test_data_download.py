@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 
 from llm_explainer.data import download as module
+from llm_explainer.data.corpora import load_corpus
 from llm_explainer.data.download import RemoteFile, cache_dir, download, is_cached
 from llm_explainer.errors import CorpusError
 
+VERDICT = Path(__file__).parents[2] / "shared" / "data" / "the-verdict.txt"
 CONTENT = bytes(range(256)) * 4096  # 1 MiB, several chunks
 
 
@@ -240,3 +242,17 @@ def test_the_cache_is_where_the_system_keeps_caches(
     monkeypatch.setattr(sys, "platform", platform)
     monkeypatch.setattr(Path, "home", lambda: Path("home"))
     assert cache_dir() == Path(expected)
+
+
+@pytest.mark.skipif(not VERDICT.exists(), reason="needs the-verdict.txt")
+def test_the_verdict_comes_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known, text = module.VERDICT, VERDICT.read_bytes()
+    assert (len(text), hashlib.sha256(text).hexdigest()) == (known.size, known.sha256)
+    monkeypatch.setenv("LLM_EXPLAINER_CACHE", str(tmp_path))
+    (tmp_path / known.name).write_bytes(text)
+    corpus = load_corpus("verdict")
+    assert (
+        "".join(block.text for part in (corpus.train, corpus.validation) for block in part.blocks())
+        == VERDICT.read_text()
+    )
+    assert corpus.name == "verdict"

@@ -22,6 +22,7 @@ from llm_explainer.data import corpora
 from llm_explainer.errors import ConfigError
 from llm_explainer.training import step_timer
 from llm_explainer.training.runs import run as runs
+from llm_explainer.tutorial import running
 
 N_TRIED = 10_000 if os.environ.get("CAMPAIGNS") else 2  # of each command
 MOST_SECONDS = 30
@@ -45,6 +46,7 @@ CALLS = {  # of each command one that works, quick to end
     "encode_corpus": ["text.txt", "--tokenizer=bytes"],
     "finetune_data": ["records.jsonl", "--from=base"],
     "evaluate": ["base", "--corpus=text.txt"],
+    "learn": [],
     "sweep": ["--corpus=text.txt", "--size=tiny", "--seeds=1"],
     "pretrain": ["--corpus=text.txt", "--size=tiny"],
     "finetune_full": ["--from=base", "--data=records.jsonl"],
@@ -87,6 +89,7 @@ def call(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
         (parity, "check_parity"),
         (profiling, "profile_step"),
         (resume_check, "check_kind"),
+        (running, "check_chapter"),
         (corpora.downloads, "download"),
     ):
         monkeypatch.setattr(owner, name, stopped)
