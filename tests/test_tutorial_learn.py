@@ -96,6 +96,8 @@ def test_an_exercise_is_written_graded_and_reported(book, monkeypatch):
     assert load_progress().exercises["2.3"] == Result(passed=True, tries=3)
     report = learn("--report")
     assert f"1 of {len(EXERCISES)} passed" in report
+    with pytest.raises(ConfigError, match="of all chapters; leave out 2"):
+        learn("2", "--report")
     with pytest.raises(ConfigError, match="of which chapter"):
         learn("--exercise", "3")
 

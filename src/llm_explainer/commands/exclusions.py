@@ -201,6 +201,19 @@ EXCLUSIONS = (
         lambda values: values["data"] is not None or values["corpus"] is not None,
         ("--data=x.jsonl",),
     ),
+    Exclusion(
+        "learn",
+        ("report", "html", "check"),
+        "--exercise writes one exercise, or grades it",
+        _given("exercise"),
+        ("4", "--exercise=2"),
+    ),
+    Exclusion(
+        "learn", ("html", "check"), "--report shows the exercises", _given("report"), ("--report",)
+    ),
+    Exclusion(
+        "learn", ("check",), "--html writes pages as they are", _given("html"), ("--html=x",)
+    ),
 )
 
 

@@ -71,6 +71,8 @@ def learn(
     if report:
         from llm_explainer.commands.learn_exercise import show_report
 
+        if chapter is not None:
+            raise ConfigError(f"--report shows the exercises of all chapters; leave out {chapter}")
         show_report(load_progress())
         return
     paths = find_chapters(tutorial_folder())
