@@ -31,6 +31,7 @@ CHAPTERS = {
     gradcheck: 2,
     presets: 2,
     quick: 8,
+    generate: 9,
 }
 """Where the Tutorial explains what a command does."""
 

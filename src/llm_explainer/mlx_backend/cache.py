@@ -2,6 +2,8 @@
 
 Letters: B batch, K key-value heads, L = the most tokens held, S = the tokens seen, H width of a
 head. How long each text is, is kept in NumPy: Python decides by it what MLX is to compute.
+
+Explained in ``Tutorial/09 - TextGeneration.md``.
 """
 
 from __future__ import annotations

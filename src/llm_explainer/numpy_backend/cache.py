@@ -1,6 +1,8 @@
 """Keys and values of the tokens seen so far, so that generating one more costs one more.
 
 Letters: B batch, K key-value heads, L = the most tokens held, H width of a head.
+
+Explained in ``Tutorial/09 - TextGeneration.md``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Generation: the likeliest next token, again and again."""
+"""Generation: the likeliest next token, again and again.
+
+Explained in ``Tutorial/09 - TextGeneration.md``.
+"""
 
 from collections.abc import Sequence
 
