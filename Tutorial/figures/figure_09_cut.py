@@ -29,6 +29,6 @@ def draw(folder: Path) -> None:
             place.plot([2.5, 2.5], [0, top], color=ORANGE, linestyle="--", label="top-k, k = 3")
             edge = min(n_kept, SHOWN) - 0.5
             place.plot([edge, edge], [0, top], color=GREEN, label=f"top-p 0.9 keeps {n_kept}")
-            place.set(title=f"… {prompt[-16:]}", ylabel="share at temperature 1.5")
+            place.set(title="… " + " ".join(prompt.split()[-4:]), ylabel="share at temperature 1.5")
             place.legend(loc="upper right")
         save(figure, folder / "09-cut.svg")
