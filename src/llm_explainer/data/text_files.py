@@ -63,15 +63,6 @@ class Found:
         return f"left out: {', '.join(parts)}" if parts else ""
 
 
-def find_text_files(folder: Path) -> list[Path]:
-    """Return the text files under a folder; see ``look_into``.
-
-    Raises:
-        CorpusError: as ``look_into``.
-    """
-    return look_into(folder).texts
-
-
 def look_into(folder: Path) -> Found:
     """Return the text files under a folder, and what is left out.
 

@@ -64,12 +64,10 @@ class StreamDecoder:
         return self._decoder.decode(b"", final=True)
 
 
-class Tokenizer(Protocol):
-    """The interface of ``BPETokenizer``, ``CharTokenizer`` and ``WordTokenizer``."""
+class Vocabulary(Protocol):
+    """What has to be known of a tokenizer to find the tokens that files name."""
 
-    chat_template: ChatTemplate | None  # stored with it; None for the one in plain words
     roles: TokenRoles  # which token begins a text, which end one, and so on
-    prefix: tuple[int, ...]  # ids that its file puts before every text; ``encode`` leaves them out
 
     @property
     def vocab_size(self) -> int:
@@ -82,6 +80,13 @@ class Tokenizer(Protocol):
     @property
     def special_tokens(self) -> Mapping[str, int]:
         """The id of every special token."""
+
+
+class Tokenizer(Vocabulary, Protocol):
+    """The interface of ``BPETokenizer``, ``CharTokenizer`` and ``WordTokenizer``."""
+
+    chat_template: ChatTemplate | None  # stored with it; None for the one in plain words
+    prefix: tuple[int, ...]  # ids that its file puts before every text; ``encode`` leaves them out
 
     @property
     def end_of_text(self) -> int | None:

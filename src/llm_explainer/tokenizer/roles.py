@@ -10,10 +10,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from llm_explainer.errors import LLMExplainerWarning, TokenizerError
-from llm_explainer.tokenizer.base import END_OF_TEXT, UNKNOWN
+from llm_explainer.tokenizer.base import END_OF_TEXT, UNKNOWN, Vocabulary
 from llm_explainer.tokenizer.checks import shorten
 
 Settings = Mapping[str, Any]
@@ -25,24 +25,6 @@ _OF_FAMILY = {  # what transformers takes where config.json does not have the ke
     "gpt2": {"bos_token_id": 50256, "eos_token_id": 50256},
     "llama": {"bos_token_id": 1, "eos_token_id": 2},
 }
-
-
-class Vocabulary(Protocol):
-    """What has to be known of a tokenizer to find the tokens that files name."""
-
-    roles: TokenRoles  # where no file says otherwise
-
-    @property
-    def vocab_size(self) -> int:
-        """How many ids there are."""
-
-    @property
-    def vocab(self) -> Mapping[int, bytes] | Mapping[int, str]:
-        """The token of every id."""
-
-    @property
-    def special_tokens(self) -> Mapping[str, int]:
-        """The id of every special token."""
 
 
 @dataclass(frozen=True)
