@@ -76,6 +76,17 @@ def test_a_batch_heals_each_of_its_prompts() -> None:
     assert whole == {WORDS}
 
 
+@pytest.mark.parametrize(("end", "new"), [(6, "x"), (7, " went"), (10, "nt")])
+def test_a_token_counts_where_it_says_more_than_the_prompt(end: int, new: str) -> None:
+    stream = generate(Reciter(LEARNED, WORDS), LEARNED, WORDS[:end], max_tokens=1, **GREEDY)
+    assert ("".join(stream), len(stream.ids)) == (new, 1)
+
+
+def test_a_model_may_know_fewer_tokens_than_its_tokenizer() -> None:
+    model = Script(range(270))  # of LEARNED's 330
+    assert "".join(generate(model, LEARNED, "- t", max_tokens=3, **GREEDY))
+
+
 MODEL = make_model(LEARNED, context_length=64)
 
 

@@ -97,7 +97,8 @@ def look_into(folder: Path) -> Found:
 
 def _files(folder: Path, found: Found) -> Iterator[Path]:
     """Yield the files that may be texts; linked folders are followed, each folder once."""
-    seen = {folder.resolve()}
+    root = folder.resolve()
+    seen = {root}
     to_visit = [folder]
     while to_visit:
         for path in sorted(to_visit.pop().iterdir()):
@@ -105,7 +106,7 @@ def _files(folder: Path, found: Found) -> Iterator[Path]:
                 found.leave_out(path, HIDDEN)
             elif not path.is_dir():
                 yield path
-            elif path.is_symlink() and _is_within(path, seen):
+            elif path.is_symlink() and _leads_back(path.resolve(), seen, root):
                 found.leave_out(path, READ_ANYWAY)
             elif is_run(path):
                 found.leave_out(path, RUNS)
@@ -118,10 +119,9 @@ def _files(folder: Path, found: Found) -> Iterator[Path]:
                 to_visit.append(path)
 
 
-def _is_within(link: Path, seen: set[Path]) -> bool:
-    """Whether a link leads back into what is read anyway, or to a folder around it."""
-    target = link.resolve()
-    return any(target == one or target in one.parents or one in target.parents for one in seen)
+def _leads_back(target: Path, seen: set[Path], root: Path) -> bool:
+    """Whether a link leads into what is read anyway, or to a folder around the corpus itself."""
+    return target in root.parents or any(one in (target, *target.parents) for one in seen)
 
 
 def _is_model(folder: Path) -> bool:
