@@ -58,12 +58,24 @@ def in_checkout(contestant: Contestant, folder: Path) -> Contestant:
 def race(contestants: Sequence[Contestant], seconds: float, keep_contended: bool = False) -> None:
     """Run all contestants in turn until ``seconds`` are over; fill in their step times.
 
+    Half of the time they are started in the order given, half in the opposite one: of two processes
+    of the same code the one that was started first was 2 to 3 % slower, in 10 of 10 races.
+
     ``keep_contended`` counts slices in which others used the processors too: for a machine that is
     never quiet, where it still disturbs all contestants alike.
 
     Raises:
         RuntimeError: a contestant did not start, or had no slice of its own.
     """
+    for order in (contestants, contestants[::-1]):
+        _race_once(order, seconds / 2, keep_contended)
+    for contestant in contestants:
+        if not contestant.seconds:
+            raise RuntimeError(f"{contestant.name}: every slice was contended; run it for longer")
+
+
+def _race_once(contestants: Sequence[Contestant], seconds: float, keep_contended: bool) -> None:
+    """Start the contestants in this order, and let them work in turn."""
     with ExitStack() as stack:
         workers = []
         for contestant in contestants:
@@ -73,9 +85,6 @@ def race(contestants: Sequence[Contestant], seconds: float, keep_contended: bool
         while time.monotonic() < end:
             for contestant, worker in zip(contestants, workers, strict=True):
                 take_slice(contestant, worker, keep_contended)
-    for contestant in contestants:
-        if not contestant.seconds:
-            raise RuntimeError(f"{contestant.name}: every slice was contended; run it for longer")
 
 
 def serve(step: Callable[[], object], warmup_steps: int = WARMUP_STEPS) -> None:
