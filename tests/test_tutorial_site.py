@@ -49,3 +49,7 @@ def test_a_site_is_renewed_and_other_folders_are_left_alone(site, tmp_path):
     with pytest.raises(ConfigError, match="holds something else"):
         write_site(chapters, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+    (tmp_path / "index.html").write_bytes(b"\xe9 la carte")  # of somebody else's, and no UTF-8
+    with pytest.raises(ConfigError, match="holds something else"):
+        write_site(chapters, tmp_path)
+    assert (tmp_path / "index.html").read_bytes() == b"\xe9 la carte"

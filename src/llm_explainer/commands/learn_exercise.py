@@ -58,6 +58,7 @@ def grade_exercise(chapter: int, number: int) -> None:
 def _begin(console: Console, exercise: Exercise, file: Path) -> None:
     """Write the file with the hole, unless it is there, and say what to do."""
     from llm_explainer.console.terminal import show
+    from llm_explainer.files import write_atomically
     from llm_explainer.tutorial.exercises.template import write_template
 
     command = f"uv run run_demo.py learn {exercise.chapter} --exercise {exercise.number}"
@@ -68,7 +69,7 @@ def _begin(console: Console, exercise: Exercise, file: Path) -> None:
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         text = write_template(exercise.source, exercise.cut, heading)
-        file.write_text(text, encoding="utf-8")
+        write_atomically(file, text.encode())
     show(console, f"{exercise.title}: {exercise.task}", style="bold")
     show(console, f"Write what is missing in {file}, then once more:")
     show(console, f"  {command}")

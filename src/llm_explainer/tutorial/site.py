@@ -43,7 +43,7 @@ def write_site(chapters: Sequence[Chapter], out: Path) -> list[Path]:
     if (
         out.exists()
         and names_in(out)
-        and not (index.exists() and _MARK in index.read_text("utf-8"))
+        and not (index.exists() and _MARK.encode() in index.read_bytes())
     ):
         raise ConfigError(f"{out} holds something else; --html takes a new folder, or an old site")
     markdown = _markdown()
