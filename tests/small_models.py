@@ -29,6 +29,9 @@ LLAMA: dict[str, Any] = {
     "bias": False,
     "n_kv_heads": 2,
 }
+LLAMA3 = {"rule": "llama3", "factor": 4.0, "original_context": 16}
+YARN = {"rule": "yarn", "factor": 4.0, "original_context": 16, "attention_factor": 1.2}
+IN_ONE: dict[str, Any] = {"n_layers": 2, "window_layers": (1,)}
 FAMILIES: dict[str, dict[str, Any]] = {"gpt2": {}, "llama": LLAMA}
 SWITCHES: dict[str, dict[str, Any]] = {
     "gpt2": {"n_layers": 2},
@@ -51,6 +54,16 @@ SWITCHES: dict[str, dict[str, Any]] = {
     "gpt2 one head": {"n_heads": 1},
     "gpt2 post": {"norm_position": "post"},
     "llama post": {**LLAMA, "norm_position": "post", "n_layers": 2},
+    "llama narrow heads": {**LLAMA, "head_dim": 4, "d_model": 10},
+    "llama linear": {**LLAMA, "rope_scaling": {"rule": "linear", "factor": 3.0}},
+    "llama llama3": {**LLAMA, "head_dim": 8, "rope_theta": 50.0, "rope_scaling": LLAMA3},
+    "llama yarn": {**LLAMA, "head_dim": 8, "rope_theta": 50.0, "rope_scaling": YARN},
+    "mistral": {**LLAMA, "sliding_window": 3},
+    "qwen2": {**LLAMA, "qkv_bias": True},
+    "qwen2 windows": {**LLAMA, **IN_ONE, "qkv_bias": True, "sliding_window": 2},
+    "qwen3": {**LLAMA, "qk_norm": True, "head_dim": 4},
+    "smollm3": {**LLAMA, "n_layers": 2, "rope_layers": (0,)},
+    "gpt2 norms and window": {"qk_norm": True, "sliding_window": 2, "head_dim": 3},
 }
 """Both families, and every switch turned at least once on its own."""
 

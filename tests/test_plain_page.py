@@ -19,7 +19,7 @@ import llm_explainer
 from llm_explainer import ModelConfig, plain
 
 FILES = sorted(Path(plain.__file__).parent.glob("*.py"))
-MAX_CODE_LINES, MAX_FUNCTION_LINES = 440, 40
+MAX_CODE_LINES, MAX_FUNCTION_LINES = 480, 40
 MAX_ADAPTER_LINES = 40  # of lora.py, which is no part of the model
 SOURCE = re.compile(
     r"\((?:[A-Z]\w+(?:, | and | ))+(?:et al\. )?(?:19|20)\d\d, (?:sections?|algorithm) \d[\d.]*"
@@ -55,7 +55,7 @@ def test_lines_of_code_are_counted_as_said() -> None:
     assert code_lines(source) == {6, 8, 9, 10}
 
 
-def test_the_model_fits_440_lines() -> None:
+def test_the_model_fits_480_lines() -> None:
     n_lines = {path.stem: len(code_lines(path.read_text())) for path in FILES}
     assert n_lines.pop("lora") <= MAX_ADAPTER_LINES
     assert sum(n_lines.values()) <= MAX_CODE_LINES

@@ -21,9 +21,17 @@ MODELS: dict[str, dict[str, Any]] = {
     "sinusoidal": {"position": "sinusoidal", "activation": "relu"},
     "llama": {**LLAMA, "tie_embeddings": False},
     "post": {**LLAMA, "norm_position": "post"},
+    "qwen3": {**LLAMA, "qk_norm": True},
 }
 ROW = re.compile(r"^    ([\w.]+) +(\([^)]*\))(?: +(.*))?$", re.MULTILINE)
-CONDITIONS = {"pre", "learned or sinusoidal", "rope", "swiglu", "swiglu: silu of the gate"}
+CONDITIONS = {
+    "pre",
+    "learned or sinusoidal",
+    "rope",
+    "swiglu",
+    "swiglu: silu of the gate",
+    "qk_norm",
+}
 
 each_model = pytest.mark.parametrize("changes", MODELS.values(), ids=MODELS)
 
@@ -69,6 +77,7 @@ def test_the_table_lists_what_is_recorded(changes: dict[str, Any]) -> None:
         if note in CONDITIONS:
             wanted = note.partition(":")[0].split(" or ")
             choices = {config.position, config.activation, config.norm_position}
+            choices |= {"qk_norm"} if config.qk_norm else set()
             if not choices & set(wanted):
                 continue
         row = name, tuple(sizes[letter] for letter in shape.strip("()").split(", "))

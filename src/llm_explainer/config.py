@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from llm_explainer.errors import ConfigError
-from llm_explainer.settings import REQUIRED, setting
+from llm_explainer.rope_scaling import RopeScaling
+from llm_explainer.settings import REQUIRED, require_float, require_int, setting
 
-Family = Literal["gpt2", "llama"]
+Family = Literal["gpt2", "llama", "mistral", "qwen2", "qwen3", "smollm3"]
+"""The ``model_type`` of Hugging Face that a model is an instance of."""
+
 Norm = Literal["layernorm", "rmsnorm"]
 NormPosition = Literal["pre", "post"]
 Position = Literal["learned", "sinusoidal", "rope"]
@@ -23,8 +26,9 @@ InitScheme = Literal["normal", "truncated_normal", "zeros"]
 class ModelConfig:
     """The architecture of a decoder-only transformer.
 
-    The defaults are GPT-2's choices (Radford et al. 2019). ``n_kv_heads`` and ``d_ff`` may be left
-    at 0: they become ``n_heads`` and the family's usual width.
+    The defaults are GPT-2's choices (Radford et al. 2019). ``n_kv_heads``, ``head_dim`` and
+    ``d_ff`` may be left at 0: they become ``n_heads``, ``d_model / n_heads`` and the family's usual
+    width. Lists and objects are taken as JSON has them.
 
     Raises:
         ConfigError: a value, or a combination of values, that cannot work.
@@ -36,23 +40,30 @@ class ModelConfig:
     n_layers: int = setting(REQUIRED, "blocks")
     n_heads: int = setting(REQUIRED, "attention (query) heads")
     n_kv_heads: int = setting(0, "key-value heads; fewer than n_heads is grouped-query attention")
+    head_dim: int = setting(0, "width of a head; 0: d_model / n_heads")
     d_ff: int = setting(0, "hidden width of the feed-forward network")
     norm: Norm = setting("layernorm", "layernorm or rmsnorm")
     norm_position: NormPosition = setting("pre", "norm before each layer, or after (post)")
     position: Position = setting("learned", "learned, sinusoidal or rope")
     activation: Activation = setting("gelu", "relu, gelu, silu or swiglu")
     bias: bool = setting(True, "biases in linear layers and LayerNorm")
+    qkv_bias: bool = setting(False, "biases of queries, keys and values, also without --bias")
+    qk_norm: bool = setting(False, "RMS norm of every query and key, before they are rotated")
     tie_embeddings: bool = setting(True, "the output head is the token embedding, transposed")
     dropout: float = setting(0.0, "share of activations dropped while training")
     rope_theta: float = setting(10_000.0, "base of RoPE's wavelengths")
+    rope_scaling: RopeScaling | None = setting(None, "a rule for more tokens than were trained on")
+    rope_layers: tuple[int, ...] | None = setting(None, "the layers that rotate; None: all")
+    sliding_window: int = setting(0, "keys that a query sees, its own included; 0: all before it")
+    window_layers: tuple[int, ...] | None = setting(None, "the layers with that window; None: all")
     norm_eps: float = setting(1e-5, "added to the variance in a norm, against division by zero")
 
     def __post_init__(self) -> None:
         """Fill in the two derived sizes, then check everything."""
         for field in ("vocab_size", "context_length", "d_model", "n_layers", "n_heads"):
-            _require_int(field, getattr(self, field), at_least=1)
-        for field in ("n_kv_heads", "d_ff"):
-            _require_int(field, getattr(self, field), at_least=0)
+            require_int(field, getattr(self, field), at_least=1)
+        for field in ("n_kv_heads", "d_ff", "head_dim", "sliding_window"):
+            require_int(field, getattr(self, field), at_least=0)
         if self.n_kv_heads == 0:
             object.__setattr__(self, "n_kv_heads", self.n_heads)
         if self.d_ff == 0:
@@ -61,22 +72,27 @@ class ModelConfig:
             value = getattr(self, field)
             if value not in choices:
                 raise ConfigError(f"{field} is {value!r}; choose one of {', '.join(choices)}")
-        for field in ("bias", "tie_embeddings"):
+        for field in ("bias", "tie_embeddings", "qkv_bias", "qk_norm"):
             if not isinstance(getattr(self, field), bool):
                 raise ConfigError(f"{field} is {getattr(self, field)!r}; it takes true or false")
         self._check_heads()
-        _require_float("dropout", self.dropout, low=0.0, below=1.0)
-        _require_float("rope_theta", self.rope_theta, low=1.0)
-        _require_float("norm_eps", self.norm_eps, low=1e-12, below=1.0)
+        self._check_layers()
+        require_float("dropout", self.dropout, low=0.0, below=1.0)
+        require_float("rope_theta", self.rope_theta, low=1.0)
+        require_float("norm_eps", self.norm_eps, low=1e-12, below=1.0)
+        if self.rope_scaling is not None and self.rope_scaling.rule == "yarn":
+            require_float("rope_theta, which yarn takes the logarithm of,", self.rope_theta, low=2)
 
     def _check_heads(self) -> None:
-        if self.d_model % self.n_heads:
+        if self.head_dim == 0 and self.d_model % self.n_heads:
             fits = [n for n in range(1, min(self.d_model, 1024) + 1) if self.d_model % n == 0]
             nearest = min(fits, key=lambda n: abs(n - self.n_heads))
             raise ConfigError(
                 f"d_model {self.d_model} is not divisible by n_heads {self.n_heads}; "
-                f"n_heads {nearest} would do"
+                f"n_heads {nearest} would do, or a head_dim of its own"
             )
+        if self.head_dim == 0:
+            object.__setattr__(self, "head_dim", self.d_model // self.n_heads)
         if self.n_heads % self.n_kv_heads:
             raise ConfigError(
                 f"n_heads {self.n_heads} is not divisible by n_kv_heads {self.n_kv_heads}; "
@@ -85,7 +101,7 @@ class ModelConfig:
         if self.position == "rope" and self.head_dim % 2:
             raise ConfigError(
                 f"position 'rope' rotates pairs of channels, so the width of a head must be even; "
-                f"d_model {self.d_model} / n_heads {self.n_heads} = {self.head_dim}"
+                f"head_dim is {self.head_dim}, d_model {self.d_model} / n_heads {self.n_heads}"
             )
         if self.position == "sinusoidal" and self.d_model % 2:
             raise ConfigError(
@@ -93,20 +109,74 @@ class ModelConfig:
                 f"received {self.d_model}"
             )
 
+    def _check_layers(self) -> None:
+        """Read the settings that some layers have, and refuse those that change nothing."""
+        if not isinstance(self.rope_scaling, RopeScaling | None):
+            object.__setattr__(self, "rope_scaling", RopeScaling.of(self.rope_scaling))
+        for field in ("rope_layers", "window_layers"):
+            layers = getattr(self, field)
+            if layers is not None:
+                object.__setattr__(self, field, self._read_layers(field, layers))
+        for field in ("rope_layers", "rope_scaling"):
+            if getattr(self, field) is not None and self.position != "rope":
+                raise ConfigError(f"{field} is about position 'rope', and it is {self.position!r}")
+        if self.window_layers is not None and self.sliding_window == 0:
+            raise ConfigError("window_layers needs a sliding_window, which is 0")
+
+    def _read_layers(self, field: str, layers: Any) -> tuple[int, ...] | None:
+        """Return numbers of layers sorted, or None where it is all of them."""
+        last = self.n_layers - 1
+        if not isinstance(layers, (list, tuple)) or not all(
+            type(layer) is int and 0 <= layer <= last for layer in layers
+        ):
+            raise ConfigError(f"{field} is {layers!r}; it takes numbers of layers, 0 to {last}")
+        chosen = tuple(sorted(set(layers)))
+        return None if len(chosen) == self.n_layers else chosen
+
     @property
-    def head_dim(self) -> int:
-        """Width of one attention head."""
-        return self.d_model // self.n_heads
+    def attention_width(self) -> int:
+        """Width of all heads side by side, n_heads · head_dim."""
+        return self.n_heads * self.head_dim
+
+    @property
+    def has_qkv_bias(self) -> bool:
+        """Whether queries, keys and values have biases."""
+        return self.bias or self.qkv_bias
+
+    def rotates(self, layer: int) -> bool:
+        """Return whether a layer rotates queries and keys."""
+        chosen = self.rope_layers is None or layer in self.rope_layers
+        return self.position == "rope" and chosen
+
+    def window_of(self, layer: int) -> int:
+        """Return how many keys a query of a layer sees at most, its own included; 0 for all."""
+        chosen = self.window_layers is None or layer in self.window_layers
+        return self.sliding_window if chosen else 0
 
     @property
     def family(self) -> Family | None:
         """The Hugging Face family that can express this model exactly, or None."""
-        if self.norm_position == "post":
-            return None
-        kind = (self.norm, self.position, self.activation)
-        if kind == ("layernorm", "learned", "gelu") and self.n_kv_heads == self.n_heads:
-            return "gpt2"
-        return "llama" if kind == ("rmsnorm", "rope", "swiglu") else None
+        kind = (self.norm, self.position, self.activation, self.norm_position)
+        if kind == ("layernorm", "learned", "gelu", "pre"):
+            fits = self.n_kv_heads == self.n_heads and self.attention_width == self.d_model
+            is_plain = not (self.qk_norm or self.sliding_window)
+            return "gpt2" if fits and is_plain and (self.bias or not self.qkv_bias) else None
+        return self._llama_kin() if kind == ("rmsnorm", "rope", "swiglu", "pre") else None
+
+    def _llama_kin(self) -> Family | None:
+        """Return which of Llama's relatives has these switches, and no others."""
+        has_own_qkv_bias = self.qkv_bias and not self.bias
+        if self.rope_layers is not None:
+            return None if self.qk_norm or has_own_qkv_bias else "smollm3"
+        if self.qk_norm:
+            return None if self.has_qkv_bias else "qwen3"
+        if has_own_qkv_bias:
+            return "qwen2"
+        if self.sliding_window == 0:
+            return "llama"
+        if self.window_layers is None and not self.bias:
+            return "mistral"
+        return "smollm3"
 
     @classmethod
     def preset(
@@ -154,9 +224,10 @@ class ModelConfig:
             return inputs * outputs + linear_bias * outputs
 
         norm = self.d_model * (1 + norm_bias)
-        kv_width = self.n_kv_heads * self.head_dim
-        attention = linear(self.d_model, self.d_model + 2 * kv_width)
-        attention += linear(self.d_model, self.d_model)
+        qkv_width = self.attention_width + 2 * self.n_kv_heads * self.head_dim
+        attention = self.d_model * qkv_width + int(self.has_qkv_bias) * qkv_width
+        attention += linear(self.attention_width, self.d_model)
+        attention += 2 * self.head_dim * int(self.qk_norm)
         n_in = 2 if self.activation == "swiglu" else 1
         feed_forward = n_in * linear(self.d_model, self.d_ff) + linear(self.d_ff, self.d_model)
         blocks = self.n_layers * (attention + feed_forward + 2 * norm)
@@ -176,7 +247,7 @@ class ModelConfig:
         if not self.tie_embeddings:
             looked_up += self.vocab_size * self.d_model
         weights = self.count_parameters() - looked_up
-        return 6 * weights + 12 * self.n_layers * self.d_model * self.context_length
+        return 6 * weights + 12 * self.n_layers * self.attention_width * self.context_length
 
 
 def default_d_ff(d_model: int, activation: str) -> int:
@@ -223,15 +294,3 @@ SIZES: dict[str, dict[str, int]] = {
     "gpt2-medium": _size(1024, 16, 24, 1024, 50_257),
 }
 """Every preset's width, heads, layers, context and vocabulary, smallest first."""
-
-
-def _require_int(field: str, value: object, *, at_least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < at_least:
-        raise ConfigError(f"{field} is {value!r}; it takes a whole number of {at_least} or more")
-
-
-def _require_float(field: str, value: object, *, low: float, below: float = math.inf) -> None:
-    ok = isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value < below
-    if not ok:
-        upper = "" if below == math.inf else f" and under {below:g}"
-        raise ConfigError(f"{field} is {value!r}; it takes a number of {low:g} or more{upper}")

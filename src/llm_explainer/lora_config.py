@@ -154,13 +154,14 @@ class LoRAConfig:
 
 def _places(config: ModelConfig) -> dict[str, tuple[str, int, int, int]]:
     """Return (layer, first row, row after the last, I) of every target that a model has."""
-    width, d_ff, kv_width = config.d_model, config.d_ff, config.n_kv_heads * config.head_dim
+    width, d_ff, q_width = config.d_model, config.d_ff, config.attention_width
+    kv_width = config.n_kv_heads * config.head_dim
     qkv, ff = "attention.qkv_proj", "feed_forward"
     places = {
-        "q_proj": (qkv, 0, width, width),
-        "k_proj": (qkv, width, width + kv_width, width),
-        "v_proj": (qkv, width + kv_width, width + 2 * kv_width, width),
-        "o_proj": ("attention.out_proj", 0, width, width),
+        "q_proj": (qkv, 0, q_width, width),
+        "k_proj": (qkv, q_width, q_width + kv_width, width),
+        "v_proj": (qkv, q_width + kv_width, q_width + 2 * kv_width, width),
+        "o_proj": ("attention.out_proj", 0, width, q_width),
         "gate_proj": (f"{ff}.gate_proj", 0, d_ff, width),
         "up_proj": (f"{ff}.up_proj", 0, d_ff, width),
         "down_proj": (f"{ff}.down_proj", 0, width, d_ff),

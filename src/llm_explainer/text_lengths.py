@@ -51,20 +51,25 @@ class TextLengths:
             self._positions[n_tokens] = positions
         return self._positions[n_tokens]
 
-    def unseen(self, n_tokens: int) -> Mask | None:
+    def unseen(self, n_tokens: int, window: int = 0) -> Mask | None:
         """Return which of the S keys each of the next tokens must not see; None where none is.
 
-        The token at position p sees the keys up to p. (T, S) where all texts agree, else (B, T, S).
+        The token at position p sees the keys up to p, with a window the last so many of them.
+        (T, S) where all texts agree, else (B, T, S).
         """
-        if n_tokens not in self._unseen:
-            if self.agree and n_tokens == 1:
-                unseen = None
-            else:
-                n_keys = self.longest + n_tokens
-                unseen = np.arange(n_keys) > self.positions(n_tokens)[..., None]
-            self._unseen[n_tokens] = unseen
-        return self._unseen[n_tokens]
+        if (n_tokens, window) not in self._unseen:
+            n_keys = self.longest + n_tokens
+            sees_all = self.agree and n_tokens == 1 and not 0 < window < n_keys
+            self._unseen[n_tokens, window] = None if sees_all else self._hidden(n_tokens, window)
+        return self._unseen[n_tokens, window]
+
+    def _hidden(self, n_tokens: int, window: int) -> Mask:
+        keys, places = np.arange(self.longest + n_tokens), self.positions(n_tokens)[..., None]
+        hidden: Mask = keys > places
+        if window:
+            hidden |= keys <= places - window
+        return hidden
 
     def _forget_answers(self) -> None:
         self._positions: dict[int, Positions] = {}
-        self._unseen: dict[int, Mask | None] = {}
+        self._unseen: dict[tuple[int, int], Mask | None] = {}

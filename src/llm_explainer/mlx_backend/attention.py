@@ -18,6 +18,7 @@ from llm_explainer.init import Init
 from llm_explainer.mlx_backend.cache import LayerCache
 from llm_explainer.mlx_backend.layers import Dropout, Linear
 from llm_explainer.mlx_backend.module import Array, Backward, Key, Module, split_key, with_backward
+from llm_explainer.mlx_backend.norms import make_head_norm
 from llm_explainer.mlx_backend.packing import Packing
 from llm_explainer.mlx_backend.positions import make_rotary_embedding
 
@@ -26,19 +27,22 @@ class CausalSelfAttention(Module):
     """y = softmax(mask(Q Kᵀ / sqrt(H))) V, for every head, between two linear layers.
 
     Queries, keys and values come from one product with ``qkv_proj``, whose rows are all query
-    heads, then all key heads, then all value heads.
+    heads, then all key heads, then all value heads. ``layer`` is the block's number: a config may
+    have some layers rotate nothing, or see a window only.
     """
 
-    def __init__(self, config: ModelConfig, *, init: Init) -> None:
+    def __init__(self, config: ModelConfig, *, init: Init, layer: int = 0) -> None:
         super().__init__()
         self._n_heads, self._n_kv_heads = config.n_heads, config.n_kv_heads
         n_qkv = (config.n_heads + 2 * config.n_kv_heads) * config.head_dim
         residual_scale = 1 / math.sqrt(2 * config.n_layers)
-        self.qkv_proj = Linear(config.d_model, n_qkv, config.bias, init=init)
+        self.qkv_proj = Linear(config.d_model, n_qkv, config.has_qkv_bias, init=init)
+        self.q_norm, self.k_norm = make_head_norm(config), make_head_norm(config)
         self.out_proj = Linear(
-            config.d_model, config.d_model, config.bias, init=init, scale=residual_scale
+            config.attention_width, config.d_model, config.bias, init=init, scale=residual_scale
         )
-        self._rotary = make_rotary_embedding(config)
+        self._rotary = make_rotary_embedding(config) if config.rotates(layer) else None
+        self._window = config.window_of(layer)
         self._dropout = Dropout(config.dropout)
 
     def __call__(
@@ -66,15 +70,17 @@ class CausalSelfAttention(Module):
         keys = split_key(rng, 2)  # for adapters; the attention weights have ``rng`` itself
         heads = self.qkv_proj.run(x, keys[0]).reshape(b, t, n_heads + 2 * n_kv_heads, -1)
         q, k, v = mx.split(heads.transpose(0, 2, 1, 3), [n_heads, n_heads + n_kv_heads], axis=1)
+        if self.q_norm is not None and self.k_norm is not None:
+            q, k = self.q_norm(q), self.k_norm(k)
         if self._rotary is not None and packing:
             q = self._rotary.rotate_each(q, packing.positions)
             k = self._rotary.rotate_each(k, packing.positions)
         elif self._rotary is not None:
             start = 0 if cache is None else cache.start()
             q, k = self._rotary.rotate(q, start), self._rotary.rotate(k, start)
-        mask: Array | str | None = packing.seen if packing else "causal"
+        mask: Array | str | None = seen_by(t, self._window, packing)
         if cache is not None:
-            mask = cache.mask(t)
+            mask = cache.mask(t, self._window)
             k, v = cache.append(k, v)  # (B, K, S, H)
         if rng is None or not self._dropout.drops(rng):
             attended = mx.fast.scaled_dot_product_attention(
@@ -91,7 +97,21 @@ class CausalSelfAttention(Module):
         b, n_heads, t, width = q.shape
         q = q.reshape(b, k.shape[1], -1, t, width) * (1 / math.sqrt(width))  # (B, K, G, T, H)
         scores = q @ k[:, :, None].swapaxes(-1, -2)  # (B, K, G, T, T)
-        seen = packing.seen[:, None] if packing else mx.tril(mx.ones((t, t), mx.bool_))
+        seen = seen_by(t, self._window, packing)  # (T, T) or (B, 1, T, T)
+        if isinstance(seen, str):
+            seen = mx.tril(mx.ones((t, t), mx.bool_))
+        elif packing:
+            seen = seen[:, None]  # (B, 1, 1, T, T)
         weights = mx.softmax(mx.where(seen, scores, -mx.inf), axis=-1, precise=True)
         attended = self._dropout.drop(weights, rng) @ v[:, :, None]  # (B, K, G, T, H)
         return attended.reshape(b, n_heads, t, width)
+
+
+def seen_by(n_tokens: int, window: int, packing: Packing | None) -> Array | str:
+    """Return which keys each query sees, (T, T) or (B, 1, T, T), or "causal", as MLX calls it."""
+    if not window:
+        return packing.seen if packing else "causal"
+    places = mx.arange(n_tokens)
+    behind = places[:, None] - places  # (T, T): how many tokens the query stands behind the key
+    near = behind < window
+    return packing.seen & near if packing else (behind >= 0) & near

@@ -35,17 +35,18 @@ class LayerCache:
         """Return where the next token stands: one number where all rows agree, else (B,)."""
         return self.texts.longest if self.texts.agree else as_ids(self.texts.lengths)
 
-    def mask(self, n_tokens: int) -> Array | str | None:
+    def mask(self, n_tokens: int, window: int = 0) -> Array | str | None:
         """Return what hides the keys that the next tokens do not see, as MLX's attention wants it.
 
         Where rows agree, the last query is that of the last key, which is what MLX means by
-        "causal"; a single query then sees all keys.
+        "causal"; a single query then sees all keys, or with a window the last so many.
         """
-        if self.texts.agree:
+        is_whole = not 0 < window < self.texts.longest + n_tokens
+        if self.texts.agree and is_whole:
             return None if n_tokens == 1 else "causal"
-        unseen = self.texts.unseen(n_tokens)
+        unseen = self.texts.unseen(n_tokens, window)  # (T, S) or (B, T, S)
         assert unseen is not None
-        return mx.array(~unseen[:, None])  # (B, 1, T, S): the same for all heads
+        return mx.array(~unseen[..., None, :, :])  # (1, T, S) or (B, 1, T, S): the same for heads
 
     def append(self, k: Array, v: Array) -> tuple[Array, Array]:
         """Store k and v (B, K, T, H) behind each row's last token; return all, (B, K, S, H).

@@ -66,7 +66,7 @@ class GPT(Module):
         )
         self.position_embedding = make_position_embedding(config, init=init)
         self._dropout = Dropout(config.dropout)
-        self.blocks = [Block(config, init=init) for _ in range(config.n_layers)]
+        self.blocks = [Block(config, init=init, layer=i) for i in range(config.n_layers)]
         # Where each block ends with a norm, one more would do its work again (Xiong et al. 2020,
         # table 1).
         self.final_norm = make_norm(config) if config.norm_position == "pre" else None

@@ -19,6 +19,11 @@ def make_norm(config: ModelConfig) -> LayerNorm | RMSNorm:
     return LayerNorm(config.d_model, config.norm_eps, config.bias)
 
 
+def make_head_norm(config: ModelConfig) -> RMSNorm | None:
+    """Return what norms every query, or every key, if the config has it so: over a head's width."""
+    return RMSNorm(config.head_dim, config.norm_eps) if config.qk_norm else None
+
+
 class LayerNorm(Module):
     """y = (x - mean) / sqrt(variance + eps) · weight + bias, over the last axis.
 

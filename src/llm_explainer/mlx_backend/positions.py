@@ -6,6 +6,8 @@ Explained in ``Tutorial/03 - PositionalEncoding.md``.
 
 from __future__ import annotations
 
+from typing import Any
+
 import mlx.core as mx
 import numpy as np
 
@@ -13,6 +15,7 @@ from llm_explainer.config import ModelConfig
 from llm_explainer.init import Init
 from llm_explainer.mlx_backend.layers import Embedding
 from llm_explainer.mlx_backend.module import Array, Backward, Module, as_ids, with_backward
+from llm_explainer.rope_scaling import RopeScaling, rope_frequencies
 
 
 def make_position_embedding(
@@ -29,7 +32,8 @@ def make_position_embedding(
 def make_rotary_embedding(config: ModelConfig) -> RotaryEmbedding | None:
     """Return what rotates the queries and keys, if the config has it so."""
     if config.position == "rope":
-        return RotaryEmbedding(config.head_dim, config.context_length, config.rope_theta)
+        scaling = config.rope_scaling
+        return RotaryEmbedding(config.head_dim, config.context_length, config.rope_theta, scaling)
     return None
 
 
@@ -64,9 +68,19 @@ class RotaryEmbedding(Module):
     context's length does not matter.
     """
 
-    def __init__(self, head_dim: int, context_length: int, theta: float = 10_000.0) -> None:
+    def __init__(
+        self,
+        head_dim: int,
+        context_length: int,
+        theta: float = 10_000.0,
+        scaling: RopeScaling | None = None,
+    ) -> None:
         super().__init__()
-        self._head_dim, self._theta = head_dim, theta
+        frequencies, self._strength = rope_frequencies(head_dim, theta, scaling)  # (H/2,)
+        self._head_dim = head_dim
+        self._angles: dict[str, Any] = {"base": theta}
+        if scaling is not None:  # MLX divides by what it calls frequencies
+            self._angles = {"base": None, "freqs": mx.array(1 / frequencies, mx.float32)}
 
     def __call__(self, x: Array, positions: Array) -> Array:
         """Rotate x (B, T, heads, H) to positions, (T,) for all rows or (B, T) for each."""
@@ -88,6 +102,8 @@ class RotaryEmbedding(Module):
 
     def rotate(self, x: Array, start: int | Array) -> Array:
         """Rotate x (B, heads, T, H) to the positions from ``start`` on, one or (B,)."""
+        if self._strength != 1.0:
+            x = x * self._strength
         return mx.fast.rope(
-            x, self._head_dim, traditional=False, base=self._theta, scale=1.0, offset=start
+            x, self._head_dim, traditional=False, scale=1.0, offset=start, **self._angles
         )

@@ -10,6 +10,7 @@ Explained in ``Tutorial/04 - Attention.md``.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from llm_explainer.numpy_backend.module import (
     gradients_like,
     place_for,
 )
+from llm_explainer.numpy_backend.norms import RMSNorm, make_head_norm
 from llm_explainer.numpy_backend.packing import Packing
 from llm_explainer.numpy_backend.positions import make_rotary_embedding
 from llm_explainer.tree import Tree
@@ -34,19 +36,22 @@ class CausalSelfAttention(Module):
     """y = softmax(mask(Q Kᵀ / sqrt(H))) V, for every head, between two linear layers.
 
     Queries, keys and values come from one product with ``qkv_proj``, whose rows are all query
-    heads, then all key heads, then all value heads.
+    heads, then all key heads, then all value heads. ``layer`` is the block's number: a config may
+    have some layers rotate nothing, or see a window only.
     """
 
-    def __init__(self, config: ModelConfig, *, init: Init) -> None:
+    def __init__(self, config: ModelConfig, *, init: Init, layer: int = 0) -> None:
         self._n_heads, self._n_kv_heads = config.n_heads, config.n_kv_heads
         self._head_dim = config.head_dim
         n_qkv = (config.n_heads + 2 * config.n_kv_heads) * config.head_dim
         residual_scale = 1 / math.sqrt(2 * config.n_layers)
-        self.qkv_proj = Linear(config.d_model, n_qkv, config.bias, init=init)
+        self.qkv_proj = Linear(config.d_model, n_qkv, config.has_qkv_bias, init=init)
+        self.q_norm, self.k_norm = make_head_norm(config), make_head_norm(config)
         self.out_proj = Linear(
-            config.d_model, config.d_model, config.bias, init=init, scale=residual_scale
+            config.attention_width, config.d_model, config.bias, init=init, scale=residual_scale
         )
-        self._rotary = make_rotary_embedding(config)
+        self._rotary = make_rotary_embedding(config) if config.rotates(layer) else None
+        self._window = config.window_of(layer)
         self._dropout = Dropout(config.dropout)
 
     def __call__(
@@ -58,13 +63,17 @@ class CausalSelfAttention(Module):
             positions = cache.texts.positions(n_tokens)
         else:
             positions = packing.positions if packing else np.arange(n_tokens)
-        q, k, v = self._split(self._rotate(self.qkv_proj(x), positions))
+        qkv = self.qkv_proj(x)  # (B, T, (K·G + 2K)·H)
+        for _, norm, heads in self._normed(qkv):
+            heads[...] = norm(heads)
+        q, k, v = self._split(self._rotate(qkv, positions))
         if cache is not None:
             keys, values = cache.append(k[:, :, 0], v[:, :, 0])  # (B, K, S, H)
         if cache is None or cache.texts.longest == 0:  # nothing before: a cache changes nothing
-            attended, _ = causal_attention(q, k, v, unseen=packing and packing.unseen)  # (B, T, D)
+            unseen = packing and packing.unseen
+            attended, _ = causal_attention(q, k, v, unseen=unseen, window=self._window)  # (B, T, D)
         else:
-            attended = attend(q, keys, values, cache.texts.unseen(n_tokens))
+            attended = attend(q, keys, values, cache.texts.unseen(n_tokens, self._window))
         return self.out_proj(attended)
 
     def forward(
@@ -74,11 +83,15 @@ class CausalSelfAttention(Module):
         positions = packing.positions if packing else np.arange(x.shape[1])
         qkv, qkv_backward = self.qkv_proj.forward(x, rng)
         qkv_shape = qkv.shape  # the closure keeps this alone, not the array
+        norm_backwards = []
+        for _, norm, heads in self._normed(qkv):
+            heads[...], norm_backward = norm.forward(heads)
+            norm_backwards.append(norm_backward)
         q, k, v = self._split(self._rotate(qkv, positions))
         mask_shape = (*q.shape[:4], x.shape[1])  # (B, K, G, T, T)
         dropout_mask = self._dropout.mask(mask_shape, x.dtype, rng)
         attended, attention_backward = causal_attention(
-            q, k, v, dropout_mask, packing and packing.unseen
+            q, k, v, dropout_mask, packing and packing.unseen, self._window
         )
         y, out_backward = self.out_proj.forward(attended, rng)
 
@@ -89,6 +102,10 @@ class CausalSelfAttention(Module):
             dqkv = np.empty(qkv_shape, x.dtype)
             attention_backward(dattended, *self._split(dqkv))
             self._rotate(dqkv, positions, inverse=True)
+            for (name, _, dheads), norm_backward in zip(
+                self._normed(dqkv), norm_backwards, strict=True
+            ):
+                dheads[...], _ = norm_backward(dheads, place_for(name, grads))
             dx, _ = qkv_backward(dqkv, place_for("qkv_proj", grads))
             return dx, grads
 
@@ -101,6 +118,14 @@ class CausalSelfAttention(Module):
             heads = qkv.reshape(*qkv.shape[:2], -1, self._head_dim)  # (B, T, K·G + 2K, H), a view
             self._rotary.rotate(heads[:, :, :n_rotated], positions, inverse)
         return qkv
+
+    def _normed(self, qkv: Array) -> Iterator[tuple[str, RMSNorm, Array]]:
+        """Yield the name of what norms queries, it, and their view (B, T, K·G, H); then of keys."""
+        if self.q_norm is not None and self.k_norm is not None:
+            n_heads, n_kv = self._n_heads, self._n_kv_heads
+            heads = qkv.reshape(*qkv.shape[:2], -1, self._head_dim)  # (B, T, K·G + 2K, H), a view
+            yield "q_norm", self.q_norm, heads[:, :, :n_heads]
+            yield "k_norm", self.k_norm, heads[:, :, n_heads : n_heads + n_kv]
 
     def _split(self, qkv: Array) -> tuple[Array, Array, Array]:
         """View (B, T, (K·G + 2K)·H) as q (B, K, G, T, H), k and v (B, K, 1, T, H); no copies.

@@ -33,9 +33,9 @@ class Block(Module):
     al. 2017: h = norm(x + attention(x)); y = norm(h + feed_forward(h)).
     """
 
-    def __init__(self, config: ModelConfig, *, init: Init) -> None:
+    def __init__(self, config: ModelConfig, *, init: Init, layer: int = 0) -> None:
         self.attention_norm = make_norm(config)
-        self.attention = CausalSelfAttention(config, init=init)
+        self.attention = CausalSelfAttention(config, init=init, layer=layer)
         self.feed_forward_norm = make_norm(config)
         self.feed_forward = FeedForward(config, init=init)
         self._dropout = Dropout(config.dropout)

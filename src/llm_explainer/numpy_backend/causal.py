@@ -45,11 +45,13 @@ def causal_attention(
     v: Array,
     dropout_mask: Array | None = None,
     unseen: Array | None = None,
+    window: int = 0,
 ) -> tuple[Array, AttentionBackward]:
     """Attend from q (B, K, G, T, H) to k and v (B, K, 1, T, H), each row to itself and before.
 
     ``dropout_mask`` (B, K, G, T, T) multiplies the attention weights. ``unseen`` (B, T, T) is -inf
-    for the keys that a query does not see, where that is not just those after it. Returns the
+    for the keys that a query does not see, where that is not just those after it; with a
+    ``window``, nor does it see those that so many keys, its own included, leave out. Returns the
     result, heads side by side as (B, T, K·G·H), and its backward pass.
     """
     b, _, _, t, width = q.shape
@@ -65,9 +67,9 @@ def causal_attention(
     exps = []  # of each band, (b, K, G, band, seen)
     for rows, band, seen in _bands(q.shape):
         scores = queries[rows, ..., band, :] @ keys_transposed[rows, ..., seen]
-        if unseen is None:
-            scores += _later_keys(band.stop - band.start, seen.stop, scores.dtype)
-        else:
+        if unseen is None or window:
+            scores += _hidden_keys(band.stop - band.start, seen.stop, window, scores.dtype)
+        if unseen is not None:
             scores += unseen[rows, None, None, band, seen]
         if needs_max:  # so that exp cannot overflow; the softmax is the same
             scores -= scores.max(-1, keepdims=True)
@@ -136,12 +138,16 @@ def _gradients(done: _ForwardPass, dattended: Array, dq: Array, dk: Array, dv: A
 
 
 @lru_cache(maxsize=64)
-def _later_keys(n_queries: int, n_keys: int, dtype: np.dtype) -> Array:
+def _hidden_keys(n_queries: int, n_keys: int, window: int, dtype: np.dtype) -> Array:
     """Return what hides the keys after each query, (n_queries, n_keys): -inf there and 0 elsewhere.
 
-    The last query sees all keys.
+    The last query sees all keys, or those of its window.
     """
-    return np.triu(np.full((n_queries, n_keys), -np.inf, dtype), n_keys - n_queries + 1)
+    diagonal = n_keys - n_queries  # of each query itself
+    after: Array = np.triu(np.full((n_queries, n_keys), -np.inf, dtype), diagonal + 1)
+    if window:
+        after += np.tril(np.full((n_queries, n_keys), -np.inf, dtype), diagonal - window)
+    return after
 
 
 def _add_to_seen(total: Array, weights: Array, values: Array) -> None:

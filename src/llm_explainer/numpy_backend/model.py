@@ -51,7 +51,7 @@ class GPT(Module):
         )
         self.position_embedding = make_position_embedding(config, init=init)
         self._dropout = Dropout(config.dropout)
-        self.blocks = [Block(config, init=init) for _ in range(config.n_layers)]
+        self.blocks = [Block(config, init=init, layer=i) for i in range(config.n_layers)]
         # Blocks that end with a norm need no further one (Xiong et al. 2020, table 1).
         self.final_norm = make_norm(config) if config.norm_position == "pre" else None
         self.head: Linear | None = None

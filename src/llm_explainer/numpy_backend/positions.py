@@ -15,6 +15,7 @@ from llm_explainer.config import ModelConfig
 from llm_explainer.init import Init
 from llm_explainer.numpy_backend.layers import Embedding
 from llm_explainer.numpy_backend.module import Array, Backward, Module
+from llm_explainer.rope_scaling import RopeScaling, rope_frequencies
 from llm_explainer.tree import Tree
 
 
@@ -32,7 +33,8 @@ def make_position_embedding(
 def make_rotary_embedding(config: ModelConfig) -> RotaryEmbedding | None:
     """Return what rotates the queries and keys, if the config has it so."""
     if config.position == "rope":
-        return RotaryEmbedding(config.head_dim, config.context_length, config.rope_theta)
+        scaling = config.rope_scaling
+        return RotaryEmbedding(config.head_dim, config.context_length, config.rope_theta, scaling)
     return None
 
 
@@ -76,8 +78,15 @@ class RotaryEmbedding(Module):
     channel i + H/2, where H is the head's width.
     """
 
-    def __init__(self, head_dim: int, context_length: int, theta: float = 10_000.0) -> None:
-        self._settings = (head_dim, context_length, theta)
+    def __init__(
+        self,
+        head_dim: int,
+        context_length: int,
+        theta: float = 10_000.0,
+        scaling: RopeScaling | None = None,
+    ) -> None:
+        self._context_length = context_length
+        self._settings = (head_dim, theta, scaling)
 
     def __call__(self, x: Array, positions: Array) -> Array:
         """Rotate x (B, T, heads, H) to positions, (T,) for all rows or (B, T) for each."""
@@ -101,7 +110,8 @@ class RotaryEmbedding(Module):
         swapped = np.empty(x.shape, x.dtype)
         swapped[..., :half] = x[..., half:]
         swapped[..., half:] = x[..., :half]
-        cos, sin = rotation_tables(*self._settings, x.shape[-2], x.dtype)
+        n_positions = self._table_length(positions)
+        cos, sin = rotation_tables(n_positions, *self._settings, x.shape[-2], x.dtype)
         swapped *= sin[positions]  # (..., T, heads, H)
         x *= cos[positions]
         if inverse:
@@ -109,10 +119,26 @@ class RotaryEmbedding(Module):
         else:
             x += swapped
 
+    def _table_length(self, positions: Array) -> int:
+        """Return for how many positions there is to be a table: the next power of two."""
+        if self._context_length <= WHOLE_TABLE:
+            return self._context_length
+        last = int(np.maximum.reduce(positions, axis=None))
+        return min(self._context_length, max(WHOLE_TABLE, 1 << last.bit_length()))
+
+
+WHOLE_TABLE = 2048
+"""Up to so long a context has tables for all of it. Those of 131,072 tokens would be gigabytes."""
+
 
 @lru_cache(maxsize=16)  # the layers of a model share their tables
 def rotation_tables(
-    head_dim: int, context_length: int, theta: float, n_heads: int, dtype: np.dtype
+    n_positions: int,
+    head_dim: int,
+    theta: float,
+    scaling: RopeScaling | None,
+    n_heads: int,
+    dtype: np.dtype,
 ) -> tuple[Array, Array]:
     """Return cos and sin of every position's angles, (T, heads, H) each.
 
@@ -120,9 +146,9 @@ def rotation_tables(
     y = x · cos + swap(x) · sin, where swap exchanges the halves. Spelled out for every head,
     because NumPy is fast on long rows.
     """
-    frequencies = theta ** (-np.arange(0, head_dim, 2) / head_dim)  # (H/2,)
-    angles = np.outer(np.arange(context_length), frequencies)  # (T, H/2)
-    cos, sin = np.cos(angles), np.sin(angles)
+    frequencies, strength = rope_frequencies(head_dim, theta, scaling)  # (H/2,)
+    angles = np.outer(np.arange(n_positions), frequencies)  # (T, H/2)
+    cos, sin = strength * np.cos(angles), strength * np.sin(angles)
     tables = np.concatenate([cos, cos], axis=1), np.concatenate([-sin, sin], axis=1)  # (T, H)
     every_head = [np.repeat(table[:, None], n_heads, axis=1) for table in tables]
     return every_head[0].astype(dtype), every_head[1].astype(dtype)

@@ -7,7 +7,7 @@ Read the files in this order; each needs only those before it:
     layers       linear, embedding, layer_norm, rms_norm
     activations  softmax, relu, gelu, silu, swiglu
     positions    places, sinusoids, rotate (RoPE)
-    attention    causal_attention, self_attention
+    attention    causal_attention, query_or_key, self_attention
     feed_forward feed_forward, gated_feed_forward
     block        norm, residual, block
     model        embed, unembed, gpt
@@ -35,7 +35,7 @@ float64 give gradients that are exact to rounding.
 """
 
 from llm_explainer.plain.activations import gelu, relu, silu, softmax, swiglu
-from llm_explainer.plain.attention import causal_attention, self_attention
+from llm_explainer.plain.attention import causal_attention, query_or_key, self_attention
 from llm_explainer.plain.block import block, norm, residual
 from llm_explainer.plain.feed_forward import feed_forward, gated_feed_forward
 from llm_explainer.plain.generation import generate
@@ -50,6 +50,6 @@ from llm_explainer.plain.training import adamw, clip, start_adamw, train_step
 __all__ = [
     "adamw", "block", "causal_attention", "clip", "cross_entropy", "dora", "embed", "embedding",
     "feed_forward", "gated_feed_forward", "gelu", "generate", "gpt", "layer_norm", "linear", "lora",
-    "norm", "places", "relu", "residual", "rms_norm", "rotate", "self_attention", "silu",
-    "sinusoids", "softmax", "start_adamw", "swiglu", "train_step", "unembed",
+    "norm", "places", "query_or_key", "relu", "residual", "rms_norm", "rotate", "self_attention",
+    "silu", "sinusoids", "softmax", "start_adamw", "swiglu", "train_step", "unembed",
 ]

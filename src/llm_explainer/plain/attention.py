@@ -10,19 +10,25 @@ import numpy as np
 from llm_explainer.config import ModelConfig
 from llm_explainer.plain.activations import softmax
 from llm_explainer.plain.contract import Array, Functions, Layer, Record, ignore
-from llm_explainer.plain.layers import linear
+from llm_explainer.plain.layers import linear, rms_norm
 from llm_explainer.plain.positions import places, rotate
 from llm_explainer.tree import Tree
 
 
 def causal_attention(
-    q: Array, k: Array, v: Array, segments: Array | None = None, record: Record = ignore
+    q: Array,
+    k: Array,
+    v: Array,
+    segments: Array | None = None,
+    record: Record = ignore,
+    window: int = 0,
 ) -> Functions:
     """softmax(mask(Q Kᵀ / sqrt(H))) V (Vaswani et al. 2017, sections 3.2.1 and 3.2.3).
 
     q (B, n_heads, T, H), k and v (B, n_kv_heads, T, H): where these are fewer, each serves as many
     query heads, side by side (Ainslie et al. 2023, section 2.2). With segments (B, T), a token sees
-    those of its own segment only.
+    those of its own segment only; with a window, the last so many, itself included (Jiang et al.
+    2023, section 2).
 
     >>> q, k, v = np.zeros((2, 1)), np.array([[1.0], [3.0]]), np.array([[2.0], [4.0]])  # (T, H)
     >>> heads, backward = causal_attention(q[None, None], k[None, None], v[None, None])
@@ -42,6 +48,8 @@ def causal_attention(
     scores = q @ keys.swapaxes(-1, -2) * scale  # (B, n_heads, T, T)
     record("scores", scores)
     seen = np.tri(n_tokens, dtype=bool)  # (T, T): row i sees the keys 0 to i
+    if window:
+        seen = seen & ~np.tri(n_tokens, k=-window, dtype=bool)  # but not 0 to i - window
     if segments is not None:
         seen = seen & (segments[:, None, :, None] == segments[:, None, None, :])  # (B, 1, T, T)
     weights, softmax_backward = softmax(np.where(seen, scores, -np.inf))  # (B, n_heads, T, T)
@@ -62,13 +70,54 @@ def causal_attention(
     return heads, backward
 
 
+def query_or_key(
+    x: Array, name: str, p: Tree, config: ModelConfig, positions: Array, layer: int, record: Record
+) -> Layer:
+    """A query or a key as it is compared: with ``qk_norm`` normed first, and with RoPE rotated.
+
+    Norms bound the scores (Dehghani et al. 2023, section 3.1; Qwen3 has RMS norms). x (B, n_heads,
+    T, H) has the name "q" or "k"; ``rope_layers`` may leave a layer out (Yang et al. 2025, section
+    3).
+
+    >>> sizes = {"vocab_size": 9, "context_length": 9, "d_model": 2, "n_layers": 1, "n_heads": 1}
+    >>> x, p = np.array([[[[1.0, 7.0]]]]), {"q_norm": {"weight": np.ones(2)}}
+    >>> config = ModelConfig(**sizes, qk_norm=True, position="rope")
+    >>> query_or_key(x, "q", p, config, np.arange(1), 0, ignore)[0].round(3)
+    array([[[[0.2, 1.4]]]])
+    """
+    is_rotated = config.rotates(layer)
+    if config.qk_norm:
+        x, norm_backward = rms_norm(x, p[f"{name}_norm"], config.norm_eps)
+        record(f"{name}_norm", x)
+    if is_rotated:
+        x, rotate_backward = rotate(x, positions, config.rope_theta, config.rope_scaling)
+        record(f"{name}_rotated", x)
+
+    def backward(dx: Array, record: Record = ignore) -> tuple[Array, Tree]:
+        grads: Tree = {}
+        if is_rotated:
+            record(f"{name}_rotated", dx)
+            dx = rotate_backward(dx)
+        if config.qk_norm:
+            record(f"{name}_norm", dx)
+            dx, grads[f"{name}_norm"] = norm_backward(dx)
+        return dx, grads
+
+    return x, backward
+
+
 def self_attention(
-    x: Array, p: Tree, config: ModelConfig, segments: Array | None = None, record: Record = ignore
+    x: Array,
+    p: Tree,
+    config: ModelConfig,
+    segments: Array | None = None,
+    record: Record = ignore,
+    layer: int = 0,
 ) -> Layer:
     """out(attention of every head), of q, k, v from x (Vaswani et al. 2017, section 3.2.2).
 
     The rows of ``qkv_proj`` are all query heads, then all key heads, then all value heads.
-    x (B, T, D).
+    x (B, T, D). ``layer`` is the block's number, where not all attend alike.
 
     >>> config = ModelConfig(vocab_size=9, context_length=9, d_model=2, n_layers=1, n_heads=1)
     >>> no_scores, itself = np.zeros((4, 2)), np.eye(2)
@@ -83,35 +132,33 @@ def self_attention(
             [0.5, 0. ]]])
     """
     b, n_tokens, _ = x.shape
-    n_heads, n_kv_heads, is_rope = config.n_heads, config.n_kv_heads, config.position == "rope"
+    n_heads, n_kv_heads = config.n_heads, config.n_kv_heads
     qkv, qkv_backward = linear(x, p["qkv_proj"])  # (B, T, (n_heads + 2 n_kv_heads) · H)
     every_head = qkv.reshape(b, n_tokens, -1, config.head_dim).swapaxes(1, 2)  # (B, heads, T, H)
     q, k, v = np.split(every_head, [n_heads, n_heads + n_kv_heads], axis=1)
     for name, array in zip("qkv", (q, k, v), strict=True):
         record(name, array)  # (B, n_heads, T, H), then (B, n_kv_heads, T, H) twice
-    if is_rope:
-        positions = np.arange(n_tokens) if segments is None else places(segments)[:, None]
-        q, q_backward = rotate(q, positions, config.rope_theta)
-        k, k_backward = rotate(k, positions, config.rope_theta)
-        record("q_rotated", q)
-        record("k_rotated", k)
-    heads, attention_backward = causal_attention(q, k, v, segments, record)  # (B, n_heads, T, H)
-    record("heads", heads)
-    y, out_backward = linear(heads.swapaxes(1, 2).reshape(x.shape), p["out_proj"])  # (B, T, D)
+    positions = np.arange(n_tokens) if segments is None else places(segments)[:, None]
+    q, q_backward = query_or_key(q, "q", p, config, positions, layer, record)
+    k, k_backward = query_or_key(k, "k", p, config, positions, layer, record)
+    window = config.window_of(layer)
+    heads, attention_backward = causal_attention(q, k, v, segments, record, window)
+    record("heads", heads)  # (B, n_heads, T, H)
+    side_by_side = heads.swapaxes(1, 2).reshape(b, n_tokens, -1)  # (B, T, n_heads · H)
+    y, out_backward = linear(side_by_side, p["out_proj"])  # (B, T, D)
 
     def backward(dy: Array, record: Record = ignore) -> tuple[Array, Tree]:
-        dside_by_side, out_grads = out_backward(dy)  # (B, T, D)
+        dside_by_side, out_grads = out_backward(dy)  # (B, T, n_heads · H)
         dheads = dside_by_side.reshape(b, n_tokens, n_heads, -1).swapaxes(1, 2)
         record("heads", dheads)  # (B, n_heads, T, H)
         dq, dk, dv = attention_backward(dheads, record)
-        if is_rope:
-            record("k_rotated", dk)
-            record("q_rotated", dq)
-            dq, dk = q_backward(dq), k_backward(dk)
+        dk, k_grads = k_backward(dk, record)
+        dq, q_grads = q_backward(dq, record)
         for name, gradient in zip("vkq", (dv, dk, dq), strict=True):
             record(name, gradient)
         devery_head = np.concatenate([dq, dk, dv], axis=1)  # (B, heads, T, H)
-        dx, qkv_grads = qkv_backward(devery_head.swapaxes(1, 2).reshape(b, n_tokens, -1))
-        return dx, {"qkv_proj": qkv_grads, "out_proj": out_grads}
+        dqkv = devery_head.swapaxes(1, 2).reshape(b, n_tokens, -1)  # as qkv
+        dx, qkv_grads = qkv_backward(dqkv)
+        return dx, {"qkv_proj": qkv_grads, **q_grads, **k_grads, "out_proj": out_grads}
 
     return y, backward

@@ -73,11 +73,17 @@ def residual(
 
 
 def block(
-    x: Array, p: Tree, config: ModelConfig, segments: Array | None = None, record: Record = ignore
+    x: Array,
+    p: Tree,
+    config: ModelConfig,
+    segments: Array | None = None,
+    record: Record = ignore,
+    layer: int = 0,
 ) -> Layer:
     """Attention, then the feed-forward network (Radford et al. 2019, section 2.3).
 
-    x (B, T, D) becomes h = x + attention(norm(x)), then y = h + feed_forward(norm(h)).
+    x (B, T, D) becomes h = x + attention(norm(x)), then y = h + feed_forward(norm(h)). ``layer`` is
+    its number, where not all attend alike.
 
     >>> sizes = {"vocab_size": 9, "context_length": 9, "d_model": 2, "n_layers": 1, "n_heads": 1}
     >>> zeros = lambda *shape: {"weight": np.zeros(shape)}
@@ -94,7 +100,7 @@ def block(
     >>> dx
     array([[[3., 4.]]])
     """
-    attend = partial(self_attention, segments=segments)
+    attend = partial(self_attention, segments=segments, layer=layer)
     h, attend_backward = residual(x, attend, "attention", p, config, record)  # (B, T, D)
     record("residual", h)
     y, feed_backward = residual(h, feed_forward, "feed_forward", p, config, record)  # (B, T, D)

@@ -12,7 +12,9 @@ backward pass hands out gradients of the same names and shapes in the opposite o
     blocks.0.attention.q              (B, n_heads, T, H)
     blocks.0.attention.k              (B, n_kv_heads, T, H)
     blocks.0.attention.v              (B, n_kv_heads, T, H)
+    blocks.0.attention.q_norm         (B, n_heads, T, H)     qk_norm
     blocks.0.attention.q_rotated      (B, n_heads, T, H)     rope
+    blocks.0.attention.k_norm         (B, n_kv_heads, T, H)  qk_norm
     blocks.0.attention.k_rotated      (B, n_kv_heads, T, H)  rope
     blocks.0.attention.scores         (B, n_heads, T, T)     before the mask
     blocks.0.attention.weights        (B, n_heads, T, T)     rows sum to 1
@@ -164,7 +166,7 @@ def gpt(
     backwards = []
     for i, p_block in enumerate(p["blocks"]):
         in_block = under(record, f"blocks.{i}")
-        x, block_backward = block(x, p_block, config, segments, in_block)  # (B, T, D)
+        x, block_backward = block(x, p_block, config, segments, in_block, i)  # (B, T, D)
         record(f"blocks.{i}", x)
         backwards.append(block_backward)
     logits, unembed_backward = unembed(x, p, config, record)  # (B, T, V)

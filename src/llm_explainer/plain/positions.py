@@ -8,6 +8,7 @@ Explained in ``Tutorial/03 - PositionalEncoding.md``.
 import numpy as np
 
 from llm_explainer.plain.contract import Array, Function
+from llm_explainer.rope_scaling import RopeScaling, rope_frequencies
 
 
 def places(segments: Array) -> Array:
@@ -38,12 +39,14 @@ def sinusoids(positions: Array, dims: int) -> Array:
     return pairs.reshape(*positions.shape, dims)  # (..., D)
 
 
-def rotate(x: Array, positions: Array, theta: float) -> Function:
+def rotate(
+    x: Array, positions: Array, theta: float, scaling: RopeScaling | None = None
+) -> Function:
     """RoPE: rotate (x_i, x_{i+H/2}) of token t by t · θ^(-2i/H) (Su et al. 2021, section 3.2.2).
 
     Queries and keys that are rotated so have dot products that depend on their distance alone. The
     backward pass rotates the other way. Pairs are those of Hugging Face's Llama. x (..., T, H) and
-    positions (T,), or (B, 1, T) where they differ.
+    positions (T,), or (B, 1, T) where they differ. With ``scaling``, frequencies by its rule.
 
     >>> y, backward = rotate(np.array([[1.0, 0.0], [1.0, 0.0]]), np.arange(2), theta=10_000.0)
     >>> y.round(4)  # token 0 stays, token 1 is rotated by 1 radian
@@ -53,10 +56,9 @@ def rotate(x: Array, positions: Array, theta: float) -> Function:
     array([[1., 0.],
            [1., 0.]])
     """
-    width = x.shape[-1]
-    frequencies = theta ** (-np.arange(0, width, 2) / width)  # (H/2,)
+    frequencies, strength = rope_frequencies(x.shape[-1], theta, scaling)  # (H/2,): θ^(-2i/H)
     angles = positions[..., None] * frequencies  # (T, H/2) or (B, 1, T, H/2)
-    cos, sin = np.cos(angles).astype(x.dtype), np.sin(angles).astype(x.dtype)
+    cos, sin = ((strength * f(angles)).astype(x.dtype) for f in (np.cos, np.sin))
     first, second = np.split(x, 2, axis=-1)  # (..., T, H/2) each
     y = np.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
 
