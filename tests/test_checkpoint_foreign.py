@@ -176,7 +176,7 @@ def test_gpt2_with_other_choices(tmp_path, changes, config):
 
 
 GPT2_REFUSED = {
-    "another kind": ({"model_type": "mistral"}, "gpt2 or llama or llm_explainer is supported"),
+    "another kind": ({"model_type": "gemma"}, "gpt2 or llama or mistral or .* is supported"),
     "no kind": ({"model_type": ...}, "model_type is missing"),
     "exact gelu": ({"activation_function": "gelu"}, "gelu_new or"),
     "other scaling": ({"scale_attn_by_inverse_layer_idx": True}, "false is supported"),
@@ -205,14 +205,17 @@ GPT2_REFUSED = {
 LLAMA_REFUSED = {
     "rope scaling": (
         {"rope_scaling": {"rope_type": "llama3", "factor": 8}},
-        "default is supported",
+        "low_freq_factor is missing; a number is expected",
     ),
-    "older rope scaling": ({"rope_scaling": {"type": "linear"}}, "default is supported"),
-    "new rope scaling": ({"rope_parameters": {"rope_type": "yarn"}}, "default is supported"),
+    "older rope scaling": ({"rope_scaling": {"type": "dynamic"}}, "or yarn is supported"),
+    "new rope scaling": ({"rope_parameters": {"rope_type": "longrope"}}, "or yarn is"),
     "part of a head": ({"rope_parameters": {"partial_rotary_factor": 0.5}}, "1.0 is supported"),
     "two thetas": ({"rope_theta": 5.0}, "must agree"),
     "some biases": ({"attention_bias": True}, "the same as attention_bias"),
-    "a width of heads": ({"head_dim": 8}, "head_dim is 8; hidden_size / num_attention_heads"),
+    "a width of heads": (
+        {"head_dim": 8},
+        r"'model\.layers\.0\.self_attn\.q_proj\.weight' has shape",
+    ),
     "another gate": ({"hidden_act": "gelu"}, "silu or swish is supported"),
     "key heads": ({"num_key_value_heads": 3}, "not divisible by n_kv_heads 3"),
     "a long context": ({"max_position_embeddings": 1 << 24}, "asks for a context of 16777216"),

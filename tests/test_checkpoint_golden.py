@@ -11,7 +11,10 @@ from llm_explainer.tokenizer import CharTokenizer
 GOLDEN = Path(__file__).parent / "golden"  # made by golden/make_golden.py
 
 
-@pytest.mark.parametrize("name", ["gpt2", "llama-tied", "llama-untied"])
+NAMES = sorted(path.parent.name for path in GOLDEN.glob("*/logits.npz"))
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_logits_are_those_of_transformers(name, tmp_path):
     golden = np.load(GOLDEN / name / "logits.npz")
     model = load_model(GOLDEN / name)

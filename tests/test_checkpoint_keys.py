@@ -35,7 +35,7 @@ REFUSED = {
     "layers of their own": ({"per_layer_config": {"0": {}}}, "per_layer_config is .* not known"),
     "pruned heads": ({"pruned_heads": {"0": [1]}}, "pruned_heads is "),
     "code": ({"auto_map": {"AutoModel": "x.Y"}}, "auto_map is .* not known here"),
-    "a window": ({"sliding_window": 8}, "sliding_window is 8; it is not known here"),
+    "a soft cap": ({"attn_logit_softcapping": 50.0}, "attn_logit_softcapping is 50.0; it is not"),
     "what nobody knows": ({"logit_softcap": 30.0}, "logit_softcap is 30.0; it is not known here"),
 }
 
@@ -50,6 +50,14 @@ def test_what_changes_the_model_is_refused(saved, family, changes, message):
         load_model(path)
     change_config(path, **dict.fromkeys(changes))  # null counts as absent
     load_model(path)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_a_window_where_transformers_has_none_is_refused(saved, family):
+    path, _ = saved(family)
+    change_config(path, sliding_window=8)
+    with pytest.raises(CheckpointError, match="sliding_window is 8; it is not known here"):
+        load_model(path)
 
 
 def test_what_cannot_matter_is_left_alone(saved):
@@ -90,7 +98,7 @@ def test_the_three_places_of_rope_theta(saved):
     with pytest.raises(CheckpointError, match=r"say \[10000.0, 500.0\]; they must agree"):
         load_model(path)
     change_config(path, rope_theta=..., rope_scaling={"factor": 2.0})
-    with pytest.raises(CheckpointError, match=r"rope_scaling: factor is 2.0; only rope_type"):
+    with pytest.raises(CheckpointError, match=r"rope_scaling: factor is 2.0; of the rule default"):
         load_model(path)
 
 

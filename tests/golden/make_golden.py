@@ -4,7 +4,7 @@ The tests load them without transformers, so this is run only to change them:
 
     python tests/golden/make_golden.py
 
-It needs torch and transformers (made with 5.23).
+It needs torch and transformers (made with 5.23 and 5.24).
 """
 
 from __future__ import annotations
@@ -14,7 +14,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+)
 
 HERE = Path(__file__).parent
 VOCAB_SIZE, CONTEXT = 64, 24
@@ -25,6 +33,55 @@ def main() -> None:
     save("gpt2", GPT2LMHeadModel(gpt2_config()))
     save("llama-tied", LlamaForCausalLM(llama_config(tie=True)))
     save("llama-untied", LlamaForCausalLM(llama_config(tie=False)))
+    for name, changes in RELATIVES.items():
+        sizes = {"vocab_size": VOCAB_SIZE, "intermediate_size": 16, "rope_parameters": PLAIN_ROPE}
+        config = AutoConfig.for_model(**{**LLAMA_SIZES, **sizes, **changes})
+        save(name, AutoModelForCausalLM.from_config(config, attn_implementation="eager"))
+
+
+PLAIN_ROPE = {"rope_type": "default", "rope_theta": 500.0}
+LLAMA_SIZES = {
+    "max_position_embeddings": CONTEXT,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "tie_word_embeddings": True,
+}
+RELATIVES = {
+    "llama3-scaled": {
+        "model_type": "llama",
+        "head_dim": 8,
+        "rope_parameters": {
+            "rope_type": "llama3",
+            "rope_theta": 50.0,
+            "factor": 4.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 12,
+        },
+    },
+    "mistral-window": {"model_type": "mistral", "head_dim": 6, "sliding_window": 5},
+    "qwen2-yarn": {
+        "model_type": "qwen2",
+        "use_sliding_window": True,
+        "sliding_window": 7,
+        "max_window_layers": 1,
+        "rope_parameters": {
+            "rope_type": "yarn",
+            "rope_theta": 50.0,
+            "factor": 4.0,
+            "original_max_position_embeddings": 6,
+        },
+    },
+    "qwen3": {"model_type": "qwen3", "head_dim": 8},
+    "smollm3": {
+        "model_type": "smollm3",
+        "no_rope_layers": [1, 0],
+        "rope_parameters": {"rope_type": "linear", "rope_theta": 500.0, "factor": 3.0},
+        "pad_token_id": None,
+    },
+}
 
 
 def gpt2_config() -> GPT2Config:

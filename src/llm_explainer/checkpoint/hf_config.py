@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from llm_explainer.checkpoint.hf_keys import EXTRA, check_keys, resolve_synonyms
+from llm_explainer.checkpoint.hf_llama import from_llama, to_llama
 from llm_explainer.checkpoint.json_objects import JsonObject, read_object
 from llm_explainer.checkpoint.layouts import Container
 from llm_explainer.config import Activation, ModelConfig, Norm, NormPosition, Position
@@ -59,7 +60,8 @@ def to_document(
     if container == "llm_explainer":
         document = {**shared, **config.to_dict()}
     else:
-        document = {**shared, **(_to_gpt2(config) if container == "gpt2" else _to_llama(config))}
+        is_gpt2 = container == "gpt2"
+        document = shared | (_to_gpt2(config) if is_gpt2 else to_llama(config, container))
         known = from_document(document, "config.json")[1].to_dict()
         extra |= {key: value for key, value in config.to_dict().items() if known[key] != value}
     return {**document, EXTRA: extra} if extra else document
@@ -93,11 +95,13 @@ def from_document(document: dict[str, Any], source: object) -> tuple[Container, 
     try:
         if container == "llm_explainer":
             check_keys(values, container, _FIELDS)
-            names = [name for name in _FIELDS if name in document or name not in _ADDED]
+            is_there = {name for name in _FIELDS if values.get(name) is not None}
+            names = [name for name in _FIELDS if name in is_there or name not in _ADDED]
             return container, ModelConfig(**_read_fields(values, names))
         check_keys(values, container)
         values = resolve_synonyms(values, container)
-        config = _from_gpt2(values) if container == "gpt2" else _from_llama(values)
+        is_gpt2 = container == "gpt2"
+        config = _from_gpt2(values) if is_gpt2 else from_llama(values, container)
         extra = values.section(EXTRA)
         names = [name for name in extra.names() if name != _FROZEN]
         return container, dataclasses.replace(config, **_read_fields(extra, names))
@@ -141,77 +145,6 @@ def _from_gpt2(values: JsonObject) -> ModelConfig:
     )
 
 
-def _to_llama(config: ModelConfig) -> dict[str, Any]:
-    return {
-        "architectures": ["LlamaForCausalLM"],
-        "max_position_embeddings": config.context_length,
-        "hidden_size": config.d_model,
-        "intermediate_size": config.d_ff,
-        "num_hidden_layers": config.n_layers,
-        "num_attention_heads": config.n_heads,
-        "num_key_value_heads": config.n_kv_heads,
-        "head_dim": config.head_dim,
-        "hidden_act": "silu",
-        "attention_bias": config.bias,
-        "mlp_bias": config.bias,
-        "attention_dropout": config.dropout,
-        "rms_norm_eps": config.norm_eps,
-        # transformers reads the second from version 5 on; mlx-lm and older ones read the first.
-        "rope_theta": config.rope_theta,
-        "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
-    }
-
-
-def _from_llama(values: JsonObject) -> ModelConfig:
-    d_model, n_heads = values.size("hidden_size"), values.size("num_attention_heads")
-    if values.size("head_dim", d_model // n_heads or 1) * n_heads != d_model:
-        values.refuse("head_dim", f"hidden_size / num_attention_heads of {d_model} / {n_heads}")
-    bias = values.flag("attention_bias", False)
-    if values.flag("mlp_bias", False) != bias:
-        values.refuse("mlp_bias", f"the same as attention_bias, {str(bias).lower()}, is supported")
-    return ModelConfig(
-        vocab_size=values.size("vocab_size"),
-        context_length=values.size("max_position_embeddings", 2048),
-        d_model=d_model,
-        n_layers=values.size("num_hidden_layers"),
-        n_heads=n_heads,
-        n_kv_heads=values.size("num_key_value_heads", n_heads),
-        d_ff=values.size("intermediate_size"),
-        norm="rmsnorm",
-        position="rope",
-        activation=values.choice("hidden_act", {"silu": "swiglu", "swish": "swiglu"}, "silu"),
-        bias=bias,
-        tie_embeddings=values.flag("tie_word_embeddings", False),
-        dropout=values.number("attention_dropout", 0.0),
-        rope_theta=_read_rope_theta(values),
-        norm_eps=values.number("rms_norm_eps", 1e-6),
-    )
-
-
-def _read_rope_theta(values: JsonObject) -> float:
-    """Return the base of the rotations' wavelengths; any other change to them is refused.
-
-    It has been in three places. transformers 5 lets ``rope_scaling`` win, earlier versions the key
-    outside, so where there are several they must agree.
-    """
-    said = [] if values.get("rope_theta") is None else [values.number("rope_theta")]
-    for key in ("rope_parameters", "rope_scaling"):
-        section = values.section(key)
-        for kind in ("rope_type", "type"):
-            section.choice(kind, {"default": None}, "default")
-        if section.number("partial_rotary_factor", 1.0) != 1.0:
-            section.refuse("partial_rotary_factor", "1.0 is supported")
-        for name in section.names():
-            if name not in ("rope_type", "type", "partial_rotary_factor", "rope_theta"):
-                section.refuse(name, "only rope_type, which is default, and rope_theta are known")
-        if section.get("rope_theta") is not None:
-            said.append(section.number("rope_theta"))
-    if len(set(said)) > 1:
-        places = "rope_theta, rope_parameters and rope_scaling"
-        values.refuse("rope_theta", f"{places} say {said}; they must agree")
-    return said[0] if said else 10_000.0
-
-
 def _read_fields(values: JsonObject, names: Any) -> dict[str, Any]:
     """Return fields of ``ModelConfig`` that are stored under their own names."""
     fields: dict[str, Any] = {}
@@ -219,6 +152,8 @@ def _read_fields(values: JsonObject, names: Any) -> dict[str, Any]:
         example = _FIELDS.get(name)
         if name in _CHOICES:
             fields[name] = values.choice(name, {choice: choice for choice in _CHOICES[name]})
+        elif name in _CHECKED_LATER:
+            fields[name] = values.get(name)
         elif isinstance(example, bool):
             fields[name] = values.flag(name)
         elif isinstance(example, int):
@@ -231,7 +166,9 @@ def _read_fields(values: JsonObject, names: Any) -> dict[str, Any]:
 
 
 _FIELDS = ModelConfig.preset("tiny").to_dict()  # every field with a value of its type
-_ADDED = ("norm_position",)  # what checkpoints of earlier versions lack, and have as by default
+_CHECKED_LATER = ("rope_scaling", "rope_layers", "window_layers", "sliding_window")  # in the config
+# What checkpoints of earlier versions lack, and have as by default.
+_ADDED = ("norm_position", "head_dim", "qkv_bias", "qk_norm", *_CHECKED_LATER)
 _CHOICES = {
     "norm": get_args(Norm),
     "norm_position": get_args(NormPosition),

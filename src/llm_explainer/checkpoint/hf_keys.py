@@ -16,13 +16,20 @@ EXTRA = "llm_explainer"
 
 _SIZES_OF_LLAMA = "vocab_size max_position_embeddings hidden_size num_hidden_layers head_dim"
 _HEADS_OF_LLAMA = "num_attention_heads num_key_value_heads intermediate_size hidden_act"
-_REST_OF_LLAMA = "attention_bias mlp_bias attention_dropout rms_norm_eps"
 _ROPE = "rope_theta rope_parameters rope_scaling"
 _OF_GPT2 = "vocab_size n_positions n_embd n_layer n_head n_inner activation_function resid_pdrop"
 
+_LLAMA = f"{_SIZES_OF_LLAMA} {_HEADS_OF_LLAMA} attention_dropout rms_norm_eps {_ROPE}"
+_QWEN = "use_sliding_window sliding_window max_window_layers layer_types"
+_SMOLLM3 = f"{_QWEN} no_rope_layers no_rope_layer_interval"
+
 FOLLOWED: dict[Container, list[str]] = {
     "gpt2": f"{_OF_GPT2} layer_norm_epsilon".split(" "),
-    "llama": f"{_SIZES_OF_LLAMA} {_HEADS_OF_LLAMA} {_REST_OF_LLAMA} {_ROPE}".split(" "),
+    "llama": f"{_LLAMA} attention_bias mlp_bias".split(" "),
+    "mistral": f"{_LLAMA} sliding_window".split(" "),
+    "qwen2": f"{_LLAMA} {_QWEN}".split(" "),
+    "qwen3": f"{_LLAMA} {_QWEN} attention_bias".split(" "),
+    "smollm3": f"{_LLAMA} {_SMOLLM3} attention_bias mlp_bias".split(" "),
     "llm_explainer": [],  # its fields are those of ModelConfig
 }
 _ALWAYS_FOLLOWED = frozenset(["model_type", "tie_word_embeddings", EXTRA])

@@ -57,16 +57,16 @@ class JsonObject:
         """Return the value as it is, None where it is absent."""
         return self._values.get(key)
 
-    def size(self, key: str, default: int | None = None) -> int:
-        """Return a whole number from 1 to 2^24.
+    def size(self, key: str, default: int | None = None, most: int = _MAX_SIZE) -> int:
+        """Return a whole number from 1 to ``most``.
 
         Raises:
             CheckpointError: anything else; absent without a default.
         """
         value = self._or_default(key, default)
         # A bool is an int to Python.
-        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _MAX_SIZE:
-            self.refuse(key, f"a whole number from 1 to {_MAX_SIZE} is expected")
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+            self.refuse(key, f"a whole number from 1 to {most} is expected")
         return value
 
     def number(self, key: str, default: float | None = None) -> float:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from llm_explainer.checkpoint.tensors import Shape
-from llm_explainer.config import ModelConfig
+from llm_explainer.config import Family, ModelConfig
 
-Container = Literal["gpt2", "llama", "llm_explainer"]
+Container = Literal[Family, "llm_explainer"]
 """The ``model_type`` of a directory."""
 
 
@@ -42,6 +42,8 @@ _GPT2_MODULES = {
 _LLAMA_MODULES = {
     "token_embedding": "model.embed_tokens",
     "attention_norm": "input_layernorm",
+    "attention.q_norm": "self_attn.q_norm",
+    "attention.k_norm": "self_attn.k_norm",
     "attention.out_proj": "self_attn.o_proj",
     "feed_forward_norm": "post_attention_layernorm",
     "feed_forward.gate_proj": "mlp.gate_proj",
@@ -68,7 +70,7 @@ def layout(container: Container, config: ModelConfig, shapes: Mapping[str, Shape
     """
     if container == "gpt2":
         return list(_gpt2_slots(shapes))
-    if container == "llama":
+    if container != "llm_explainer":  # Llama's relatives have its names
         return list(_llama_slots(config, shapes))
     return [Slot(name, {name: shape}) for name, shape in shapes.items()]
 
@@ -85,7 +87,7 @@ def canonical_names(container: Container, stored: Iterable[str]) -> dict[str, li
         canonical = name
         if container == "gpt2":
             canonical = name.removeprefix("model.").removeprefix("transformer.")
-        elif container == "llama" and not name.startswith(("model.", "lm_head.")):
+        elif container != "llm_explainer" and not name.startswith(("model.", "lm_head.")):
             canonical = f"model.{name}"
         is_table = _TABLES.fullmatch(name) or _TABLES.fullmatch(canonical)
         if container == "llm_explainer" or not is_table:
@@ -110,7 +112,7 @@ def _gpt2_slots(shapes: Mapping[str, Shape]) -> Iterator[Slot]:
 
 def _llama_slots(config: ModelConfig, shapes: Mapping[str, Shape]) -> Iterator[Slot]:
     kv_width = config.n_kv_heads * config.head_dim
-    rows = {"q": config.d_model, "k": kv_width, "v": kv_width}
+    rows = {"q": config.attention_width, "k": kv_width, "v": kv_width}
     for parameter, shape in shapes.items():
         block, module, kind = _split(parameter)
         prefix = "" if block is None else f"model.layers.{block}."

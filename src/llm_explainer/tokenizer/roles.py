@@ -24,6 +24,8 @@ ROLE_KEYS = ("bos_token", "eos_token", "pad_token", "unk_token")
 _OF_FAMILY = {  # what transformers takes where config.json does not have the key
     "gpt2": {"bos_token_id": 50256, "eos_token_id": 50256},
     "llama": {"bos_token_id": 1, "eos_token_id": 2},
+    "mistral": {"bos_token_id": 1, "eos_token_id": 2},
+    "smollm3": {"bos_token_id": 128_000, "eos_token_id": 128_001, "pad_token_id": 128_004},
 }
 
 
