@@ -7,12 +7,20 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from llm_explainer.backend import load_backend
 from llm_explainer.checkpoint.adapters import base_of, is_adapter, load_adapter
 from llm_explainer.checkpoint.chat_templates import TOKENIZER_CONFIG, read_chat_template
 from llm_explainer.checkpoint.checksums import read_digests, verify_checksums
+from llm_explainer.checkpoint.gguf import (
+    TURNED,
+    GGUFTensors,
+    is_gguf,
+    read_config,
+    read_header,
+)
 from llm_explainer.checkpoint.hf_config import read_spec
 from llm_explainer.checkpoint.json_objects import read_object, require_file
 from llm_explainer.checkpoint.reading import reading
@@ -29,8 +37,10 @@ from llm_explainer.checkpoint.way_back import way_back
 from llm_explainer.checkpoint.weights import build_model, weight_files
 from llm_explainer.config import ModelConfig
 from llm_explainer.errors import CheckpointError, LLMExplainerWarning
+from llm_explainer.model_spec import ModelSpec
 from llm_explainer.tokenizer import Tokenizer, load_tokenizer
 from llm_explainer.tokenizer.files.gpt2_files import find_gpt2_files
+from llm_explainer.tokenizer.gguf_metadata import tokenizer_from_gguf
 from llm_explainer.tree import flatten
 
 
@@ -38,7 +48,7 @@ def load_checkpoint(path: str | os.PathLike[str], backend: str = "auto") -> tupl
     """Return the model and the tokenizer of a checkpoint.
 
     Args:
-        path: a checkpoint, ours or a GPT-2 or Llama directory in Hugging Face's format; adapters,
+        path: a checkpoint, ours or a directory in Hugging Face's format; a GGUF file; adapters,
             which are put on their base; or a run folder, which stands for its last checkpoint.
         backend: as for ``load_backend``; the model is a ``GPT`` of this backend.
 
@@ -64,6 +74,8 @@ def load_tokenizer_of(path: str | os.PathLike[str], config: ModelConfig) -> Toke
         CheckpointError, TokenizerError: as ``load_checkpoint``.
     """
     with reading(path) as directory:
+        if is_gguf(directory):
+            return _gguf_tokenizer(directory, config)
         listed = read_digests(directory)
         if (directory / TOKENIZER).exists() or TOKENIZER in listed:
             beside = [name for name in (TOKENIZER_CONFIG, CONFIG) if name in listed]
@@ -88,6 +100,8 @@ def load_config(path: str | os.PathLike[str]) -> ModelConfig:
         CheckpointError: missing, damaged, or a model that we cannot build.
     """
     with reading(path) as directory:
+        if is_gguf(directory):
+            return read_config(directory, read_header(directory))[1]
         if is_adapter(directory):
             return load_config(base_of(directory))
         verify_checksums(directory, [CONFIG])
@@ -107,6 +121,8 @@ def load_model(path: str | os.PathLike[str], backend: str = "auto") -> Any:
     """
     nn = load_backend(backend)
     with reading(path) as directory, _naming_the_way_back(directory):
+        if is_gguf(directory):
+            return _gguf_model(directory, nn)
         if is_adapter(directory):
             return load_adapter(directory, load_model(base_of(directory), backend))
         files = weight_files(directory)
@@ -115,13 +131,34 @@ def load_model(path: str | os.PathLike[str], backend: str = "auto") -> Any:
         with TensorFiles(files) as tensors:
             model = build_model(nn, container, spec, tensors, directory)
             stored = tensors.other_type()
+        _say_type(directory, stored)
+    return model
+
+
+def _gguf_model(file: Path, nn: ModuleType) -> Any:
+    header = read_header(file)
+    container, config = read_config(file, header)
+    is_turned = header.values["general.architecture"] in TURNED
+    n_heads = (config.n_heads, config.n_kv_heads) if is_turned else None
+    with GGUFTensors(file, header, n_heads) as tensors:
+        model = build_model(nn, container, ModelSpec(config), tensors, file)
+        _say_type(file, tensors.other_type())
+    return model
+
+
+def _gguf_tokenizer(file: Path, config: ModelConfig) -> Tokenizer:
+    tokenizer = tokenizer_from_gguf(read_header(file).values)
+    check_vocabulary(tokenizer, config, file)
+    return tokenizer
+
+
+def _say_type(source: Path, stored: str | None) -> None:
     if stored is not None:
         warnings.warn(
-            f"the weights in {directory} are {stored}; they are used as float32",
+            f"the weights in {source} are {stored}; they are used as float32",
             LLMExplainerWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
-    return model
 
 
 def load_trainer_state(

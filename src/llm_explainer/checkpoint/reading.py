@@ -1,4 +1,4 @@
-"""Which directory a path means, and one clear line for what the system refuses."""
+"""Which directory, or file, a path means, and one clear line for what the system refuses."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from llm_explainer.checkpoint.directories import find_directory
+from llm_explainer.checkpoint.gguf.header import is_gguf
 from llm_explainer.checkpoint.saving import CONFIG, MODEL
 from llm_explainer.errors import CheckpointError
 from llm_explainer.run_folders import RECORD, meant_checkpoint
@@ -15,7 +16,10 @@ from llm_explainer.run_folders import RECORD, meant_checkpoint
 
 @contextmanager
 def reading(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield the directory that ``path`` means; what the system refuses becomes one line."""
+    """Yield the directory that ``path`` means, or the GGUF file that it is.
+
+    What the system refuses becomes one line.
+    """
     try:
         directory = Path(path)
         if not directory.exists():
@@ -25,10 +29,11 @@ def reading(path: str | os.PathLike[str]) -> Iterator[Path]:
             directory = meant
         elif (directory / "last").is_dir() and not (directory / RECORD).exists():
             directory = (directory / "last").resolve()  # checkpoints that no run keeps
-        if not directory.is_dir():
+        if not directory.is_dir() and not is_gguf(directory):
             reason = "is a file" if directory.exists() else "does not exist"
             raise CheckpointError(
-                f"{directory} {reason}; a checkpoint is a directory with {CONFIG} and {MODEL}"
+                f"{directory} {reason}; a checkpoint is a directory with {CONFIG} and {MODEL}, "
+                "or a GGUF file"
             )
     except (OSError, ValueError, RuntimeError) as error:  # no permission, a null, a loop of links
         raise CheckpointError(f"{str(path)!r} cannot be read: {error}") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,22 @@ def write_tensors(path: Path, arrays: dict[str, Array]) -> None:
         path.chmod(mode)
     except SafetensorError as error:
         raise OSError(0, str(error)) from None
+
+
+class Tensors(Protocol):
+    """Named tensors that are read one at a time, whatever files they are in."""
+
+    shapes: dict[str, Shape]
+
+    @property
+    def n_numbers(self) -> int:
+        """How many numbers there are in all."""
+
+    def check_type(self, name: str) -> None:
+        """Refuse a tensor that is no float."""
+
+    def read(self, name: str) -> Array:
+        """Return a tensor as float32, all of it finite."""
 
 
 class TensorFiles:

@@ -13,11 +13,11 @@ import numpy as np
 from llm_explainer.checkpoint.json_objects import JsonObject, read_object
 from llm_explainer.checkpoint.layouts import Container, Slot, canonical_names, layout
 from llm_explainer.checkpoint.saving import CONFIG, MODEL
-from llm_explainer.checkpoint.tensors import Array, TensorFiles
+from llm_explainer.checkpoint.tensors import Array, Tensors
 from llm_explainer.config import ModelConfig
 from llm_explainer.errors import CheckpointError, ConfigError
 from llm_explainer.model_spec import ModelSpec
-from llm_explainer.tree import flatten, unflatten
+from llm_explainer.tree import flatten
 
 _INDEX = "model.safetensors.index.json"  # of a model that is split over several files
 _SHARD = re.compile(r"[\w-][\w.-]*\.safetensors")
@@ -49,7 +49,7 @@ def build_model(
     nn: ModuleType,
     container: Container,
     spec: ModelSpec,
-    tensors: TensorFiles,
+    tensors: Tensors,
     directory: Path,
 ) -> Any:
     """Return a model of the backend ``nn`` with the parameters that the files hold.
@@ -71,16 +71,15 @@ def build_model(
             model = replace(spec, config=replace(config, bias=True)).build(nn)
     except ConfigError as error:
         raise CheckpointError(f"{directory / CONFIG}: {error}") from None
-    parameters = flatten(model.parameters())
-    arrays = {s.parameter: stored.read(s) for s in slots if s.parameter in parameters}
-    model.update(unflatten(arrays, like=model.parameters()))
+    by_name = {slot.parameter: slot for slot in slots}
+    model.update_each(lambda name: stored.read(by_name[name]))
     return model
 
 
 class _StoredParameters:
     """A model's parameters as one kind of directory stores them."""
 
-    def __init__(self, container: Container, tensors: TensorFiles, directory: Path) -> None:
+    def __init__(self, container: Container, tensors: Tensors, directory: Path) -> None:
         self._container, self._tensors, self._directory = container, tensors, directory
         self._names: dict[str, str] = {}  # the name in our layout: the name in the file
         for canonical, names in canonical_names(container, tensors.shapes).items():

@@ -138,16 +138,27 @@ class Module(MLXModule):
             KeyError: a parameter is missing in ``tree``.
             ValueError: a shape differs.
         """
-        values, parameters = flatten(tree), self.parameters()
-        copies = {}
-        for name, parameter in flatten(parameters).items():
-            value = values[name]
+        self.update_each(flatten(tree).__getitem__)
+
+    def update_each(self, read: Callable[[str], Any]) -> None:
+        """Copy what ``read`` returns for its dotted name into each parameter, one after the other.
+
+        So a file of weights is never in memory as a whole beside the model.
+
+        Raises:
+            ValueError: a shape differs.
+        """
+        for name, parameter in flatten(self.parameters()).items():
+            value = read(name)
             if parameter.shape != tuple(value.shape):
                 raise ValueError(f"{name}: {tuple(value.shape)} does not fit {parameter.shape}")
+            *path, leaf = name.split(".")
+            layer: Any = self
+            for step in path:
+                layer = layer[int(step)] if isinstance(layer, list) else layer[step]
             # In the order of the indices: the transposed view that a checkpoint may give would be
             # summed up in another order, and a resumed run would end a little elsewhere.
-            copies[name] = mx.contiguous(mx.array(value, parameter.dtype))
-        self.replace(unflatten(copies, like=parameters))
+            layer[leaf] = mx.contiguous(mx.array(value, parameter.dtype))
 
 
 def with_backward(

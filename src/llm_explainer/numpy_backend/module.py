@@ -128,11 +128,21 @@ class Module:
             KeyError: a parameter is missing in ``tree``.
             ValueError: a shape differs.
         """
-        values = flatten(tree)
+        self.update_each(flatten(tree).__getitem__)
+
+    def update_each(self, read: Callable[[str], Any]) -> None:
+        """Copy what ``read`` returns for its dotted name into each parameter, one after the other.
+
+        So a file of weights is never in memory as a whole beside the model.
+
+        Raises:
+            ValueError: a shape differs.
+        """
         for name, parameter in flatten(self.parameters()).items():
-            if parameter.shape != np.shape(values[name]):
-                raise ValueError(f"{name}: {np.shape(values[name])} does not fit {parameter.shape}")
-            parameter[...] = values[name]
+            value = read(name)
+            if parameter.shape != np.shape(value):
+                raise ValueError(f"{name}: {np.shape(value)} does not fit {parameter.shape}")
+            parameter[...] = value
 
     def astype(self, dtype: DTypeLike) -> Self:
         """Convert the parameters, in place; float64 is for gradient checks. Returns the module."""

@@ -1,0 +1,226 @@
+"""A model of ours as a GGUF file, for llama.cpp, Ollama and LM Studio.
+
+llama.cpp knows a fixed set of ways to cut words, and takes a tokenizer it does not know for another
+one without a word. So what it has no name for is refused here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+import numpy as np
+
+from llm_explainer.checkpoint.gguf.tensors import (
+    GPT2_NAMES,
+    LLAMA_NAMES,
+    ROPE_FACTORS,
+    neighbours,
+)
+from llm_explainer.checkpoint.layouts import Container, layout
+from llm_explainer.checkpoint.saving import Model, check_vocabulary
+from llm_explainer.checkpoint.tensors import Array
+from llm_explainer.config import ModelConfig
+from llm_explainer.errors import CheckpointError
+from llm_explainer.files import open_atomically
+from llm_explainer.rope_scaling import rope_frequencies
+from llm_explainer.tokenizer import BPETokenizer, Tokenizer
+from llm_explainer.tree import flatten
+
+Kind = Literal["F32", "F16", "Q8_0"]
+"""How the matrices are stored: whole, in half precision, or 32 at a time as bytes and a scale."""
+
+SPLITS = {"gpt2": "gpt-2", "gpt4": "llama-bpe"}
+"""What llama.cpp calls our patterns of words."""
+
+_NORMAL, _CONTROL, _UNUSED = 1, 3, 5  # types of tokens
+_IN_BLOCK = 32  # numbers that share a scale in Q8_0
+
+
+def check_expressible(config: ModelConfig, tokenizer: Tokenizer) -> Container:
+    """Return the architecture under which llama.cpp runs a model.
+
+    Raises:
+        CheckpointError: it has none, or cuts words otherwise; says what is in the way.
+    """
+    family = config.family
+    if family not in ("gpt2", "llama", "qwen2", "qwen3"):
+        kind = "a model of our own kind" if family is None else f"a {family}"
+        raise CheckpointError(
+            f"llama.cpp as we know it does not run {kind} exactly; a GPT-2, Llama, Qwen2 or Qwen3 "
+            "without sliding windows would do"
+        )
+    if config.sliding_window:
+        raise CheckpointError(f"a {family} with a sliding window would run without it in llama.cpp")
+    if not isinstance(tokenizer, BPETokenizer):
+        raise CheckpointError(
+            f"llama.cpp has no {type(tokenizer).__name__}; byte-level BPE would do"
+        )
+    if not json.loads(tokenizer.to_json())["model"]["merges"]:
+        raise CheckpointError("llama.cpp has no BPE without merges; train one with more tokens")
+    if tokenizer.pattern not in SPLITS:
+        raise CheckpointError(
+            f"llama.cpp cannot cut words by the pattern {tokenizer.pattern!r}; "
+            f"{' or '.join(SPLITS)} would do"
+        )
+    return family
+
+
+def write_gguf(
+    path: str | os.PathLike[str], model: Model, tokenizer: Tokenizer, kind: Kind = "F32"
+) -> Path:
+    """Write a model and its tokenizer as one file, all of it or nothing, and return its path.
+
+    Norms and biases are float32 in every ``kind``, and so are matrices whose rows are no multiple
+    of 32 in Q8_0.
+
+    Raises:
+        CheckpointError: llama.cpp cannot run it exactly; no package ``gguf``; adapters.
+        OSError: the file cannot be written.
+    """
+    if getattr(model, "lora", None) is not None:
+        raise CheckpointError("the model has adapters; merge them before it is written as GGUF")
+    gguf = _library()
+    architecture = check_expressible(model.config, tokenizer)
+    check_vocabulary(tokenizer, model.config, path)
+    target = Path(path)
+    with open_atomically(target) as file:
+        writer = gguf.GGUFWriter(None, str(architecture))
+        _add_settings(writer, model.config, architecture)
+        _add_tokenizer(writer, model.config, tokenizer)
+        for name, array in _tensors(model, architecture):
+            data, raw = _stored(gguf, array, kind)
+            writer.add_tensor(name, data, raw_dtype=raw)
+        writer.write_header_to_file(Path(file.name))
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+    return target
+
+
+def _add_settings(writer: Any, config: ModelConfig, architecture: Container) -> None:
+    writer.add_context_length(config.context_length)
+    writer.add_embedding_length(config.d_model)
+    writer.add_block_count(config.n_layers)
+    writer.add_feed_forward_length(config.d_ff)
+    writer.add_head_count(config.n_heads)
+    if architecture == "gpt2":
+        writer.add_layer_norm_eps(config.norm_eps)
+        return
+    writer.add_head_count_kv(config.n_kv_heads)
+    writer.add_layer_norm_rms_eps(config.norm_eps)
+    writer.add_key_length(config.head_dim)
+    writer.add_value_length(config.head_dim)
+    writer.add_vocab_size(config.vocab_size)
+    writer.add_rope_dimension_count(config.head_dim)
+    writer.add_rope_freq_base(config.rope_theta)
+    scaling = config.rope_scaling
+    if scaling is None or scaling.rule == "llama3":  # which is a tensor
+        return
+    if scaling.rule == "yarn":
+        raise CheckpointError(
+            "RoPE by yarn is not written as GGUF: llama.cpp computes it otherwise"
+        )
+    writer.add_rope_scaling_type(_library().RopeScalingType.LINEAR)
+    writer.add_rope_scaling_factor(scaling.factor)
+
+
+def _add_tokenizer(writer: Any, config: ModelConfig, tokenizer: BPETokenizer) -> None:
+    model = json.loads(tokenizer.to_json())["model"]
+    names = {token_id: text for text, token_id in model["vocab"].items()}
+    names |= {token_id: text for text, token_id in tokenizer.special_tokens.items()}
+    special = set(tokenizer.special_tokens.values())
+    texts, types = [], []
+    for token_id in range(config.vocab_size):  # a model may have more rows than there are tokens
+        texts.append(names.get(token_id, f"[unused {token_id}]"))
+        kind = _CONTROL if token_id in special else _NORMAL
+        types.append(kind if token_id in names else _UNUSED)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(SPLITS[tokenizer.pattern])
+    writer.add_token_list(texts)
+    writer.add_token_types(types)
+    writer.add_token_merges([" ".join(pair) for pair in model["merges"]])
+    roles = tokenizer.roles
+    for token, add in (
+        (roles.begin, writer.add_bos_token_id),
+        (roles.end, writer.add_eos_token_id),
+        (roles.padding, writer.add_pad_token_id),
+        (roles.unknown, writer.add_unk_token_id),
+    ):
+        if token is not None:
+            add(token)
+    writer.add_add_bos_token(False)
+    writer.add_add_space_prefix(False)
+    if tokenizer.chat_template is not None:
+        writer.add_chat_template(tokenizer.chat_template.source)
+
+
+def _tensors(model: Model, architecture: Container) -> Iterator[tuple[str, Array]]:
+    """Yield every tensor under llama.cpp's name, (out, in), in llama.cpp's order of rows."""
+    config = model.config
+    parameters = {name: np.asarray(array) for name, array in flatten(model.parameters()).items()}
+    names = GPT2_NAMES if architecture == "gpt2" else LLAMA_NAMES
+    to_ours = {theirs: ours for ours, theirs in names.items()}
+    shapes = {name: array.shape for name, array in parameters.items()}
+    for slot in layout(architecture, config, shapes):
+        array, first = parameters.get(slot.parameter), 0
+        for theirs, shape in slot.tensors.items():
+            if array is None:  # a bias that GPT-2 always has
+                part = np.zeros(shape, np.float32)
+            else:
+                n_rows = len(array) if slot.transposed else shape[0]
+                part, first = array[first : first + n_rows], first + n_rows
+            if architecture == "llama" and "q_proj" in theirs:
+                part = neighbours(part, config.n_heads)
+            if architecture == "llama" and "k_proj" in theirs:
+                part = neighbours(part, config.n_kv_heads)
+            yield _our_name(theirs, to_ours), part
+    if architecture == "gpt2" and config.tie_embeddings:
+        yield "output.weight", parameters["token_embedding.weight"]  # it wants the table twice
+    if config.rope_scaling is not None and config.rope_scaling.rule == "llama3":
+        plain, _ = rope_frequencies(config.head_dim, config.rope_theta)
+        slowed = config.rope_scaling.slowed(plain, config.rope_theta)
+        yield ROPE_FACTORS, (plain / slowed).astype(np.float32)
+
+
+def _our_name(theirs: str, modules: dict[str, str]) -> str:
+    """``model.layers.3.mlp.up_proj.weight`` -> ``blk.3.ffn_up.weight``."""
+    module, _, kind = theirs.rpartition(".")
+    for stack in ("model.layers.", "h."):
+        if module.startswith(stack):
+            block, _, inner = module.removeprefix(stack).partition(".")
+            return f"blk.{block}.{modules[inner]}.{kind}"
+    return f"{modules[module]}.{kind}"
+
+
+def _stored(gguf: ModuleType, array: Array, kind: Kind) -> tuple[Array, Any]:
+    """Return a tensor's numbers as they are to lie in the file, and their kind if it is quantised.
+
+    What is no matrix stays float32.
+    """
+    array = np.ascontiguousarray(array)
+    if array.ndim == 1 or kind == "F32" or (kind == "Q8_0" and array.shape[-1] % _IN_BLOCK):
+        return array, None
+    if kind == "F16":
+        with np.errstate(over="ignore"):
+            half = array.astype(np.float16)
+        if not np.isfinite(half).all():
+            raise CheckpointError("a weight is too large for F16; take F32 or Q8_0")
+        return half, None
+    quantised = gguf.GGMLQuantizationType.Q8_0
+    return gguf.quants.quantize(array, quantised), quantised
+
+
+def _library() -> ModuleType:
+    try:
+        return importlib.import_module("gguf")
+    except ImportError:
+        raise CheckpointError(
+            "writing GGUF takes the package gguf, which is not installed; "
+            "uv sync --extra gguf brings it"
+        ) from None
