@@ -83,8 +83,11 @@ def compare(name: str, document: dict[str, Any], n_strings: int, seed: int) -> i
     theirs_again = Tokenizer.from_str(ours.to_json().decode())
     rng, every = random.Random(seed), characters()
     names = list(ours.special_tokens)
-    words = [w for t in random.Random(1).sample(list(ours.vocab.values()), 200)
-             if (w := t.decode(errors="ignore"))] or ["a"]
+    words = [
+        w
+        for t in random.Random(1).sample(list(ours.vocab.values()), 200)
+        if (w := t.decode(errors="ignore"))
+    ] or ["a"]
     n_bad = 0
     for number in range(n_strings):
         text = fuzzed(rng, every, names, words)
@@ -106,7 +109,9 @@ def compare(name: str, document: dict[str, Any], n_strings: int, seed: int) -> i
             n_bad += 1
             if n_bad <= 5:
                 print(name, bad, repr(text), found["call"], expected, sep="\n   ")
-    print(f"{name}: {n_strings:,} strings, {n_bad} differ (both read in {seconds:.1f} s)", flush=True)
+    print(
+        f"{name}: {n_strings:,} strings, {n_bad} differ (both read in {seconds:.1f} s)", flush=True
+    )
     return n_bad
 
 
