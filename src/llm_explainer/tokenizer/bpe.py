@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Mapping, Sequence
 from typing import Self, get_args
 
 from llm_explainer.errors import TokenizerError
 from llm_explainer.progress import Progress
-from llm_explainer.tokenizer.base import END_OF_TEXT, TokenArray, token_dtype
+from llm_explainer.tokenizer.base import END_OF_TEXT
 from llm_explainer.tokenizer.checks import require_whole, shorten
 from llm_explainer.tokenizer.fast import choice
 from llm_explainer.tokenizer.fast.counting import count_word_bytes
-from llm_explainer.tokenizer.fast.decoding import FastDecoder
-from llm_explainer.tokenizer.fast.encoding import FastEncoder
 from llm_explainer.tokenizer.files.bpe_json import (
     BPEParts,
     bpe_from_json,
@@ -23,18 +20,17 @@ from llm_explainer.tokenizer.files.bpe_json import (
 )
 from llm_explainer.tokenizer.files.gpt2_files import read_gpt2_files
 from llm_explainer.tokenizer.files.tiktoken_files import read_tiktoken_file
-from llm_explainer.tokenizer.files.tokenizer_json import JsonObject, require_own_ids
+from llm_explainer.tokenizer.files.tokenizer_json import JsonObject
 from llm_explainer.tokenizer.files.training_texts import Source, read_texts
-from llm_explainer.tokenizer.pattern_tokenizer import PatternTokenizer
-from llm_explainer.tokenizer.readable.merging import merge_word
-from llm_explainer.tokenizer.readable.naive import Pair
-from llm_explainer.tokenizer.readable.patterns import PATTERNS
-from llm_explainer.tokenizer.readable.special_tokens import AllowedSpecial
+from llm_explainer.tokenizer.merging_tokenizer import MergingTokenizer
+from llm_explainer.tokenizer.readable.dressing import Dressing
+from llm_explainer.tokenizer.readable.special_tokens import TokenFlags
 from llm_explainer.tokenizer.readable.splitting import Splitter
+from llm_explainer.tokenizer.readable.symbols import NO_ID, Symbols
 from llm_explainer.tokenizer.readable.training import Ties
 
 
-class BPETokenizer(PatternTokenizer):
+class BPETokenizer(MergingTokenizer):
     """Byte-level BPE as GPT-2 has it (Radford et al. 2019, section 2.2).
 
     Text is cut into words, a word is its UTF-8 bytes, and learned merges join neighbours into ever
@@ -44,12 +40,16 @@ class BPETokenizer(PatternTokenizer):
         vocab: the bytes of every ordinary id; all 256 single bytes must be among them.
         merges: pairs of tokens in the order of learning.
         special_tokens: names and ids beside those of ``vocab``.
-        pattern: "gpt2", "gpt4", or a regular expression that matches the words.
+        pattern: a name such as "gpt2" or "llama3", or a regular expression that matches the words,
+            or several of them, each of which cuts what the one before it made.
         ignore_merges: a word that is a token as a whole becomes that token, also where the merges
             would not make it (as Llama 3's files want it).
         keeps_gaps: what the pattern leaves out is a word of its own; otherwise it is refused.
         prefix: ids of special tokens that a file puts before every text. ``encode`` leaves them
             out, as software does that is asked for no special tokens; a prompt begins with them.
+        flags: of special tokens, where they have any.
+        composes: texts are normalized first (NFC); what comes back is the normalized text.
+        lacks_bytes: bytes need not have a token; a text loses those that have none, with a warning.
 
     Raises:
         TokenizerError: parts that do not fit together.
@@ -60,29 +60,27 @@ class BPETokenizer(PatternTokenizer):
         vocab: Mapping[int, bytes],
         merges: Sequence[tuple[bytes, bytes]],
         special_tokens: Mapping[str, int],
-        pattern: str = "gpt2",
+        pattern: str | Sequence[str] = "gpt2",
         ignore_merges: bool = False,
         *,
         keeps_gaps: bool = True,
         prefix: Sequence[int] = (),
+        flags: Mapping[str, TokenFlags] | None = None,
+        composes: bool = False,
+        lacks_bytes: bool = False,
     ) -> None:
-        super().__init__(Splitter(pattern, special_tokens, keeps_gaps=keeps_gaps), special_tokens)
-        self.keeps_gaps, self.prefix = keeps_gaps, tuple(prefix)
-        self.pattern = pattern
-        self.merges = list(merges)
-        self.ignore_merges = ignore_merges
-        self.vocab: dict[int, bytes] = {
-            **vocab,
-            **{i: name.encode() for name, i in special_tokens.items()},
-        }
-        require_own_ids([*vocab, *special_tokens.values()])
-        self._ids = self._ids_of_tokens(vocab)
-        self._byte_ids = [self._ids[bytes([byte])] for byte in range(256)]
-        self._ranks: dict[Pair, int] = {}
-        self._merged: list[int] = []  # the id that each merge makes
-        for left, right in self.merges:
-            self._append_merge(left, right)
-        self._whole_words = self._words_not_merged() if ignore_merges else {}
+        self._lacks_bytes = lacks_bytes
+        super().__init__(
+            vocab,
+            merges,
+            special_tokens,
+            pattern,
+            ignore_merges=ignore_merges,
+            keeps_gaps=keeps_gaps,
+            prefix=prefix,
+            flags=flags,
+            dressing=Dressing(composes),
+        )
 
     def _ids_of_tokens(self, vocab: Mapping[int, bytes]) -> dict[bytes, int]:
         ids: dict[bytes, int] = {}
@@ -90,33 +88,18 @@ class BPETokenizer(PatternTokenizer):
             if token in ids or not token:
                 raise TokenizerError(f"token {shorten(token)} is empty or has two ids")
             ids[token] = token_id
-        for byte in range(256):
-            if bytes([byte]) not in ids:
-                raise TokenizerError(f"byte 0x{byte:02x} has no id; all 256 bytes must have one")
         for name in self.special_tokens:
             if is_token_text(name, ids):
                 raise TokenizerError(f"special token {shorten(name)} is an ordinary token as well")
         return ids
 
-    def _append_merge(self, left: bytes, right: bytes) -> None:
-        for token in (left, right, left + right):
-            if token not in self._ids:
-                raise TokenizerError(f"a merge has {shorten(token)}, which has no id")
-        pair = self._ids[left], self._ids[right]
-        if pair in self._ranks:
+    def _symbols(self, vocab: Mapping[int, bytes]) -> Symbols:
+        symbols = Symbols([self._ids.get(bytes([byte]), NO_ID) for byte in range(256)])
+        if symbols.missing and not self._lacks_bytes:
             raise TokenizerError(
-                f"the merge of {shorten(left)} and {shorten(right)} is there twice"
+                f"byte 0x{symbols.missing[0]:02x} has no id; all 256 bytes must have one"
             )
-        self._ranks[pair] = len(self._merged)
-        self._merged.append(self._ids[left + right])
-
-    def _words_not_merged(self) -> dict[bytes, int]:
-        """Return the tokens that their bytes, merged, do not become: most often there are none."""
-        return {
-            token: token_id
-            for token, token_id in self._ids.items()
-            if self._merged_ids(token) != [token_id]
-        }
+        return symbols
 
     @classmethod
     def train(
@@ -234,65 +217,17 @@ class BPETokenizer(PatternTokenizer):
 
     def to_json(self) -> bytes:
         """Return the content of the ``tokenizer.json``."""
-        special_ids = set(self.special_tokens.values())
-        ordinary = {i: token for i, token in self.vocab.items() if i not in special_ids}
-        settings = self.pattern, self.ignore_merges, self.keeps_gaps, self.prefix
-        return bpe_to_json(BPEParts(ordinary, self.merges, self.special_tokens, *settings))
-
-    def encode(self, text: str, *, allowed_special: AllowedSpecial = "all") -> list[int]:
-        """Return the ids of a text; see ``PatternTokenizer.encode``, which says it plainly."""
-        if isinstance(text, str) and choice.is_encoded_readably(text):
-            return super().encode(text, allowed_special=allowed_special)
-        ids: list[int] = self._fast_encoder.encode(text, allowed_special).tolist()
-        return ids
-
-    def encode_array(self, text: str, *, allowed_special: AllowedSpecial = "all") -> TokenArray:
-        """Return the ids of a text as an array (n_ids,); see ``PatternTokenizer.encode_array``."""
-        ids = self._fast_encoder.encode(text, allowed_special)
-        return ids.astype(token_dtype(self.vocab_size))
-
-    def encode_iterable(self, blocks: Iterable[str]) -> Iterator[int]:
-        """Yield the ids of blocks of text; see ``PatternTokenizer.encode_iterable``."""
-        for ids in self._fast_encoder.stream(blocks):
-            yield from ids.tolist()
-
-    def decode_bytes(self, ids: Iterable[int]) -> bytes:
-        """Return the UTF-8 bytes of the ids; see ``PatternTokenizer.decode_bytes``."""
-        if isinstance(ids, Iterator):
-            ids = list(ids)
-        data = self._fast_decoder.decode(ids)
-        return super().decode_bytes(ids) if data is None else data  # which says what is wrong
-
-    @cached_property
-    def _fast_encoder(self) -> FastEncoder:
-        return FastEncoder(
-            self._splitter,
-            self._ranks,
-            self._merged,
-            self._byte_ids,
-            self.special_tokens,
-            self._whole_words,
+        return bpe_to_json(
+            BPEParts(
+                self.ordinary_vocab(),
+                self.merges,
+                self.special_tokens,
+                self.pattern,
+                self.ignore_merges,
+                self.keeps_gaps,
+                self.prefix,
+                self.flags,
+                self.dressing.composes,
+                self._lacks_bytes,
+            )
         )
-
-    @cached_property
-    def _fast_decoder(self) -> FastDecoder:
-        return choice.decoder(self.vocab)
-
-    @property
-    def _words_bear_cuts(self) -> bool:
-        return self.pattern in PATTERNS
-
-    def _word_ids(self, word: str) -> list[int]:
-        data = word.encode()
-        whole = self._whole_words.get(data)
-        return self._merged_ids(data) if whole is None else [whole]
-
-    def _merged_ids(self, word: bytes) -> list[int]:
-        byte_ids = self._byte_ids
-        return merge_word([byte_ids[byte] for byte in word], self._ranks, self._merged)
-
-    def _token_bytes(self, token_id: int, first: bool) -> bytes:
-        try:
-            return self.vocab[token_id]
-        except (KeyError, TypeError):
-            raise self._unknown_id(token_id) from None

@@ -42,13 +42,21 @@ def load_tokenizer(
         if not path.exists() and (pair := find_gpt2_files(folder)):
             return load_gpt2_files(*pair, model_folder=model_folder)
     try:
-        content = read_json(path)
-        tokenizer: AnyTokenizer = _kind(content).from_json(content)
+        tokenizer = tokenizer_from_json(read_json(path))
     except TokenizerError as error:
         raise TokenizerError(f"{path}: {error}") from None
     if Path(path).name.endswith(_NAME):
         _give_roles(tokenizer, Path(path), model_folder)
     return tokenizer
+
+
+def tokenizer_from_json(content: JsonObject) -> AnyTokenizer:
+    """Return the tokenizer that the content of a ``tokenizer.json`` describes.
+
+    Raises:
+        TokenizerError: damage, or none of the kinds that are known.
+    """
+    return _kind(content).from_json(content)
 
 
 def load_gpt2_files(

@@ -10,13 +10,13 @@ from typing import ClassVar, Self
 from llm_explainer.errors import TokenizerError
 from llm_explainer.tokenizer.base import UNKNOWN
 from llm_explainer.tokenizer.checks import check_text, shorten
+from llm_explainer.tokenizer.files.added_tokens import added_tokens_to_json, read_added_tokens
 from llm_explainer.tokenizer.files.tokenizer_json import (
     TOP_LEVEL_KEYS,
     JsonObject,
     expect,
     ordinary_tokens,
     pattern_of_split,
-    read_special_tokens,
     read_vocab,
     refuse_other_keys,
     require,
@@ -87,7 +87,11 @@ class LookupTokenizer(PatternTokenizer):
         require(pattern_of_split(split, "Removed", True), (cls.pattern,), "pattern of Split")
         if content.get("decoder") != cls.decoder:
             raise TokenizerError(f"decoder is not that of {cls.unit}s as they are saved here")
-        special_tokens = read_special_tokens(content)
+        special_tokens, flags = read_added_tokens(content)
+        if flags:
+            raise TokenizerError(
+                f"the flags of added token {shorten(next(iter(flags)))} are not followed here"
+            )
         unknown = expect(model.get("unk_token", UNKNOWN), str, "model.unk_token")
         return cls(ordinary_tokens(read_vocab(model), special_tokens), special_tokens, unknown)
 
@@ -98,7 +102,7 @@ class LookupTokenizer(PatternTokenizer):
             model={"type": "WordLevel", "vocab": ids, "unk_token": self.unknown},
             pre_tokenizer=split_by(self.pattern, "Removed", True),
             decoder=self.decoder,
-            special_tokens=self.special_tokens,
+            added_tokens=added_tokens_to_json(self.special_tokens, {}),
         )
 
     @classmethod

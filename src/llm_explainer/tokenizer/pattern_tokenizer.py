@@ -26,11 +26,7 @@ from llm_explainer.tokenizer.checks import shorten
 from llm_explainer.tokenizer.files.token_writer import DTypeName
 from llm_explainer.tokenizer.files.tokenizer_json import JsonObject, read_json
 from llm_explainer.tokenizer.parallel_encoding import Paths, encode_files, encode_texts
-from llm_explainer.tokenizer.readable.cuts import (
-    last_cut_behind,
-    last_cut_in_bytes,
-    leaves_whole,
-)
+from llm_explainer.tokenizer.readable.cuts import last_cut_behind, last_cut_in_bytes
 from llm_explainer.tokenizer.readable.special_tokens import AllowedSpecial
 from llm_explainer.tokenizer.readable.splitting import Splitter
 from llm_explainer.tokenizer.roles import TokenRoles
@@ -163,7 +159,8 @@ class PatternTokenizer(ABC):
         the id that ends a text, where there is one. The target appears whole or not at all. A
         few megabytes are held in memory, more where a text has no blank, comma or end of line for
         so long. With a pattern of one's own only special tokens are sure borders of words: what
-        stands between two of them is held in memory, and encoded by one process.
+        stands between two of them is held in memory, and encoded by one process; and where these
+        take of the text around them, there are no sure borders.
 
         Args:
             source: the path of a UTF-8 file, or a list of paths.
@@ -180,12 +177,13 @@ class PatternTokenizer(ABC):
                 or no text at all.
         """
         names = self._splitter.allowed_names(allowed_special)
-        may_be_cut = self._words_bear_cuts and leaves_whole(names)
+        at_blanks = self._words_bear_cuts and self._splitter.may_be_cut_at_blanks(names)
+        behind_special = self._splitter.borders in ("both", "special")
         return encode_files(
             self,
             source,
             target,
-            last_cut_in_bytes if may_be_cut else last_cut_behind(names),
+            last_cut_in_bytes if at_blanks else last_cut_behind(names if behind_special else ()),
             allowed=allowed_special,
             dtype=dtype,
             workers=workers,

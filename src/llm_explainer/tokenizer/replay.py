@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from llm_explainer.tokenizer.bpe import BPETokenizer
-from llm_explainer.tokenizer.readable.splitting import Splitter
 
 Ranks = Mapping[tuple[bytes, bytes], int]
 
@@ -68,10 +67,7 @@ def words_of(tokenizer: BPETokenizer, text: str) -> Iterator[tuple[str, bool]]:
     Raises:
         TokenizerError: not text, or text that the tokenizer's pattern does not cover.
     """
-    splitter = Splitter(
-        tokenizer.pattern, tokenizer.special_tokens, keeps_gaps=tokenizer.keeps_gaps
-    )
-    for ordinary, special in splitter.parts(text):
-        yield from ((word, False) for word in splitter.words(ordinary) if word)
+    for ordinary, special in tokenizer._splitter.parts(text):
+        yield from ((word, False) for word in tokenizer._splitter.words(ordinary) if word)
         if special:
             yield special, True

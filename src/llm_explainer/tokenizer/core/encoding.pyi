@@ -12,6 +12,7 @@ class WordEncoder:
         byte_ids: the id of every byte (256,).
         most_words: how many words are remembered; those go that were not used for long.
         whole_words: words that are not merged, and their ids.
+        char_ids: the id of every code point (0x110000,), -1 for none; empty where words are bytes.
     """
 
     def __init__(
@@ -21,6 +22,7 @@ class WordEncoder:
         byte_ids: Sequence[int],
         most_words: int,
         whole_words: dict[bytes, int],
+        char_ids: NDArray[np.int32],
     ) -> None: ...
     def encode(self, data: bytes, ends: NDArray[np.int32]) -> NDArray[np.int32]:
         """Return the ids of all words of ``data`` that end at ``ends`` (n_ids,)."""

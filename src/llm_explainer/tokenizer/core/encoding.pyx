@@ -63,8 +63,9 @@ cdef class WordEncoder:
     cdef int[256] byte_ids
     cdef size_t most_words
     cdef dict whole_words  # None where there are none, the usual case
+    cdef const int[::1] char_ids  # of every code point, -1 for none; empty where words are bytes
 
-    def __init__(self, pairs, merged, byte_ids, most_words, whole_words):
+    def __init__(self, pairs, merged, byte_ids, most_words, whole_words, const int[::1] char_ids):
         cdef i64[::1] pairs_view = pairs
         cdef Merge none
         cdef Py_ssize_t rank, n_slots = 1024
@@ -78,6 +79,7 @@ cdef class WordEncoder:
         self.byte_ids = byte_ids
         self.most_words = most_words
         self.whole_words = whole_words or None
+        self.char_ids = char_ids
         self.forget()
 
     def encode(self, bytes data, const int[::1] ends):
@@ -202,8 +204,11 @@ cdef class WordEncoder:
                 return
         self.ids.resize(size)
         ids = self.ids.data()
-        for i in range(size):
-            ids[i] = self.byte_ids[word[i]]
+        if self.char_ids.shape[0]:
+            size = self.characters(word, size)
+        else:
+            for i in range(size):
+                ids[i] = self.byte_ids[word[i]]
         if size > PLAIN:
             self.merge_long_word(size)
             return
@@ -226,6 +231,28 @@ cdef class WordEncoder:
             if best + 1 < size:
                 ranks[best] = self.rank(ids[best], ids[best + 1])
         self.ids.resize(size)
+
+    cdef Py_ssize_t characters(self, const byte* word, Py_ssize_t size) noexcept nogil:
+        """Write the ids of a word's characters, and of the bytes of others; return how many."""
+        cdef Py_ssize_t i = 0, k, length, n = 0
+        cdef unsigned int code
+        cdef int* ids = self.ids.data()
+        while i < size:
+            length = 1
+            if 0xC0 <= word[i] < 0xFF:
+                length = 2 + (word[i] >= 0xE0) + (word[i] >= 0xF0)
+            code = word[i] if length == 1 else word[i] & (0x7F >> length)
+            for k in range(1, length):
+                code = code << 6 | (word[i + k] & 0x3F)
+            if word[i] != 0xFF and self.char_ids[code] >= 0:
+                ids[n] = self.char_ids[code]
+                n += 1
+            else:
+                for k in range(length):
+                    ids[n] = self.byte_ids[word[i + k]]
+                    n += 1
+            i += length
+        return n
 
     cdef void merge_long_word(self, Py_ssize_t n) except *:
         """Merge with a heap and links, O(n log n), as ``readable.merging._merge_long_word``."""

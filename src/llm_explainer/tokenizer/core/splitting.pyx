@@ -21,18 +21,21 @@ cdef struct Text:
     const byte* at
     Py_ssize_t size
     const byte* classes
+    int digits  # at most so many in a word; see fast/rules.py
+    bint cuts_digits  # before white space is looked at
 
 
-def word_ends(bytes data, const byte[::1] classes, bint is_gpt4):
+def word_ends(bytes data, const byte[::1] classes, bint as_gpt4, int digits):
     """Return the end of every word (n_words,), in bytes, as int32; see splitting.pyi."""
     cdef Text text
-    text.at, text.size, text.classes = data, len(data), &classes[0]
+    text.at, text.size, text.classes, text.digits = data, len(data), &classes[0], digits
+    text.cuts_digits = digits and not as_gpt4
     ends = np.empty(text.size, np.int32)  # one a byte at most; pages never written cost nothing
     cdef int[::1] ends_view = ends
     cdef Py_ssize_t place = 0, n_words = 0
     with nogil:
         while place < text.size:
-            place = gpt4_word_end(&text, place) if is_gpt4 else gpt2_word_end(&text, place)
+            place = gpt4_word_end(&text, place) if as_gpt4 else gpt2_word_end(&text, place)
             ends_view[n_words] = <int> place
             n_words += 1
     return ends[:n_words]
@@ -95,10 +98,11 @@ cdef inline Py_ssize_t gpt2_word_end(const Text* text, Py_ssize_t i) noexcept no
     cdef int kind
     if place > i:
         return place
-    if text.at[i] == 32 and i + 1 < text.size:
+    kind = class_at(text, i, &after)
+    if kind == NUMBER and text.digits:
+        return digits_end(text, after)
+    if text.at[i] == 32 and not is_border(text, i + 1):
         kind = class_at(text, i + 1, &after)
-    else:
-        kind = class_at(text, i, &after)
     if kind == SPECIAL:
         return i + 1
     if kind != SPACE:  # this character, or the one after a space, begins a run
@@ -110,13 +114,25 @@ cdef inline Py_ssize_t gpt2_word_end(const Text* text, Py_ssize_t i) noexcept no
 
 
 cdef inline bint is_border(const Text* text, Py_ssize_t place) noexcept nogil:
-    """Return whether no ordinary text follows, so that white space keeps its last character."""
-    return place == text.size or text.at[place] == 0xFF
+    """Return whether nothing follows that white space would leave its last character to."""
+    cdef Py_ssize_t after
+    if place == text.size or text.at[place] == 0xFF:
+        return True
+    return text.cuts_digits and class_at(text, place, &after) == NUMBER
+
+
+cdef inline Py_ssize_t digits_end(const Text* text, Py_ssize_t place) noexcept nogil:
+    """Return the end of a word of digits, the first of which ends at a place."""
+    cdef Py_ssize_t after
+    cdef int count = 1
+    while count < text.digits and place < text.size and class_at(text, place, &after) == NUMBER:
+        place, count = after, count + 1
+    return place
 
 
 cdef inline Py_ssize_t gpt4_word_end(const Text* text, Py_ssize_t i) noexcept nogil:
     cdef Py_ssize_t first_after, after, last, newline_end, place = contraction_end(text, i, 0x20)
-    cdef int count, kind, following
+    cdef int kind, following
     if place > i:
         return place
     kind = class_at(text, i, &first_after)
@@ -125,10 +141,7 @@ cdef inline Py_ssize_t gpt4_word_end(const Text* text, Py_ssize_t i) noexcept no
     if kind == LETTER:
         return run_end(text, first_after, LETTER)
     if kind == NUMBER:
-        place, count = first_after, 1
-        while count < 3 and place < text.size and class_at(text, place, &after) == NUMBER:
-            place, count = after, count + 1
-        return place
+        return digits_end(text, first_after)
     following = class_at(text, first_after, &after) if first_after < text.size else SPECIAL
     if following == LETTER and not is_newline(text.at[i]):
         return run_end(text, after, LETTER)

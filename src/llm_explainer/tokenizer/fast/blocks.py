@@ -11,6 +11,7 @@ from llm_explainer.tokenizer.fast import choice
 from llm_explainer.tokenizer.fast.character_classes import SPECIAL_BYTE
 from llm_explainer.tokenizer.readable.cuts import next_cut
 from llm_explainer.tokenizer.readable.splitting import Splitter
+from llm_explainer.tokenizer.readable.symbols import warn_of_missing
 
 BLOCK_BYTES = 1 << 18
 """Of text worked on together: what is made of it stays in the cache."""
@@ -49,3 +50,21 @@ def joined(words: list[str], special: str) -> tuple[bytes, NDArray[np.int32]]:
     """Return words, and perhaps a special token after them, as ``blocks_of_words`` does."""
     encoded = [word.encode() for word in words] + [SPECIAL_BYTE] * bool(special)
     return b"".join(encoded), np.cumsum([len(word) for word in encoded], dtype=np.int32)
+
+
+def without_bytes(
+    data: bytes, ends: NDArray[np.int32], missing: bytes
+) -> tuple[bytes, NDArray[np.int32]]:
+    """Return words without the bytes that have no token; say so if there are any.
+
+    ``b"a\\x04 b", [2, 4]`` -> ``b"a b", [1, 3]``.
+    """
+    kept = data.translate(None, missing)
+    if len(kept) == len(data):
+        return data, ends
+    warn_of_missing(data, missing)
+    is_kept = np.ones(256, np.bool_)
+    is_kept[list(missing)] = False
+    n_kept = np.cumsum(is_kept[np.frombuffer(data, np.uint8)], dtype=np.int32)
+    ends = n_kept[ends - 1]
+    return kept, ends[np.diff(ends, prepend=np.int32(0)) > 0]

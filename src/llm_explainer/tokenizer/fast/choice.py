@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,19 +15,19 @@ from llm_explainer.tokenizer.fast.character_classes import character_classes
 from llm_explainer.tokenizer.fast.decoding import CoreDecoder, NumpyDecoder
 from llm_explainer.tokenizer.fast.numpy_counting import NumpyCounter
 from llm_explainer.tokenizer.fast.numpy_encoding import NumpyEncoder
+from llm_explainer.tokenizer.fast.rules import RULES
 from llm_explainer.tokenizer.fast.word_counts import WordCounts
-from llm_explainer.tokenizer.readable.cuts import leaves_whole
 from llm_explainer.tokenizer.readable.naive import Pair
-from llm_explainer.tokenizer.readable.patterns import PATTERNS
 from llm_explainer.tokenizer.readable.splitting import Splitter
+from llm_explainer.tokenizer.readable.symbols import NO_ID, Symbols
 from llm_explainer.tokenizer.readable.training import Ties
 
 _FEW_CHARS = 2000  # below which arrays cost more than they gain
 
 
-def has_rules(pattern: str) -> bool:
+def has_rules(pattern: str | Sequence[str]) -> TypeGuard[str]:
     """Return whether ``word_ends`` knows a pattern; words of others take ``regex``."""
-    return pattern in PATTERNS
+    return isinstance(pattern, str) and pattern in RULES
 
 
 def may_be_cut(splitter: Splitter) -> bool:
@@ -34,7 +35,7 @@ def may_be_cut(splitter: Splitter) -> bool:
 
     If not, its words are those that ``Splitter.stream`` finds.
     """
-    return has_rules(splitter.pattern) and leaves_whole(splitter.special_tokens)
+    return has_rules(splitter.pattern) and splitter.may_be_cut_at_blanks(splitter.special_tokens)
 
 
 def is_encoded_readably(text: str) -> bool:
@@ -44,9 +45,10 @@ def is_encoded_readably(text: str) -> bool:
 
 def word_ends(data: bytes, pattern: str) -> NDArray[np.int32]:
     """Return where every word ends, in bytes (n_words,); see ``numpy_splitting.word_ends``."""
+    rule = RULES[pattern]
     if core.core_in_use():
-        return core.splitting.word_ends(data, character_classes(), pattern == "gpt4")
-    return numpy_splitting.word_ends(data, pattern)
+        return core.splitting.word_ends(data, character_classes(), rule.as_gpt4, rule.digits)
+    return numpy_splitting.word_ends(data, rule)
 
 
 def word_counter() -> core.counting.WordCounter | NumpyCounter:
@@ -70,16 +72,20 @@ def learn_merges(
 def word_encoder(
     ranks: Mapping[Pair, int],
     merged: Sequence[int],
-    byte_ids: Sequence[int],
+    symbols: Symbols,
     most_words: int,
     whole_words: dict[bytes, int],
 ) -> core.encoding.WordEncoder | NumpyEncoder:
     """Return what merges words, and remembers ``most_words`` of them; see ``NumpyEncoder``."""
-    if core.core_in_use():
-        pairs = np.array(list(ranks), np.int64).reshape(-1, 2)
-        keys = pairs[:, 0] << 32 | pairs[:, 1]
-        return core.encoding.WordEncoder(keys, merged, byte_ids, most_words, whole_words)
-    return NumpyEncoder(ranks, merged, byte_ids, most_words, whole_words)
+    if not core.core_in_use():
+        return NumpyEncoder(ranks, merged, symbols, most_words, whole_words)
+    pairs = np.array(list(ranks), np.int64).reshape(-1, 2)
+    keys = pairs[:, 0] << 32 | pairs[:, 1]
+    char_ids = np.full(0 if symbols.char_ids is None else 0x110000, NO_ID, np.int32)
+    for char, token_id in (symbols.char_ids or {}).items():
+        char_ids[ord(char)] = token_id
+    byte_ids = symbols.byte_ids
+    return core.encoding.WordEncoder(keys, merged, byte_ids, most_words, whole_words, char_ids)
 
 
 def decoder(vocab: Mapping[int, bytes]) -> CoreDecoder | NumpyDecoder:

@@ -68,8 +68,9 @@ def count_word_bytes(
     if not choice.may_be_cut(splitter):
         words = count_words(texts, splitter, progress=progress)
         return WordCounts.of({word.encode(): count for word, count in words.items()})
-    counter, n_chars = FastCounter(splitter.pattern), 0
-    with HelperPool(workers - 1, _count_for_others, splitter.pattern) as helpers:
+    pattern = str(splitter.pattern)  # a name, and not several
+    counter, n_chars = FastCounter(pattern), 0
+    with HelperPool(workers - 1, _count_for_others, pattern) as helpers:
         for n_more, data in _jobs(texts, splitter):
             if not helpers.takes(data):
                 counter.add_text(data)

@@ -15,6 +15,7 @@ from llm_explainer.tokenizer.fast.numpy_merging import Ids, MergeTable
 from llm_explainer.tokenizer.fast.word_table import WordTable
 from llm_explainer.tokenizer.readable.merging import merge_word
 from llm_explainer.tokenizer.readable.naive import Pair
+from llm_explainer.tokenizer.readable.symbols import Symbols
 
 _WIDTHS = (1, 4, 8, 16)  # of matrices: rows of about the same length waste little
 _MAX_LONG_BYTES = 1 << 22  # of words that are not packed
@@ -59,7 +60,7 @@ class NumpyEncoder:
     Args:
         ranks: the place of every merge in the order of learning.
         merged: the id that each merge makes.
-        byte_ids: the id of every byte (256,).
+        symbols: what words begin with.
         most_words: how many words are remembered, and a block's more.
         whole_words: words that are not merged, and their ids.
     """
@@ -71,14 +72,14 @@ class NumpyEncoder:
         self,
         ranks: Mapping[Pair, int],
         merged: Sequence[int],
-        byte_ids: Sequence[int],
+        symbols: Symbols,
         most_words: int,
         whole_words: Mapping[bytes, int],
     ) -> None:
-        self._ranks, self._merged_list, self._byte_list = ranks, merged, byte_ids
+        self._ranks, self._merged_list, self._symbols = ranks, merged, symbols
         pairs = np.array(list(ranks), np.int64).reshape(-1, 2)
         self._merges = MergeTable(pairs, np.array(merged, np.int32))
-        self._byte_ids = np.array(byte_ids, np.int32)
+        self._byte_ids = np.array(symbols.byte_ids, np.int32)
         self._most_words, self._whole_words = most_words, whole_words
         self.forget()
 
@@ -132,6 +133,12 @@ class NumpyEncoder:
             memory.keep(moved + start, ids, counts)
         numbers, letters, sizes = memory.words.packed(start)
         sizes[known[numbers - start] >= 0] = 0  # no longer to be merged
+        one_by_one = dict[int, list[int]]()
+        if self._symbols.char_ids is not None:  # of which no byte knows whether it has an id
+            words = split(letters, sizes)
+            places = np.flatnonzero(sizes).tolist()
+            one_by_one |= {int(numbers[i]): self._merge(words[i]) for i in places}
+            sizes[:] = 0
         shortest = 1
         for width in _WIDTHS:
             rows = np.flatnonzero((sizes >= shortest) & (sizes <= width))
@@ -141,15 +148,15 @@ class NumpyEncoder:
                 word_ids, n_ids = self._merges.merge_rows(word_ids, sizes[rows])
                 kept = word_ids[np.arange(width) < n_ids[:, None]]
                 memory.keep(numbers[rows], kept, n_ids)
-        one_by_one = {
+        one_by_one |= {
             int(number): self._merge(word)
             for number, word in zip(*memory.words.long(start), strict=True)
             if known[number - start] < 0
         }
         if self._whole_words:
-            words = zip(numbers.tolist(), split(letters, sizes), strict=True)
+            pairs = zip(numbers.tolist(), split(letters, sizes), strict=True)
             whole = self._whole_words
-            one_by_one |= {number: [whole[word]] for number, word in words if word in whole}
+            one_by_one |= {number: [whole[word]] for number, word in pairs if word in whole}
         if one_by_one:
             lists = one_by_one.values()
             memory.keep(
@@ -161,8 +168,7 @@ class NumpyEncoder:
     def _merge(self, word: bytes) -> list[int]:
         if word in self._whole_words:
             return [self._whole_words[word]]
-        byte_ids = [self._byte_list[byte] for byte in word]
-        return merge_word(byte_ids, self._ranks, self._merged_list)
+        return merge_word(self._symbols.of(word), self._ranks, self._merged_list)
 
 
 def split(letters: NDArray[np.uint8], sizes: NDArray[np.int64]) -> list[bytes]:

@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from llm_explainer.errors import TokenizerError
 from llm_explainer.tokenizer.checks import shorten
-from llm_explainer.tokenizer.files.oniguruma import as_read, as_written
+from llm_explainer.tokenizer.files.added_tokens import added_tokens_to_json, read_added_tokens
 from llm_explainer.tokenizer.files.post_processor import prefix_to_json, read_prefix
+from llm_explainer.tokenizer.files.pre_tokenizers import pattern_to_json, read_pattern
 from llm_explainer.tokenizer.files.tokenizer_json import (
     TOP_LEVEL_KEYS,
     JsonObject,
     check_byte_level,
     expect,
     ordinary_tokens,
-    pattern_of_split,
-    read_special_tokens,
     read_vocab,
     refuse_other_keys,
     require,
-    split_by,
     steps_of,
     to_bytes,
 )
 from llm_explainer.tokenizer.readable import byte_alphabet
-from llm_explainer.tokenizer.readable.patterns import PATTERNS
+from llm_explainer.tokenizer.readable.special_tokens import TokenFlags
 
 Merge = tuple[bytes, bytes]
 
+_DECODER = {
+    "type": "ByteLevel",
+    "add_prefix_space": False,
+    "trim_offsets": True,
+    "use_regex": True,
+}
 _AFFIXES = ("continuing_subword_prefix", "end_of_word_suffix")
 
 
@@ -39,23 +44,33 @@ class BPEParts:
     vocab: dict[int, bytes]  # without the special tokens
     merges: list[Merge]
     special_tokens: dict[str, int]
-    pattern: str
+    pattern: str | Sequence[str]
     ignore_merges: bool = False
     keeps_gaps: bool = True  # what the pattern leaves out is a word too, and not refused
     prefix: tuple[int, ...] = ()  # ids that go before a text
+    flags: Mapping[str, TokenFlags] | None = None
+    composes: bool = False  # text, to NFC
+    lacks_bytes: bool = False
 
 
 def bpe_to_json(parts: BPEParts) -> bytes:
     """Return the content of a ``tokenizer.json``."""
     texts = {byte_alphabet.to_text(token): token_id for token_id, token in parts.vocab.items()}
-    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
-    pre_tokenizer: JsonObject = {**byte_level, "use_regex": True}  # GPT-2's pattern is built in
-    if parts.pattern != "gpt2":
-        source = PATTERNS.get(parts.pattern) or as_written(parts.pattern)
-        split = split_by(source, *(("Isolated", False) if parts.keeps_gaps else ("Removed", True)))
-        steps = [split, {**byte_level, "use_regex": False}]
-        pre_tokenizer = {"type": "Sequence", "pretokenizers": steps}
-    model = {
+    merges = [[byte_alphabet.to_text(part) for part in merge] for merge in parts.merges]
+    vocab = {**texts, **parts.special_tokens}
+    return to_bytes(
+        model=model_to_json(vocab, merges, ignore_merges=parts.ignore_merges),
+        normalizer={"type": "NFC"} if parts.composes else None,
+        pre_tokenizer=pattern_to_json(parts.pattern, parts.keeps_gaps),
+        decoder=_DECODER,
+        added_tokens=added_tokens_to_json(parts.special_tokens, parts.flags or {}),
+        post_processor=prefix_to_json(parts.prefix, parts.special_tokens),
+    )
+
+
+def model_to_json(vocab: JsonObject, merges: list[list[str]], **settings: Any) -> JsonObject:
+    """Return the model of a file."""
+    usual = {
         "type": "BPE",
         "dropout": None,
         "unk_token": None,
@@ -63,17 +78,9 @@ def bpe_to_json(parts: BPEParts) -> bytes:
         "end_of_word_suffix": None,
         "fuse_unk": False,
         "byte_fallback": False,
-        "ignore_merges": parts.ignore_merges,
-        "vocab": {**texts, **parts.special_tokens},
-        "merges": [[byte_alphabet.to_text(part) for part in merge] for merge in parts.merges],
+        "ignore_merges": False,
     }
-    return to_bytes(
-        model=model,
-        pre_tokenizer=pre_tokenizer,
-        decoder={**byte_level, "use_regex": True},
-        special_tokens=parts.special_tokens,
-        post_processor=prefix_to_json(parts.prefix, parts.special_tokens),
-    )
+    return {**usual, **settings, "vocab": vocab, "merges": merges}
 
 
 def bpe_from_json(content: JsonObject) -> BPEParts:
@@ -82,31 +89,65 @@ def bpe_from_json(content: JsonObject) -> BPEParts:
     Raises:
         TokenizerError: another kind, settings that would change the ids, or damage.
     """
-    refuse_other_keys(content, TOP_LEVEL_KEYS, "tokenizer.json")
-    require(content.get("version", "1.0"), ("1.0",), "version")
-    for part in ("truncation", "padding"):
-        require(content.get(part), (None,), part)
-    if steps_of(content.get("normalizer"), "normalizer"):
-        require(content["normalizer"], (None,), "normalizer")
-    special_tokens = read_special_tokens(content)
+    check_frame(content)
+    special_tokens, flags = read_added_tokens(content)
+    for name in special_tokens:
+        if not name.isascii() and is_token_text(name):
+            raise TokenizerError(
+                f"the added token {shorten(name)} is spelled as bytes are, and would be decoded so"
+            )
     model = expect(content.get("model"), dict, "model")
-    _check_model(model)
+    check_model(model)
     _check_decoder(steps_of(content.get("decoder"), "decoder"))
-    vocab = ordinary_tokens(read_vocab(model), special_tokens)
-    pattern, keeps_gaps = _read_pattern(steps_of(content.get("pre_tokenizer"), "pre_tokenizer"))
+    texts = ordinary_tokens(read_vocab(model), special_tokens)
+    vocab = {token_id: token_from_text(text) for token_id, text in texts.items()}
+    pattern, keeps_gaps = read_pattern(steps_of(content.get("pre_tokenizer"), "pre_tokenizer"))
     return BPEParts(
-        {token_id: token_from_text(text) for token_id, text in vocab.items()},
+        vocab,
         read_merges(expect(model.get("merges"), list, "model.merges")),
         special_tokens,
         pattern,
         model.get("ignore_merges", False),
         keeps_gaps,
         read_prefix(steps_of(content.get("post_processor"), "post_processor"), special_tokens),
+        flags,
+        _composes(steps_of(content.get("normalizer"), "normalizer")),
+        _lacks_bytes(model),
     )
 
 
-def _check_model(model: JsonObject) -> None:
-    """Refuse settings that change ids; of an unknown character there is none, so those are free."""
+def check_frame(content: JsonObject) -> None:
+    """Refuse keys around the parts that no file has, and settings that change ids.
+
+    Raises:
+        TokenizerError: names the first.
+    """
+    refuse_other_keys(content, TOP_LEVEL_KEYS, "tokenizer.json")
+    require(content.get("version", "1.0"), ("1.0",), "version")
+    for part in ("truncation", "padding"):
+        require(content.get(part), (None,), part)
+
+
+def _composes(steps: list[JsonObject]) -> bool:
+    """Return whether a normalizer is NFC; twice is as good as once."""
+    for step in steps:
+        require(step.get("type"), ("NFC",), "type of normalizer")
+        refuse_other_keys(step, ("type",), "NFC")
+    return bool(steps)
+
+
+def _lacks_bytes(model: JsonObject) -> bool:
+    """Return whether others leave out bytes without a token; with these settings they do not."""
+    others = (model.get("unk_token"), model.get("byte_fallback"), model.get("ignore_merges"))
+    return not any(others)
+
+
+def check_model(model: JsonObject) -> None:
+    """Refuse settings that change ids; what is about unknown characters is for others to judge.
+
+    Raises:
+        TokenizerError: names the first.
+    """
     require(model.get("type", "BPE"), ("BPE",), "model.type")
     free = ("fuse_unk", "byte_fallback", "unk_token")
     if model.get("unk_token") is not None:
@@ -144,34 +185,13 @@ def read_merges(entries: Iterable[object]) -> list[Merge]:
     return merges
 
 
-def _read_pattern(steps: list[JsonObject]) -> tuple[str, bool]:
-    """Return the pattern of ``ByteLevel``, or of ``Split`` and then ``ByteLevel``.
-
-    And whether what it leaves out is a word of its own.
-    """
-    kinds = [step.get("type") for step in steps]
-    if kinds not in (["ByteLevel"], ["Split", "ByteLevel"]):
-        raise TokenizerError(
-            f"pre_tokenizer is {shorten(kinds or None)}; ByteLevel, or Split and ByteLevel, are "
-            "supported"
-        )
-    require(steps[-1].get("add_prefix_space"), (False,), "add_prefix_space")
-    check_byte_level(steps[-1])
-    require(steps[-1].get("use_regex", True), (len(steps) == 1,), "use_regex of ByteLevel")
-    if len(steps) == 1:
-        return "gpt2", True
-    keeps_gaps = steps[0].get("behavior") != "Removed"  # with it, gaps would be lost: refused later
-    source = pattern_of_split(steps[0], "Isolated" if keeps_gaps else "Removed", not keeps_gaps)
-    names = {text: name for name, text in PATTERNS.items()}
-    return names.get(source) or as_read(source), keeps_gaps
-
-
-def is_token_text(name: str, tokens: Container[bytes]) -> bool:
-    """Return whether files would write one of ``tokens`` exactly as ``name``."""
+def is_token_text(name: str, tokens: Container[bytes] | None = None) -> bool:
+    """Return whether files would write bytes, or one of ``tokens``, exactly as ``name``."""
     try:
-        return byte_alphabet.from_text(name) in tokens
+        token = byte_alphabet.from_text(name)
     except KeyError:
         return False
+    return tokens is None or token in tokens
 
 
 def token_from_text(text: str) -> bytes:

@@ -28,7 +28,6 @@ TOP_LEVEL_KEYS = (
 """What ``to_bytes`` writes; other software refuses further ones as well."""
 
 _BYTE_LEVEL = ("add_prefix_space", "trim_offsets", "use_regex")
-_ADDED_TOKEN_KEYS = ("id", "content", "single_word", "lstrip", "rstrip", "normalized", "special")
 _KIND_NAMES = {dict: "an object", list: "a list", str: "a text", int: "a whole number"}
 
 
@@ -37,28 +36,17 @@ def to_bytes(
     model: JsonObject,
     pre_tokenizer: JsonObject,
     decoder: JsonObject,
-    special_tokens: Mapping[str, int],
+    added_tokens: list[JsonObject],
+    normalizer: JsonObject | None = None,
     post_processor: JsonObject | None = None,
 ) -> bytes:
     """Return the file's content: what differs between tokenizers, in the frame that they share."""
-    added_tokens = [
-        {
-            "id": token_id,
-            "content": name,
-            "single_word": False,
-            "lstrip": False,
-            "rstrip": False,
-            "normalized": False,
-            "special": True,
-        }
-        for name, token_id in special_tokens.items()
-    ]
     content = {
         "version": "1.0",
         "truncation": None,
         "padding": None,
         "added_tokens": added_tokens,
-        "normalizer": None,
+        "normalizer": normalizer,
         "pre_tokenizer": pre_tokenizer,
         "post_processor": post_processor,
         "decoder": decoder,
@@ -134,49 +122,6 @@ def read_vocab(model: JsonObject) -> dict[str, int]:
     for token, token_id in vocab.items():
         expect(token_id, int, f"the id of token {shorten(token)}")
     return vocab
-
-
-def read_special_tokens(content: JsonObject) -> dict[str, int]:
-    """Return the added tokens of a file, by id.
-
-    Raises:
-        TokenizerError: wrong types, a name that is there twice, a token that also takes the text
-            around it, or two tokens that overlap and are not looked for together.
-    """
-    special: dict[str, int] = {}
-    later: dict[bool, list[str]] = {False: [], True: []}  # whether it is looked for after the rest
-    for entry in expect(content.get("added_tokens", []), list, "added_tokens"):
-        entry = expect(entry, dict, "an added token")
-        name = expect(entry.get("content"), str, "the content of an added token")
-        refuse_other_keys(entry, _ADDED_TOKEN_KEYS, f"added token {shorten(name)}")
-        for setting in ("single_word", "lstrip", "rstrip"):
-            require(entry.get(setting, False), (False,), f"{setting} of {shorten(name)}")
-        for setting in ("normalized", "special"):
-            require(entry.get(setting, False), (False, True), f"{setting} of {shorten(name)}")
-        if name in special:
-            raise TokenizerError(f"special token {shorten(name)} is listed twice")
-        special[name] = expect(entry.get("id"), int, f"the id of {shorten(name)}")
-        later[entry.get("normalized", not entry.get("special", False))].append(name)
-    for first in later[False]:
-        for second in later[True]:
-            if _overlap(first, second):
-                raise TokenizerError(
-                    f"the added tokens {shorten(first)} and {shorten(second)} may overlap, and one "
-                    "of them is normalized, so that others look for it later; that is not followed"
-                )
-    return dict(sorted(special.items(), key=lambda item: item[1]))
-
-
-def _overlap(one: str, other: str) -> bool:
-    """Return whether two names can share characters of a text."""
-    return (
-        one in other
-        or other in one
-        or any(
-            one.endswith(other[:size]) or other.endswith(one[:size])
-            for size in range(1, min(len(one), len(other)))
-        )
-    )
 
 
 def refuse_other_keys(values: JsonObject, known: Collection[str], what: str) -> None:

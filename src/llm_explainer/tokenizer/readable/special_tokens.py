@@ -2,11 +2,15 @@
 
 Here they are checked, and found in a text; ``Splitter.parts`` cuts at them, and whoever encodes the
 parts puts the id after each: ``PatternTokenizer.encode``, and ``FastEncoder.encode`` alike.
+
+In Hugging Face's files they are called added tokens and have flags, which say what they take of the
+text around them, what they want of it, and when they are looked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, cast
 
@@ -18,6 +22,29 @@ from llm_explainer.tokenizer.readable.patterns import Match, Pattern
 
 AllowedSpecial = Literal["all", "none"] | Collection[str]
 """Which names are special in a text; the others are text like any other."""
+
+_WORD = regex.compile(r"\w")
+_SPACES = regex.compile(r"\s*")
+_WHITE = "".join(regex.findall(r"\s", "".join(map(chr, range(0x3001)))))  # not Python's 1C to 1F
+
+
+@dataclass(frozen=True)
+class TokenFlags:
+    """How a special token is looked for; most are looked for just so."""
+
+    lstrip: bool = False  # it takes the white space before it
+    rstrip: bool = False  # and behind it
+    single_word: bool = False  # it is none beside a letter, digit or underscore
+    normalized: bool = False  # it is looked for when text is normalized, after all others
+    special: bool = True  # software may leave it out of decoded text
+
+    @property
+    def looks_around(self) -> bool:
+        """Whether it depends on the text around it."""
+        return self.lstrip or self.rstrip or self.single_word
+
+
+_USUAL = TokenFlags()
 
 
 def check_special_tokens(names: Iterable[str]) -> tuple[str, ...]:
@@ -61,6 +88,44 @@ def allowed_names(known: Sequence[str], allowed: AllowedSpecial) -> tuple[str, .
 def find_special(text: str, names: tuple[str, ...]) -> Iterable[Match]:
     """Return where the names stand in a text; of several that begin alike the longest is found."""
     return _any_of(names).finditer(text) if names else ()
+
+
+def cut_at(
+    text: str, names: Iterable[str], flags: Mapping[str, TokenFlags]
+) -> Iterator[tuple[str, str]]:
+    """Yield (ordinary text, the name after it); the last has "" after it.
+
+    ``"a<|x|> b"`` -> ``("a", "<|x|>"), (" b", "")``, or ``("b", "")`` with ``rstrip``.
+    """
+    end = 0
+    for match in find_special(text, tuple(names)):
+        name, start, stop = match.group(), match.start(), match.end()
+        how = flags.get(name, _USUAL)
+        if how.single_word and (
+            _WORD.match(text[:start][-1:]) or _WORD.match(text[stop : stop + 1])
+        ):
+            continue
+        if how.lstrip:
+            start = end + len(text[end:start].rstrip(_WHITE))
+        if how.rstrip:
+            stop = _SPACES.match(text, stop).end()
+        yield text[end:start], name
+        end = stop
+    yield text[end:], ""
+
+
+def searched_for(
+    names: Iterable[str], flags: Mapping[str, TokenFlags], normalize: Callable[[str], str]
+) -> dict[str, str]:
+    """Return what is looked for in normalized text for each name that is to be found there.
+
+    Raises:
+        TokenizerError: two names are the same then.
+    """
+    later = {name: normalize(name) for name in names if flags.get(name, _USUAL).normalized}
+    if len(set(later.values())) < len(later) or "" in later.values():
+        raise TokenizerError(f"special tokens are the same when normalized: {shorten([*later])}")
+    return later
 
 
 @lru_cache(64)

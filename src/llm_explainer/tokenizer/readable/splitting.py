@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
-from typing import NoReturn
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from typing import Literal, NoReturn
 
 from llm_explainer.errors import TokenizerError
 from llm_explainer.tokenizer.checks import check_text, shorten
-from llm_explainer.tokenizer.readable.patterns import compile_pattern
+from llm_explainer.tokenizer.readable.cuts import leaves_whole
+from llm_explainer.tokenizer.readable.dressing import Dressing
+from llm_explainer.tokenizer.readable.patterns import compile_pattern, with_gaps
 from llm_explainer.tokenizer.readable.special_tokens import (
     AllowedSpecial,
+    TokenFlags,
     allowed_names,
     check_special_tokens,
+    cut_at,
     find_special,
+    searched_for,
 )
 
 _BLOCK_CHARS = 1 << 14  # characters that a stream gathers before it looks for words
 _LOOKAHEAD_CHARS = 64  # how far past a word's end a pattern may look
+
+Borders = Literal["both", "blanks", "special", "none"]
+"""Where a text may be cut before it is known: at blanks (``cuts``), behind special tokens."""
 
 
 class Splitter:
@@ -26,10 +34,13 @@ class Splitter:
     reach across a special token, so merges cannot either.
 
     Args:
-        pattern: a name in ``PATTERNS`` or a regular expression; its matches are the words.
+        pattern: a name in ``PATTERNS`` or a regular expression, whose matches are the words; or
+            several, each of which cuts what the one before it made.
         special_tokens: the names to cut at.
         lossless: refuse text that the pattern does not cover; otherwise what it skips is dropped.
         keeps_gaps: what the pattern skips is neither, but a word of its own.
+        flags: of special tokens that take or want something of the text around them.
+        dressing: what is done to the text before it is cut into words.
 
     Raises:
         TokenizerError: a pattern that does not compile; special tokens that repeat, are empty or
@@ -38,14 +49,19 @@ class Splitter:
 
     def __init__(
         self,
-        pattern: str,
+        pattern: str | Sequence[str],
         special_tokens: Iterable[str] = (),
         *,
         lossless: bool = True,
         keeps_gaps: bool = False,
+        flags: Mapping[str, TokenFlags] | None = None,
+        dressing: Dressing | None = None,
     ) -> None:
         self.pattern = pattern
         self.special_tokens = check_special_tokens(special_tokens)
+        self._flags, self._dressing = flags or {}, dressing or Dressing()
+        self._later = searched_for(self.special_tokens, self._flags, self._dressing.normalize)
+        self._later_flags = {text: self._flags[name] for name, text in self._later.items()}
         self._lossless, self._keeps_gaps = lossless, keeps_gaps
         self._words = compile_pattern(pattern)
 
@@ -61,17 +77,9 @@ class Splitter:
             words = self._words.findall(text)
         if self._lossless and "".join(words) != text:
             if self._keeps_gaps:
-                return self._with_gaps(text)
+                return with_gaps(self._words, text)
             self._refuse_gap(text)
         return words
-
-    def _with_gaps(self, text: str) -> list[str]:
-        """Return the words of a text, with what lies between them."""
-        words, end = [], 0
-        for match in self._words.finditer(text):
-            words += [text[end : match.start()], match.group()]
-            end = match.end()
-        return [word for word in (*words, text[end:]) if word]
 
     def parts(self, text: str, allowed: AllowedSpecial = "all") -> Iterator[tuple[str, str]]:
         """Yield (ordinary text, the special token after it); the last has "" after it.
@@ -82,11 +90,30 @@ class Splitter:
             TokenizerError: not text; text that UTF-8 cannot hold; an unknown name in ``allowed``.
         """
         check_text(text)
-        start = 0
-        for match in find_special(text, self.allowed_names(allowed)):
-            yield text[start : match.start()], match.group()
-            start = match.end()
-        yield text[start:], ""
+        names = self.allowed_names(allowed)
+        exact = [name for name in names if name not in self._later]
+        later = {self._later[name]: name for name in names if name in self._later}
+        at_start = True
+        for piece, special in cut_at(text, exact, self._flags):
+            normal = self._dressing.normalize(piece)
+            for ordinary, found in cut_at(normal, later, self._later_flags):
+                yield self._dressing.begin(ordinary, at_start), later.get(found, special)
+                at_start = False
+
+    @property
+    def borders(self) -> Borders:
+        """Where text may be cut, or special tokens be looked for, without a look at the rest."""
+        looks_around = any(flags.looks_around for flags in self._flags.values())
+        if looks_around or self._dressing.spaces == "first":
+            return "none"
+        if self._dressing.spaces:  # a space is put where a part begins
+            return "none" if self._later else "special"
+        return "blanks" if self._later else "both"
+
+    def may_be_cut_at_blanks(self, names: Iterable[str]) -> bool:
+        """Return whether ``cuts`` holds for a text, if it does for the pattern and these names."""
+        sought = [self._later.get(name, name) for name in names]
+        return self.borders in ("both", "blanks") and leaves_whole([*names, *sought])
 
     def stream(
         self, blocks: Iterable[str], allowed: AllowedSpecial = "all"
@@ -96,9 +123,14 @@ class Splitter:
         The blocks make one text together and may end anywhere, even inside a word. Held in memory:
         16,384 characters, one block, or one word, whichever is the longest.
         Words are the same as in one go for every pattern that looks no further than 64 characters
-        past a word's end and does not look behind its start.
+        past a word's end and does not look behind its start. Where text is changed before it is
+        cut, or a special token takes some of it, the whole text is held.
         """
         names = self.allowed_names(allowed)
+        if self._dressing != Dressing() or self.borders != "both":
+            for ordinary, special in self.parts("".join(checked_blocks(blocks)), names):
+                yield self.words(ordinary), special
+            return
         buffer, gathered, n_gathered, enough = "", list[str](), 0, _BLOCK_CHARS
         for block in checked_blocks(blocks):
             gathered.append(block)
