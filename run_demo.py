@@ -4,6 +4,7 @@ import typer
 
 from llm_explainer.commands.app import run
 from llm_explainer.commands.ask import ask
+from llm_explainer.commands.chat import chat
 from llm_explainer.commands.diff import diff
 from llm_explainer.commands.download import download
 from llm_explainer.commands.encode_corpus import encode_corpus
@@ -47,6 +48,7 @@ for command in (
     full,
     learn,
     generate,
+    chat,
     ask,
     merge,
     presets,

@@ -261,6 +261,9 @@ def default_d_ff(d_model: int, activation: str) -> int:
     return 32 * math.ceil(8 * d_model / 3 / 32)
 
 
+NO_OPTIONS = ("rope_scaling", "rope_layers", "window_layers")
+"""Fields that no command has an option for: what is not one number or word comes with a model."""
+
 _CHOICES: dict[str, tuple[str, ...]] = {
     "norm": get_args(Norm),
     "norm_position": get_args(NormPosition),

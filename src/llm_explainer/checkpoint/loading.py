@@ -20,6 +20,7 @@ from llm_explainer.checkpoint.gguf import (
     is_gguf,
     read_config,
     read_header,
+    read_template,
 )
 from llm_explainer.checkpoint.hf_config import read_spec
 from llm_explainer.checkpoint.json_objects import read_object, require_file
@@ -147,8 +148,10 @@ def _gguf_model(file: Path, nn: ModuleType) -> Any:
 
 
 def _gguf_tokenizer(file: Path, config: ModelConfig) -> Tokenizer:
-    tokenizer = tokenizer_from_gguf(read_header(file).values)
+    header = read_header(file)
+    tokenizer = tokenizer_from_gguf(header.values)
     check_vocabulary(tokenizer, config, file)
+    tokenizer.chat_template = read_template(header)
     return tokenizer
 
 

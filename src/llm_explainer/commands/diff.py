@@ -10,7 +10,7 @@ import typer
 from typer import Option
 
 from llm_explainer.commands.options import Options, given, refuse, with_options
-from llm_explainer.config import SIZES, ModelConfig
+from llm_explainer.config import NO_OPTIONS, SIZES, ModelConfig
 from llm_explainer.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 FAMILIES = ("gpt2", "llama")
 LENGTH = 64
 VERDICTS = {"ok": "green", "wrong": "bold red", "affected": "red"}
-MODEL = Options("Model: changes to the size", ModelConfig, omit=("dropout",), optional=True)
+MODEL = Options(
+    "Model: changes to the size", ModelConfig, omit=("dropout", *NO_OPTIONS), optional=True
+)
 
 
 @with_options(MODEL)

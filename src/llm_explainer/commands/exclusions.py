@@ -150,13 +150,6 @@ EXCLUSIONS = (
         ("--interactive",),
     ),
     Exclusion(
-        "generate",
-        ("heal",),
-        "in a conversation a template ends what the model reads, never half a word",
-        _given("chat"),
-        ("--chat",),
-    ),
-    Exclusion(
         "pretrain",
         ("corpus", "max_bytes", "train_bytes", "val_fraction"),
         "--train-data and --val-data are the text",

@@ -134,7 +134,7 @@ def _command_to_talk(run: Run) -> tuple[str, ...]:
     template = run.trainer.tokenizer.chat_template
     if template is None:
         return ("generate",)
-    return ("ask",) if template.source == WORD_FOR_WORD else ("generate", "--chat")
+    return ("ask",) if template.source == WORD_FOR_WORD else ("chat",)
 
 
 def _start(values: dict[str, Any], name: str, adapters: Options | None, console: Console) -> Run:

@@ -6,23 +6,24 @@ import dataclasses
 import os
 import sys
 import time
-from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer import Option
 
-from llm_explainer.commands.history import typed_lines
 from llm_explainer.commands.options import Options, with_options
-from llm_explainer.console.streams import say, wants_style
+from llm_explainer.commands.talking import (
+    load_named,
+    note,
+    open_session,
+    read_file,
+    read_pipe,
+    write,
+)
+from llm_explainer.console.streams import wants_style
 from llm_explainer.errors import GenerationError
 from llm_explainer.generation import SamplingConfig
-from llm_explainer.run_folders import best_checkpoint
-from llm_explainer.training.runs.names import RUNS, newest_run
-
-if TYPE_CHECKING:
-    from llm_explainer.generation.session import Session
 
 MOST_SAMPLES = 100_000
 SAMPLING = Options("How the next token is chosen", SamplingConfig, omit=("stop",))
@@ -51,12 +52,6 @@ def generate(
     interactive: Annotated[
         bool, Option("--interactive", "-i", help="a session, with the prompt as its first line")
     ] = False,
-    chat: Annotated[
-        bool, Option("--chat", help="talk to the model, in the words of its chat template")
-    ] = False,
-    system: Annotated[
-        str | None, Option(help="with --chat: what the model is told before the first turn")
-    ] = None,
     best: Annotated[
         bool, Option("--best", help="of a run the checkpoint that did best, not the newest")
     ] = False,
@@ -79,7 +74,7 @@ def generate(
 
       echo "Lily found a key" | uv run run_demo.py generate --top-k 40 --top-p 1 > story.txt
 
-      uv run run_demo.py generate runs/chat --chat
+    To talk to a model that learned conversations: `uv run run_demo.py chat`.
     """
     from llm_explainer.generation.session import unescape
 
@@ -88,59 +83,22 @@ def generate(
         raise GenerationError(f"--samples is {samples}; it takes 1 to {MOST_SAMPLES}")
     if interactive and samples > 1:
         raise GenerationError(f"--samples {samples} does not go with --interactive; leave one out")
-    if chat and samples > 1:
-        raise GenerationError(f"--samples {samples} does not go with --chat; leave one out")
-    if system is not None and not chat:
-        raise GenerationError("--system goes with --chat only; add that, or leave it out")
-    texts = [*(prompt or []), *([_read_file(prompt_file)] if prompt_file else [])]
+    texts = [*(prompt or []), *([read_file(prompt_file)] if prompt_file else [])]
     if not texts and not interactive and not sys.stdin.isatty():
-        texts = [_read_pipe()]
-    if len(texts) > 1 and (interactive or chat):
+        texts = [read_pipe()]
+    if len(texts) > 1 and interactive:
         raise GenerationError(f"{len(texts)} prompts do not open one session; give one of them")
     text = texts[0] if texts else None
-    if checkpoint is None and adapter is not None:
-        checkpoint, adapter = adapter, None  # which knows its base
-    if checkpoint is None:
-        checkpoint = newest_run(RUNS)
-        _note(f"model: {checkpoint}")
+    model, tokenizer = load_named(checkpoint, adapter, best=best, backend=backend)
+    if interactive or text is None:
+        from llm_explainer.generation.session import Session
 
-    if best:
-        checkpoint = best_checkpoint(checkpoint)
-
-    from llm_explainer.checkpoint import load_checkpoint
-    from llm_explainer.checkpoint.adapters import load_adapter
-
-    model, tokenizer = load_checkpoint(checkpoint, backend)
-    if adapter is not None:
-        model = load_adapter(adapter, model)
-    if chat and not interactive and text is not None:
-        _make_chat(model, tokenizer, sampling, system).take_turn(text)
-    elif chat:
-        _open(_make_chat(model, tokenizer, sampling, system), text)
-    elif interactive or text is None:
-        _open(_make_session(model, tokenizer, sampling), text)
+        open_session(Session(model, tokenizer, sampling, write, note), text)
     elif samples * len(texts) == 1:
         _write_one(model, tokenizer, text, sampling, echo=echo)
     else:
         prompts = [each for each in texts for _ in range(samples)]
         _write_many(model, tokenizer, prompts, sampling, echo=echo)
-
-
-def _make_session(model: Any, tokenizer: Any, sampling: SamplingConfig) -> Session:
-    from llm_explainer.generation.session import Session
-
-    return Session(model, tokenizer, sampling, _write, _note)
-
-
-def _make_chat(model: Any, tokenizer: Any, sampling: SamplingConfig, system: str | None) -> Session:
-    from llm_explainer.generation.chat import Chat
-
-    return Chat(model, tokenizer, sampling, _write, _note, system)
-
-
-def _open(session: Session, text: str | None) -> None:
-    first = [] if text is None else [text]
-    session.run(chain(first, typed_lines()))
 
 
 def _write_one(
@@ -151,15 +109,15 @@ def _write_one(
 
     stream = Generation(model, tokenizer, text, sampling)
     for notice in stream.notices:  # about the prompt, before anything is shown
-        _note(notice)
+        note(notice)
     if echo:
         _show_prompt(text)
     start = time.perf_counter()
     for piece in stream:
-        _write(piece)
+        write(piece)
     seconds = time.perf_counter() - start
-    _write("\n")
-    _note(summary(len(stream.ids), seconds, stream.ended_by))
+    write("\n")
+    note(summary(len(stream.ids), seconds, stream.ended_by))
 
 
 def _write_many(
@@ -172,47 +130,13 @@ def _write_many(
     seconds = time.perf_counter() - start
     for place, (text, written) in enumerate(zip(prompts, texts, strict=True)):
         if place:
-            _write("---\n")
+            write("---\n")
         if echo:
             _show_prompt(text)
-        _write(f"{written}\n")
-    _note(f"{len(texts)} texts in {seconds:.2f} s")
-
-
-def _read_file(path: Path) -> str:
-    """Return the text of a file; a mark of the byte order is no text."""
-    try:
-        return path.read_bytes().decode().removeprefix("\ufeff")
-    except OSError as error:
-        raise GenerationError(f"cannot read {path}: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        raise GenerationError(
-            f"{path} is no UTF-8 at byte {error.start}; convert it first"
-        ) from None
-
-
-def _read_pipe() -> str:
-    """Return what a pipe brings, without the line break that ``echo`` adds."""
-    data = sys.stdin.buffer.read()
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        raise GenerationError(
-            f"the text from the pipe is no UTF-8 (byte 0x{data[error.start]:02x} at "
-            f"{error.start}); convert it first"
-        ) from None
-    return text.removesuffix("\n").removesuffix("\r")
+        write(f"{written}\n")
+    note(f"{len(texts)} texts in {seconds:.2f} s")
 
 
 def _show_prompt(text: str) -> None:
     bold = sys.stdout.isatty() and wants_style(os.environ)
-    _write(typer.style(text, bold=True) if bold else text)
-
-
-def _write(piece: str) -> None:
-    sys.stdout.write(piece)
-    sys.stdout.flush()  # a stream is to be seen as it comes
-
-
-def _note(line: str) -> None:
-    say(line, dim=True)
+    write(typer.style(text, bold=True) if bold else text)

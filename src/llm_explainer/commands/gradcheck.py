@@ -10,7 +10,7 @@ import typer
 from typer import Option
 
 from llm_explainer.commands.options import Options, with_options
-from llm_explainer.config import ModelConfig
+from llm_explainer.config import NO_OPTIONS, ModelConfig
 from llm_explainer.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -37,7 +37,9 @@ SILENT_PARAMETERS = 100_000
 
 FAMILIES = ("gpt2", "llama")
 VERDICTS = {"ok": ("ok", "green"), "zero": ("ok, zero", "green"), "wrong": ("wrong", "bold red")}
-MODEL = Options("Model: changes to the small one", ModelConfig, omit=("dropout",), optional=True)
+MODEL = Options(
+    "Model: changes to the small one", ModelConfig, omit=("dropout", *NO_OPTIONS), optional=True
+)
 
 
 @with_options(MODEL)

@@ -12,7 +12,7 @@ from llm_explainer.checkpoint import load_config
 from llm_explainer.commands.distributed import join, leading
 from llm_explainer.commands.options import Options, given, refuse, with_options
 from llm_explainer.commands.training import finish
-from llm_explainer.config import ModelConfig
+from llm_explainer.config import NO_OPTIONS, ModelConfig
 from llm_explainer.console.progress import StageProgress
 from llm_explainer.console.terminal import make_console, show
 from llm_explainer.errors import ConfigError
@@ -26,7 +26,9 @@ from llm_explainer.training.runs.run import resume_run, start_run
 
 NAME = "pretrain"
 DATA = Options("Data", DataConfig)
-MODEL = Options("Model: changes to the size", ModelConfig, omit=("vocab_size",), optional=True)
+MODEL = Options(
+    "Model: changes to the size", ModelConfig, omit=("vocab_size", *NO_OPTIONS), optional=True
+)
 TRAINING = Options("Training", TrainConfig, elsewhere=DEFAULTS)
 
 

@@ -56,7 +56,7 @@ class Chat(Session):
         if tokenizer.chat_template is None:
             raise GenerationError(
                 "the model's tokenizer has no chat template, so nobody knows how to talk to it; "
-                "fine-tune the model on records with messages, or leave out --chat"
+                "fine-tune the model on records with messages, or let it write with generate"
             )
         self._template = tokenizer.chat_template
         ending = turn_ending(self._template)

@@ -35,40 +35,54 @@ from llm_explainer.tree import flatten
 Kind = Literal["F32", "F16", "Q8_0"]
 """How the matrices are stored: whole, in half precision, or 32 at a time as bytes and a scale."""
 
-SPLITS = {"gpt2": "gpt-2", "gpt4": "llama-bpe"}
+SPLITS = {
+    "gpt2": "gpt-2",
+    "gpt4": "llama-bpe",  # written otherwise, and the same words
+    "llama3": "llama-bpe",
+    "qwen": "qwen2",
+    "smollm": "smollm",
+}
 """What llama.cpp calls our patterns of words."""
 
 _NORMAL, _CONTROL, _UNUSED = 1, 3, 5  # types of tokens
 _IN_BLOCK = 32  # numbers that share a scale in Q8_0
 
 
-def check_expressible(config: ModelConfig, tokenizer: Tokenizer) -> Container:
+def architecture_of(config: ModelConfig) -> Container:
     """Return the architecture under which llama.cpp runs a model.
 
     Raises:
-        CheckpointError: it has none, or cuts words otherwise; says what is in the way.
+        CheckpointError: it has none that computes the same; says what is in the way.
     """
     family = config.family
     if family not in ("gpt2", "llama", "qwen2", "qwen3"):
         kind = "a model of our own kind" if family is None else f"a {family}"
         raise CheckpointError(
-            f"llama.cpp as we know it does not run {kind} exactly; a GPT-2, Llama, Qwen2 or Qwen3 "
-            "without sliding windows would do"
+            f"llama.cpp does not run {kind} as it is meant; a GPT-2, Llama, Qwen2 or Qwen3 without "
+            "sliding windows would do"
         )
     if config.sliding_window:
         raise CheckpointError(f"a {family} with a sliding window would run without it in llama.cpp")
-    if not isinstance(tokenizer, BPETokenizer):
+    if config.rope_scaling is not None and config.rope_scaling.rule == "yarn":
         raise CheckpointError(
-            f"llama.cpp has no {type(tokenizer).__name__}; byte-level BPE would do"
+            "RoPE by yarn is not written as GGUF: llama.cpp computes it otherwise"
+        )
+    return family
+
+
+def _check_tokenizer(tokenizer: Tokenizer) -> tuple[BPETokenizer, str]:
+    """Return a tokenizer that llama.cpp has, and its name for how that cuts words."""
+    if not isinstance(tokenizer, BPETokenizer):
+        kind = type(tokenizer).__name__
+        raise CheckpointError(f"llama.cpp has no {kind}; byte-level BPE would do")
+    if not isinstance(tokenizer.pattern, str) or tokenizer.pattern not in SPLITS:
+        raise CheckpointError(
+            f"llama.cpp cannot cut words by the pattern {tokenizer.pattern!r}; "
+            f"{', '.join(SPLITS)} would do"
         )
     if not json.loads(tokenizer.to_json())["model"]["merges"]:
         raise CheckpointError("llama.cpp has no BPE without merges; train one with more tokens")
-    if tokenizer.pattern not in SPLITS:
-        raise CheckpointError(
-            f"llama.cpp cannot cut words by the pattern {tokenizer.pattern!r}; "
-            f"{' or '.join(SPLITS)} would do"
-        )
-    return family
+    return tokenizer, SPLITS[tokenizer.pattern]
 
 
 def write_gguf(
@@ -86,7 +100,8 @@ def write_gguf(
     if getattr(model, "lora", None) is not None:
         raise CheckpointError("the model has adapters; merge them before it is written as GGUF")
     gguf = _library()
-    architecture = check_expressible(model.config, tokenizer)
+    architecture = architecture_of(model.config)
+    _check_tokenizer(tokenizer)
     check_vocabulary(tokenizer, model.config, path)
     target = Path(path)
     with open_atomically(target) as file:
@@ -130,7 +145,8 @@ def _add_settings(writer: Any, config: ModelConfig, architecture: Container) -> 
     writer.add_rope_scaling_factor(scaling.factor)
 
 
-def _add_tokenizer(writer: Any, config: ModelConfig, tokenizer: BPETokenizer) -> None:
+def _add_tokenizer(writer: Any, config: ModelConfig, given: Tokenizer) -> None:
+    tokenizer, split = _check_tokenizer(given)
     model = json.loads(tokenizer.to_json())["model"]
     names = {token_id: text for text, token_id in model["vocab"].items()}
     names |= {token_id: text for text, token_id in tokenizer.special_tokens.items()}
@@ -141,7 +157,7 @@ def _add_tokenizer(writer: Any, config: ModelConfig, tokenizer: BPETokenizer) ->
         kind = _CONTROL if token_id in special else _NORMAL
         types.append(kind if token_id in names else _UNUSED)
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre(SPLITS[tokenizer.pattern])
+    writer.add_tokenizer_pre(split)
     writer.add_token_list(texts)
     writer.add_token_types(types)
     writer.add_token_merges([" ".join(pair) for pair in model["merges"]])
@@ -154,7 +170,7 @@ def _add_tokenizer(writer: Any, config: ModelConfig, tokenizer: BPETokenizer) ->
     ):
         if token is not None:
             add(token)
-    writer.add_add_bos_token(False)
+    writer.add_add_bos_token(bool(tokenizer.encode("")))
     writer.add_add_space_prefix(False)
     if tokenizer.chat_template is not None:
         writer.add_chat_template(tokenizer.chat_template.source)
