@@ -119,7 +119,7 @@ def flagged_files() -> dict[str, dict[str, Any]]:
             {"content": "<|r|>", "rstrip": True},
             {"content": "<|both|>", "rstrip": True, "lstrip": True, "normalized": True},
             {"content": "zq", "single_word": True},
-            {"content": "e\u0301x", "normalized": True, "special": False},
+            {"content": "e\u0301-中", "normalized": True, "special": False},
             {"content": " a", "normalized": True, "lstrip": True},
             {"content": "<|r|>a"},
             {"content": "ab", "normalized": True},
@@ -132,6 +132,3 @@ def flagged_files() -> dict[str, dict[str, Any]]:
         files[f"flags, {name}"] = document
     return files
 
-
-if __name__ == "__main__":
-    print(json.dumps(list(flagged_files())))

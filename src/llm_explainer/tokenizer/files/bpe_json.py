@@ -28,6 +28,7 @@ from llm_explainer.tokenizer.files.tokenizer_json import (
     to_bytes,
 )
 from llm_explainer.tokenizer.readable import byte_alphabet
+from llm_explainer.tokenizer.readable.normalization import nfc
 from llm_explainer.tokenizer.readable.special_tokens import TokenFlags
 
 Merge = tuple[bytes, bytes]
@@ -96,7 +97,7 @@ def bpe_from_json(content: JsonObject) -> BPEParts:
     check_frame(content)
     special_tokens, flags = read_added_tokens(content)
     for name in special_tokens:
-        if not name.isascii() and is_token_text(name):
+        if any(not text.isascii() and is_token_text(text) for text in (name, nfc(name))):
             raise TokenizerError(
                 f"the added token {shorten(name)} is spelled as bytes are, and would be decoded so"
             )
