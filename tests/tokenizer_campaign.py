@@ -25,15 +25,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import regex
-
 from llm_explainer.errors import LLMExplainerWarning
 from llm_explainer.tokenizer import core
 from llm_explainer.tokenizer.loading import tokenizer_from_json
 from tests.tokenizer_layouts import byte_fallback_files, flagged_files, smollm_file
 
 TRICKY = "ab'sdmtlver'STLLVR \n\r\t.!?,—12345٣é中🙂ſ\u0301\u00a0\u2028\u3000\x1c\x85▁_\u00c5\u212b"
-_NEWER = regex.compile(r"[\U00010940-\U00010959\U0001f1ff-\U0001f1ff]")
 
 
 def characters() -> str:

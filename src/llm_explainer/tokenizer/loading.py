@@ -1,4 +1,4 @@
-"""Opening a ``tokenizer.json`` without knowing which of the three kinds it holds."""
+"""Opening a ``tokenizer.json`` without knowing which of the kinds it holds."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from pathlib import Path
 from llm_explainer.errors import TokenizerError
 from llm_explainer.json_files import NotJsonObjectError, read_json_object
 from llm_explainer.tokenizer.bpe import BPETokenizer
+from llm_explainer.tokenizer.byte_fallback import ByteFallbackTokenizer
 from llm_explainer.tokenizer.characters import CharTokenizer
+from llm_explainer.tokenizer.files.byte_fallback_json import is_byte_fallback
 from llm_explainer.tokenizer.files.gpt2_files import find_gpt2_files, special_names
 from llm_explainer.tokenizer.files.tokenizer_json import JsonObject, read_json
 from llm_explainer.tokenizer.roles import read_roles
 from llm_explainer.tokenizer.words import WordTokenizer
 
-AnyTokenizer = BPETokenizer | CharTokenizer | WordTokenizer
+AnyTokenizer = BPETokenizer | ByteFallbackTokenizer | CharTokenizer | WordTokenizer
 
 _NAME = "tokenizer.json"
 _MAX_BYTES = 1 << 26
@@ -23,7 +25,7 @@ _MAX_BYTES = 1 << 26
 def load_tokenizer(
     path: str | os.PathLike[str], *, model_folder: str | os.PathLike[str] | None = None
 ) -> AnyTokenizer:
-    """Read a ``tokenizer.json`` of any of the three kinds, or GPT-2's two files.
+    """Read a ``tokenizer.json`` of any kind, or GPT-2's two files.
 
     Which of its tokens begins a text and which end one is in the files beside it:
     ``tokenizer_config.json``, and of a model ``config.json`` and ``generation_config.json``. Beside
@@ -116,7 +118,7 @@ def _kind(content: JsonObject) -> type[AnyTokenizer]:
     """Tell the kinds apart by what alone differs; what they read they check themselves."""
     model, split = content.get("model"), content.get("pre_tokenizer")
     if not isinstance(model, dict) or model.get("type") != "WordLevel":
-        return BPETokenizer
+        return ByteFallbackTokenizer if is_byte_fallback(content) else BPETokenizer
     characters = {"Regex": CharTokenizer.pattern}
     if isinstance(split, dict) and split.get("pattern") == characters:
         return CharTokenizer

@@ -63,7 +63,8 @@ class MergingTokenizer(PatternTokenizer):
         self.pattern, self.keeps_gaps, self.prefix = pattern, keeps_gaps, tuple(prefix)
         self.merges = list(merges)
         self.ignore_merges = ignore_merges
-        self.vocab = {**vocab, **{i: name.encode() for name, i in special_tokens.items()}}
+        special = {i: splitter.sought(name).encode() for name, i in special_tokens.items()}
+        self.vocab = {**vocab, **special}
         require_own_ids([*vocab, *special_tokens.values()])
         self._ids = self._ids_of_tokens(vocab)
         self.symbols = self._symbols(vocab)

@@ -42,6 +42,26 @@ def read_added_tokens(content: JsonObject) -> tuple[dict[str, int], dict[str, To
     return dict(sorted(ids.items(), key=lambda item: item[1])), flags
 
 
+def check_given_ids(content: JsonObject, vocab: Mapping[str, int]) -> None:
+    """Refuse an added token with an id that others do not give it.
+
+    ``tokenizers`` takes the id in the vocabulary, or else the next one that is free, whatever the
+    file says.
+
+    Raises:
+        TokenizerError: names the first.
+    """
+    last = -1  # of the added tokens
+    for entry in content.get("added_tokens", []):
+        name, token_id = entry["content"], entry["id"]
+        given = vocab.get(name, max(len(vocab), last + 1))
+        if token_id != given:
+            raise TokenizerError(
+                f"added token {shorten(name)} has the id {token_id}, and others give it {given}"
+            )
+        last = max(last, given)
+
+
 def added_tokens_to_json(
     ids: Mapping[str, int], flags: Mapping[str, TokenFlags]
 ) -> list[JsonObject]:

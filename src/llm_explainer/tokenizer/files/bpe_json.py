@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from llm_explainer.errors import TokenizerError
 from llm_explainer.tokenizer.checks import shorten
-from llm_explainer.tokenizer.files.added_tokens import added_tokens_to_json, read_added_tokens
+from llm_explainer.tokenizer.files.added_tokens import (
+    added_tokens_to_json,
+    check_given_ids,
+    read_added_tokens,
+)
 from llm_explainer.tokenizer.files.post_processor import prefix_to_json, read_prefix
 from llm_explainer.tokenizer.files.pre_tokenizers import pattern_to_json, read_pattern
 from llm_explainer.tokenizer.files.tokenizer_json import (
@@ -24,6 +28,7 @@ from llm_explainer.tokenizer.files.tokenizer_json import (
     to_bytes,
 )
 from llm_explainer.tokenizer.readable import byte_alphabet
+from llm_explainer.tokenizer.readable.normalization import nfc
 from llm_explainer.tokenizer.readable.special_tokens import TokenFlags
 
 Merge = tuple[bytes, bytes]
@@ -92,14 +97,16 @@ def bpe_from_json(content: JsonObject) -> BPEParts:
     check_frame(content)
     special_tokens, flags = read_added_tokens(content)
     for name in special_tokens:
-        if not name.isascii() and is_token_text(name):
+        if any(not text.isascii() and is_token_text(text) for text in (name, nfc(name))):
             raise TokenizerError(
                 f"the added token {shorten(name)} is spelled as bytes are, and would be decoded so"
             )
     model = expect(content.get("model"), dict, "model")
     check_model(model)
     _check_decoder(steps_of(content.get("decoder"), "decoder"))
-    texts = ordinary_tokens(read_vocab(model), special_tokens)
+    whole_vocab = read_vocab(model)
+    texts = ordinary_tokens(whole_vocab, special_tokens)
+    check_given_ids(content, whole_vocab)
     vocab = {token_id: token_from_text(text) for token_id, text in texts.items()}
     pattern, keeps_gaps = read_pattern(steps_of(content.get("pre_tokenizer"), "pre_tokenizer"))
     return BPEParts(
@@ -169,19 +176,25 @@ def _check_decoder(steps: list[JsonObject]) -> None:
     check_byte_level(steps[0])
 
 
-def read_merges(entries: Iterable[object]) -> list[Merge]:
+def read_merges(
+    entries: Iterable[object], read_token: Callable[[str], bytes] | None = None
+) -> list[Merge]:
     """Read ``["Ġ", "the"]``, or ``"Ġ the"`` as it was written before 2024.
+
+    Args:
+        entries: of a list, or lines of a file.
+        read_token: makes bytes of a token's text; the byte alphabet does, if nothing is given.
 
     Raises:
         TokenizerError: what is no pair of tokens.
     """
-    merges = []
+    read, merges = read_token or token_from_text, []
     for entry in entries:
         parts = entry.split(" ") if isinstance(entry, str) else entry
         if not isinstance(parts, list) or len(parts) != 2:
             raise TokenizerError(f"merge {shorten(entry)} is not a pair of tokens")
-        left, right = (token_from_text(expect(part, str, "a part of a merge")) for part in parts)
-        merges.append((left, right))
+        left, right = (expect(part, str, "a part of a merge") for part in parts)
+        merges.append((read(left), read(right)))
     return merges
 
 

@@ -34,7 +34,7 @@ _KIND_NAMES = {dict: "an object", list: "a list", str: "a text", int: "a whole n
 def to_bytes(
     *,
     model: JsonObject,
-    pre_tokenizer: JsonObject,
+    pre_tokenizer: JsonObject | None,
     decoder: JsonObject,
     added_tokens: list[JsonObject],
     normalizer: JsonObject | None = None,

@@ -35,11 +35,16 @@ class Dressing:
     composes: bool = False  # NFC
     spaces: Spaces | None = None
 
+    @property
+    def marks_before_special(self) -> bool:
+        """Whether spaces are signs when special tokens that are ``normalized`` are looked for."""
+        return self.spaces in ("prepend", "replace")
+
     def normalize(self, text: str) -> str:
         """Return a text as it is when special tokens that are ``normalized`` are looked for."""
         if self.composes:
             text = nfc(text)
-        if self.spaces in ("prepend", "replace"):
+        if self.marks_before_special:
             text = text.replace(SPACE_SIGN, " ")
         return " " + text if self.spaces == "prepend" and text else text
 

@@ -24,7 +24,7 @@ AllowedSpecial = Literal["all", "none"] | Collection[str]
 """Which names are special in a text; the others are text like any other."""
 
 _WORD = regex.compile(r"\w")
-_SPACES = regex.compile(r"\s*")
+_SPACES, _BUT_BLANKS = regex.compile(r"\s*"), regex.compile(r"[^\S ]*")
 _WHITE = "".join(regex.findall(r"\s", "".join(map(chr, range(0x3001)))))  # not Python's 1C to 1F
 
 
@@ -91,12 +91,25 @@ def find_special(text: str, names: tuple[str, ...]) -> Iterable[Match]:
 
 
 def cut_at(
-    text: str, names: Iterable[str], flags: Mapping[str, TokenFlags]
+    text: str,
+    names: Iterable[str],
+    flags: Mapping[str, TokenFlags],
+    *,
+    blanks_are_white: bool = True,
 ) -> Iterator[tuple[str, str]]:
     """Yield (ordinary text, the name after it); the last has "" after it.
 
     ``"a<|x|> b"`` -> ``("a", "<|x|>"), (" b", "")``, or ``("b", "")`` with ``rstrip``.
+
+    Args:
+        text: any.
+        names: that are looked for.
+        flags: of those that have other than most.
+        blanks_are_white: they are not when they are signs already, see ``dressing``.
     """
+    white, spaces = _WHITE, _SPACES
+    if not blanks_are_white:
+        white, spaces = white.replace(" ", ""), _BUT_BLANKS
     end = 0
     for match in find_special(text, tuple(names)):
         name, start, stop = match.group(), match.start(), match.end()
@@ -106,9 +119,9 @@ def cut_at(
         ):
             continue
         if how.lstrip:
-            start = end + len(text[end:start].rstrip(_WHITE))
+            start = end + len(text[end:start].rstrip(white))
         if how.rstrip:
-            stop = _SPACES.match(text, stop).end()
+            stop = spaces.match(text, stop).end()
         yield text[end:start], name
         end = stop
     yield text[end:], ""

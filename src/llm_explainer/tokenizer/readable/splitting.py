@@ -93,12 +93,17 @@ class Splitter:
         names = self.allowed_names(allowed)
         exact = [name for name in names if name not in self._later]
         later = {self._later[name]: name for name in names if name in self._later}
-        at_start = True
+        at_start, are_white = True, not self._dressing.marks_before_special
         for piece, special in cut_at(text, exact, self._flags):
             normal = self._dressing.normalize(piece)
-            for ordinary, found in cut_at(normal, later, self._later_flags):
+            found_later = cut_at(normal, later, self._later_flags, blanks_are_white=are_white)
+            for ordinary, found in found_later:
                 yield self._dressing.begin(ordinary, at_start), later.get(found, special)
                 at_start = False
+
+    def sought(self, name: str) -> str:
+        """Return what is looked for in a text, normalized or not, for a special token."""
+        return self._later.get(name, name)
 
     @property
     def borders(self) -> Borders:
@@ -112,8 +117,8 @@ class Splitter:
 
     def may_be_cut_at_blanks(self, names: Iterable[str]) -> bool:
         """Return whether ``cuts`` holds for a text, if it does for the pattern and these names."""
-        sought = [self._later.get(name, name) for name in names]
-        return self.borders in ("both", "blanks") and leaves_whole([*names, *sought])
+        texts = {text for name in names for text in (name, self.sought(name))}
+        return self.borders in ("both", "blanks") and leaves_whole(texts)
 
     def stream(
         self, blocks: Iterable[str], allowed: AllowedSpecial = "all"
