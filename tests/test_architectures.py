@@ -10,7 +10,8 @@ from small_models import LLAMA3, SWITCHES, YARN, Array, random_model, random_tok
 
 from llm_explainer import ModelConfig, load_backend, plain
 from llm_explainer.errors import ConfigError
-from llm_explainer.rope_scaling import RopeScaling, rope_frequencies
+from llm_explainer.rope_frequencies import rope_frequencies
+from llm_explainer.rope_scaling import RopeScaling
 from llm_explainer.tree import Tree, flatten
 
 RELATIVES = list(SWITCHES)[list(SWITCHES).index("llama narrow heads") :]

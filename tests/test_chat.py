@@ -15,8 +15,8 @@ from command_line import Call, FakeInput, assert_one_line, command_runner
 from tiny_base import base  # noqa: F401 - a fixture
 
 from llm_explainer import load_checkpoint
+from llm_explainer.commands.chat import chat
 from llm_explainer.commands.finetune import finetune_full
-from llm_explainer.commands.generate import generate
 from llm_explainer.config import ModelConfig
 from llm_explainer.errors import GenerationError
 from llm_explainer.generation import SamplingConfig
@@ -100,7 +100,7 @@ def test_the_oldest_turns_are_left_out_where_the_context_is_full() -> None:
 
 
 def test_without_a_template_nobody_knows_how_to_talk() -> None:
-    with pytest.raises(GenerationError, match="messages, or leave out --chat"):
+    with pytest.raises(GenerationError, match="messages, or let it write with generate"):
         talk(Says("ok#", template=None), "un")
 
 
@@ -126,15 +126,12 @@ def test_a_model_that_learned_conversations_keeps_their_template_and_talks(
     code, out, _ = command(finetune_full, "--from=base", "--data=chat.jsonl", *short)
     assert code == 0
     assert "User: Hi Assistant:" in out  # the question, not only what asks for an answer
-    assert "run_demo.py generate run --chat" in out
+    assert "run_demo.py chat run" in out
     _, tokenizer = load_checkpoint(tmp_path / "run")
     assert tokenizer.chat_template is not None
-    code, out, _ = command(generate, "run", "--chat", "--prompt=Hi", "--max-tokens=3")
+    code, out, _ = command(chat, "run", "--prompt=Hi", "--max-tokens=3")
     assert code == 0
     assert not out.startswith("Hi")
     monkeypatch.setattr("sys.stdin", FakeInput(b"Hi"))
-    assert command(generate, "run", "--chat", "--system=Be kind.", "--max-tokens=3")[0] == 0
-    assert_one_line(command(generate, "base", "--chat", "--prompt=Hi"), "no chat template")
-    assert_one_line(command(generate, "base", "--system=x", "--prompt=Hi"), "--system", "--chat")
-    two = command(generate, "run", "--chat", "--samples=2", "--prompt=Hi")
-    assert_one_line(two, "--samples 2", "--chat")
+    assert command(chat, "run", "--system=Be kind.", "--max-tokens=3")[0] == 0
+    assert_one_line(command(chat, "base", "--prompt=Hi"), "no chat template")

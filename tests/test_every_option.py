@@ -32,6 +32,7 @@ CALLS = {  # of each command one that works, quick to end
     "quick": [],
     "full": [],
     "generate": ["base", "--prompt=a", "--max-tokens=1"],
+    "chat": ["base", "--prompt=a", "--max-tokens=1"],
     "ask": ["base"],
     "merge": ["base"],
     "presets": [],

@@ -15,7 +15,8 @@ from llm_explainer.config import ModelConfig
 from llm_explainer.init import Init
 from llm_explainer.mlx_backend.layers import Embedding
 from llm_explainer.mlx_backend.module import Array, Backward, Module, as_ids, with_backward
-from llm_explainer.rope_scaling import RopeScaling, rope_frequencies
+from llm_explainer.rope_frequencies import rope_frequencies
+from llm_explainer.rope_scaling import RopeScaling
 
 
 def make_position_embedding(

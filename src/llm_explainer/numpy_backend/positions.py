@@ -15,7 +15,8 @@ from llm_explainer.config import ModelConfig
 from llm_explainer.init import Init
 from llm_explainer.numpy_backend.layers import Embedding
 from llm_explainer.numpy_backend.module import Array, Backward, Module
-from llm_explainer.rope_scaling import RopeScaling, rope_frequencies
+from llm_explainer.rope_frequencies import rope_frequencies
+from llm_explainer.rope_scaling import RopeScaling
 from llm_explainer.tree import Tree
 
 

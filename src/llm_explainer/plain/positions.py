@@ -8,7 +8,8 @@ Explained in ``Tutorial/03 - PositionalEncoding.md``.
 import numpy as np
 
 from llm_explainer.plain.contract import Array, Function
-from llm_explainer.rope_scaling import RopeScaling, rope_frequencies
+from llm_explainer.rope_frequencies import rope_frequencies
+from llm_explainer.rope_scaling import RopeScaling
 
 
 def places(segments: Array) -> Array:

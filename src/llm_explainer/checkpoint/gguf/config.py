@@ -17,7 +17,8 @@ from llm_explainer.checkpoint.hf_config import from_document
 from llm_explainer.checkpoint.layouts import Container
 from llm_explainer.config import ModelConfig
 from llm_explainer.errors import CheckpointError
-from llm_explainer.rope_scaling import RopeScaling, rope_frequencies
+from llm_explainer.rope_frequencies import rope_frequencies
+from llm_explainer.rope_scaling import RopeScaling
 
 TYPES: dict[str, Container] = {"llama": "llama", "qwen2": "qwen2", "qwen3": "qwen3", "gpt2": "gpt2"}
 """The ``model_type`` of each architecture of llama.cpp that we read."""
@@ -145,7 +146,8 @@ def _llama3_rule(path: Path, header: Header, document: dict[str, Any]) -> dict[s
         plain, _ = rope_frequencies(width, theta)
         for factor in _FACTORS:
             scaling = RopeScaling(rule="llama3", factor=factor, original_context=_ORIGINAL)
-            if np.allclose(plain / scaling.slowed(plain, theta), divisors, rtol=1e-4):
+            slowed, _ = rope_frequencies(width, theta, scaling)
+            if np.allclose(plain / slowed, divisors, rtol=1e-4):
                 return {
                     "rope_type": "llama3",
                     "factor": factor,

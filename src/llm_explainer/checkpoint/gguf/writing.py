@@ -28,7 +28,7 @@ from llm_explainer.checkpoint.tensors import Array
 from llm_explainer.config import ModelConfig
 from llm_explainer.errors import CheckpointError
 from llm_explainer.files import open_atomically
-from llm_explainer.rope_scaling import rope_frequencies
+from llm_explainer.rope_frequencies import rope_frequencies
 from llm_explainer.tokenizer import BPETokenizer, Tokenizer
 from llm_explainer.tree import flatten
 
@@ -200,7 +200,7 @@ def _tensors(model: Model, architecture: Container) -> Iterator[tuple[str, Array
         yield "output.weight", parameters["token_embedding.weight"]  # it wants the table twice
     if config.rope_scaling is not None and config.rope_scaling.rule == "llama3":
         plain, _ = rope_frequencies(config.head_dim, config.rope_theta)
-        slowed = config.rope_scaling.slowed(plain, config.rope_theta)
+        slowed, _ = rope_frequencies(config.head_dim, config.rope_theta, config.rope_scaling)
         yield ROPE_FACTORS, (plain / slowed).astype(np.float32)
 
 
