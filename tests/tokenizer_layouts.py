@@ -131,4 +131,3 @@ def flagged_files() -> dict[str, dict[str, Any]]:
         ]
         files[f"flags, {name}"] = document
     return files
-
