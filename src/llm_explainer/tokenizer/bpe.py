@@ -30,6 +30,7 @@ from llm_explainer.tokenizer.readable.symbols import NO_ID, Symbols
 from llm_explainer.tokenizer.readable.training import Ties
 
 _USUAL_BYTES = b"\t\n\r" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0xC0))
+_USUAL_BYTES += bytes(range(0xC2, 0xF1))  # that begin characters, but for those of F1 to F4
 
 
 class BPETokenizer(MergingTokenizer):

@@ -113,7 +113,7 @@ def _prefix(
     begin = _id(metadata, "bos")
     if not _flag(metadata, "add_bos_token", begins):
         return ()
-    if begin not in special.values():
+    if begin is None or begin not in special.values():
         raise TokenizerError(
             f"{_PREFIX}bos_token_id is {begin}; a text begins with it, and it is no control token"
         )
