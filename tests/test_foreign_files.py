@@ -48,22 +48,20 @@ REFUSED = {
     "padding": (changed("gpt2", padding={"pad_id": 0}), "padding is"),
     "no decoder": (changed("gpt2", decoder=None), "decoder is None; only ByteLevel"),
     "a normalizer in a sequence": (
-        changed("gpt2", normalizer={"type": "Sequence", "normalizers": [{"type": "NFC"}]}),
-        "normalizer is .* only null",
+        changed("gpt2", normalizer={"type": "Sequence", "normalizers": [{"type": "Lowercase"}]}),
+        "type of normalizer is 'Lowercase'; only",
     ),
     "tokens after a text": (
         changed("gpt2", post_processor={"type": "RobertaProcessing"}),
         "type of post_processor is 'RobertaProcessing'",
     ),
-    "tokens that overlap, one looked for later": (
-        changed(
-            "gpt2",
-            added_tokens=[
-                {"id": 0, "content": "<|endoftext|>", "normalized": False, **ADDED},
-                {"id": 1, "content": "<|end", "normalized": True, **ADDED},
-            ],
-        ),
-        "may overlap, and one of them is normalized",
+    "an id that others would not give": (
+        changed("gpt2", added_tokens=[{"id": 999, "content": "<|new|>", **ADDED}]),
+        r"'<\|new\|>' has the id 999, and others give it 275",
+    ),
+    "a name that is spelled as bytes are": (
+        changed("gpt2", added_tokens=[{"id": 275, "content": "Ġa", **ADDED}]),
+        "'Ġa' is spelled as bytes are",
     ),
     "joined pieces": (split_by("a", "MergedWithNext"), "behavior of Split is 'MergedWithNext'"),
 }

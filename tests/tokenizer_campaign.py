@@ -6,11 +6,12 @@
 
 A FILE is a ``tokenizer.json``, or a GGUF of SmolLM2's kind, whose file is written from its tokens
 and merges. Small tokenizers that are trained here with ``tokenizers`` join in: byte fallback in
-each of its forms, and added tokens with all flags. Half of the strings go through each of the
-compiled core and NumPy where both are there; all of them through one call and a stream.
+each of its forms, and added tokens with all flags. All strings go through one call, and every
+fourth through a stream, through files that are saved again and through decoding. With
+LLM_EXPLAINER_NO_CORE=1 it is NumPy that is compared.
 
-What came into Unicode after the versions of ``tokenizers`` (15 for split patterns) is left out of
-the strings: there the two may differ in what a letter is.
+Characters are those that this Python's Unicode has, if it is 14: of later ones the two may differ
+in what a letter is (a split pattern of ``tokenizers`` 0.23 follows Unicode 14 or so).
 """
 
 from __future__ import annotations
@@ -28,9 +29,15 @@ from typing import Any
 from llm_explainer.errors import LLMExplainerWarning
 from llm_explainer.tokenizer import core
 from llm_explainer.tokenizer.loading import tokenizer_from_json
-from tests.tokenizer_layouts import byte_fallback_files, flagged_files, smollm_file
+from tests.tokenizer_layouts import TEXTS, layouts, smollm_file, trained_model
 
+GOLDEN = Path(__file__).parent / "golden" / "tokenizers.json"
 TRICKY = "ab'sdmtlver'STLLVR \n\r\t.!?,—12345٣é中🙂ſ\u0301\u00a0\u2028\u3000\x1c\x85▁_\u00c5\u212b"
+
+
+def say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def characters() -> str:
@@ -105,10 +112,8 @@ def compare(name: str, document: dict[str, Any], n_strings: int, seed: int) -> i
         if bad:
             n_bad += 1
             if n_bad <= 5:
-                print(name, bad, repr(text), found["call"], expected, sep="\n   ")
-    print(
-        f"{name}: {n_strings:,} strings, {n_bad} differ (both read in {seconds:.1f} s)", flush=True
-    )
+                say(f"{name} {bad}\n   {text!r}\n   {found['call']}\n   {expected}")
+    say(f"{name}: {n_strings:,} strings, {n_bad} differ (both read in {seconds:.1f} s)")
     return n_bad
 
 
@@ -127,14 +132,33 @@ def main() -> None:
     parser.add_argument("files", nargs="*")
     parser.add_argument("--strings", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--write", action="store_true", help="the goldens of the tests anew")
     options = parser.parse_args()
     warnings.simplefilter("ignore", LLMExplainerWarning)
     n_bad = 0
-    print("compiled" if core.core_in_use() else "NumPy alone")
-    small = {**byte_fallback_files(), **flagged_files()}
+    say("compiled" if core.core_in_use() else "NumPy alone")
+    model = trained_model()
+    small = layouts(model)
+    if options.write:
+        GOLDEN.write_text(json.dumps(goldens(model), ensure_ascii=False) + "\n", encoding="utf-8")
     for name, document in [*documents(options.files), *small.items()]:
         n_bad += compare(name, document, options.strings, options.seed)
     sys.exit(n_bad > 0)
+
+
+def goldens(model: dict[str, Any]) -> dict[str, Any]:
+    """Return a model, and what ``tokenizers`` makes of some strings with each of its files."""
+    from tokenizers import Tokenizer
+
+    rng, results = random.Random(4), {}
+    for name, document in layouts(model).items():
+        peer = Tokenizer.from_str(json.dumps(document))
+        names = [entry["content"] for entry in document["added_tokens"]]
+        results[name] = []
+        for text in [*TEXTS, *(fuzzed(rng, TRICKY * 2, names, ["the"]) for _ in range(40))]:
+            ids = peer.encode(text, add_special_tokens=False).ids
+            results[name].append([text, ids, peer.decode(ids, skip_special_tokens=False)])
+    return {"model": model, "results": results}
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,23 @@ def smollm_file(path: Path) -> dict[str, Any]:
     tokens, merges, kinds = (
         fields[f"tokenizer.ggml.{name}"].contents() for name in ("tokens", "merges", "token_type")
     )
+    document = smollm_layout()
+    document["added_tokens"] = [added(tokens[i], i) for i, kind in enumerate(kinds) if kind == 3]
+    document["model"]["vocab"] = {token: i for i, token in enumerate(tokens)}
+    document["model"]["merges"] = merges
+    return document
+
+
+def layouts(model: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return files by name: of a byte-fallback model, and with flags, and SmolLM's layout."""
+    small = smollm_layout()
+    del small["model"]["vocab"]["Ą"]  # as SmolLM2's lacks the byte 4, and FF
+    del small["model"]["vocab"]["ÿ"]
+    return {**byte_fallback_files(model), **flagged_files(), "smollm": small}
+
+
+def smollm_layout() -> dict[str, Any]:
+    """Return a small file with the steps of SmolLM2's."""
     document = tokenizer_files()["gpt2"]
     document["pre_tokenizer"] = {
         "type": "Sequence",
@@ -30,15 +48,11 @@ def smollm_file(path: Path) -> dict[str, Any]:
             {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True},
         ],
     }
-    document["added_tokens"] = [added(tokens[i], i) for i, kind in enumerate(kinds) if kind == 3]
-    document["model"]["vocab"] = {token: i for i, token in enumerate(tokens)}
-    document["model"]["merges"] = merges
     return document
 
 
-def byte_fallback_files() -> dict[str, dict[str, Any]]:
+def byte_fallback_files(model: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return a byte-fallback tokenizer in each of the forms that such files have."""
-    model = trained_model(TEXTS, 420)
     open_model = {**model, "vocab": dict(model["vocab"]), "merges": list(model["merges"])}
     for token in ("a▁", "e▁t"):  # over the border of words: then a whole text is one
         open_model["vocab"][token] = len(open_model["vocab"])
@@ -71,8 +85,8 @@ def byte_fallback_files() -> dict[str, dict[str, Any]]:
     return files
 
 
-def trained_model(texts: list[str], size: int) -> dict[str, Any]:
-    """Return a model that ``tokenizers`` learn from texts."""
+def trained_model(texts: Sequence[str] = TEXTS, size: int = 420) -> dict[str, Any]:
+    """Return a byte-fallback model that ``tokenizers`` learn from texts."""
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
     peer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))

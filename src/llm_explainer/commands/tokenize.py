@@ -179,7 +179,7 @@ def _replay(console: Console, words: list[str], named: NamedTokenizer, *, step: 
 
     if not isinstance(named.tokenizer, BPETokenizer):
         raise TokenizerError(
-            f"{named.name} has no merges to replay; it takes a byte-level BPE tokenizer"
+            f"{named.name} has no merges of bytes to replay; it takes a byte-level BPE tokenizer"
         )
     for word in words:
         n_bytes = len(word.encode("utf-8", "surrogatepass"))

@@ -58,7 +58,10 @@ class MergeView:
             token_id = self._tokenizer.special_tokens[word]
             self._print("", Text(f"{word} is a special token, {token_id}: nothing to merge."))
             return True
-        data = word.encode()
+        data = word.encode().translate(None, self._tokenizer.symbols.missing)
+        if not data:
+            self._print("", Text(f"{word!r} has no token and is left out."))
+            return True
         if is_taken_whole(self._tokenizer, data):
             line = self._cell(0, data) + Text(f" is a token, {self._ids[data]}; this tokenizer ")
             self._print("", line + Text("takes such a word as it is, whatever its merges say."))

@@ -8,7 +8,13 @@ from rich.table import Table
 from rich.text import Text
 
 from llm_explainer.console.tokens import TokenPainter, tokens_of
-from llm_explainer.tokenizer import BPETokenizer, CharTokenizer, Tokenizer, core_in_use
+from llm_explainer.tokenizer import (
+    BPETokenizer,
+    ByteFallbackTokenizer,
+    CharTokenizer,
+    Tokenizer,
+    core_in_use,
+)
 from llm_explainer.tokenizer.base import token_dtype
 from llm_explainer.tokenizer.readable.patterns import PATTERNS
 
@@ -18,7 +24,8 @@ N_LONGEST = 8
 def tokenizer_facts(painter: TokenPainter, tokenizer: Tokenizer) -> list[tuple[str, Text]]:
     """Return names and values: what kind it is, its size, how it cuts, its longest tokens."""
     pattern = getattr(tokenizer, "pattern", "")
-    named = f"{pattern}: {PATTERNS[pattern]}" if pattern in PATTERNS else pattern
+    patterns = [pattern] if isinstance(pattern, str) else pattern
+    named = ", then ".join(f"{p}: {PATTERNS[p]}" if p in PATTERNS else p for p in patterns)
     special = [f"{name} = {i}" for name, i in tokenizer.special_tokens.items()]
     bits = token_dtype(tokenizer.vocab_size).itemsize * 8
     return [
@@ -64,4 +71,6 @@ def facts_table(facts: Iterable[tuple[str, Text]]) -> Table:
 def _kind(tokenizer: Tokenizer) -> str:
     if isinstance(tokenizer, BPETokenizer):
         return f"byte-level BPE with {len(tokenizer.merges):,} merges"
+    if isinstance(tokenizer, ByteFallbackTokenizer):
+        return f"BPE of characters with byte fallback, {len(tokenizer.merges):,} merges"
     return "characters" if isinstance(tokenizer, CharTokenizer) else "words"

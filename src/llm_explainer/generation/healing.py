@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from llm_explainer.generation.filters import Scores
 from llm_explainer.generation.prompts import encode_prompt, with_prefix
 from llm_explainer.tokenizer.base import Tokenizer
-from llm_explainer.tokenizer.bpe import BPETokenizer
+from llm_explainer.tokenizer.merging_tokenizer import MergingTokenizer
 
 
 class Healing:
@@ -69,7 +69,7 @@ class SortedVocabulary:
     def along(self, text: bytes) -> NDArray[np.integer[Any]]:
         """Return the ids of the tokens that begin with ``text``, and of those that it begins with.
 
-        There always are some, because every byte is a token.
+        There always are some where every byte of the text is a token.
 
         >>> tokens = dict(enumerate([b"a", b"b", b"ab", b"abc", b"ba"]))
         >>> SortedVocabulary(tokens).along(b"ab").tolist()
@@ -104,10 +104,14 @@ def split_prompt(
         TokenizerError: a text that the tokenizer cannot encode.
     """
     as_it_is = list(encode_prompt(tokenizer, prompt, begins=begins)), None
-    if not isinstance(tokenizer, BPETokenizer) or not tokenizer.merges:
+    if not isinstance(tokenizer, MergingTokenizer) or not tokenizer.merges:
         return as_it_is
     ids, word = tokenizer.encode_but_last_word(prompt)
     if not word or (begins and not ids and word[0].isspace()):  # before which no text has anything
+        return as_it_is
+    if not ids and tokenizer.dressing.spaces:  # the word has a space that the prompt has not
+        return as_it_is
+    if any(byte in tokenizer.symbols.missing for byte in word.encode()):
         return as_it_is
     if begins:
         ids = with_prefix(tokenizer, ids)
@@ -115,6 +119,6 @@ def split_prompt(
 
 
 @lru_cache(maxsize=2)
-def _sorted_vocabulary(tokenizer: BPETokenizer) -> SortedVocabulary:
+def _sorted_vocabulary(tokenizer: MergingTokenizer) -> SortedVocabulary:
     special = set(tokenizer.special_tokens.values())
     return SortedVocabulary({i: token for i, token in tokenizer.vocab.items() if i not in special})

@@ -83,7 +83,7 @@ class Vocabulary(Protocol):
 
 
 class Tokenizer(Vocabulary, Protocol):
-    """The interface of ``BPETokenizer``, ``CharTokenizer`` and ``WordTokenizer``."""
+    """The interface of ``BPETokenizer``, ``ByteFallbackTokenizer`` and the simpler ones."""
 
     chat_template: ChatTemplate | None  # stored with it; None for the one in plain words
     prefix: tuple[int, ...]  # ids that its file puts before every text; ``encode`` leaves them out

@@ -29,6 +29,9 @@ from llm_explainer.tokenizer.readable.splitting import Splitter
 from llm_explainer.tokenizer.readable.symbols import NO_ID, Symbols
 from llm_explainer.tokenizer.readable.training import Ties
 
+_USUAL_BYTES = b"\t\n\r" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0xC0))
+_USUAL_BYTES += bytes(range(0xC2, 0xF1))  # that begin characters, but for those of F1 to F4
+
 
 class BPETokenizer(MergingTokenizer):
     """Byte-level BPE as GPT-2 has it (Radford et al. 2019, section 2.2).
@@ -49,7 +52,8 @@ class BPETokenizer(MergingTokenizer):
             out, as software does that is asked for no special tokens; a prompt begins with them.
         flags: of special tokens, where they have any.
         composes: texts are normalized first (NFC); what comes back is the normalized text.
-        lacks_bytes: bytes need not have a token; a text loses those that have none, with a warning.
+        lacks_bytes: control characters, and bytes that begin rare characters or none, need not
+            have a token; a text loses those that have none, with a warning.
 
     Raises:
         TokenizerError: parts that do not fit together.
@@ -95,10 +99,11 @@ class BPETokenizer(MergingTokenizer):
 
     def _symbols(self, vocab: Mapping[int, bytes]) -> Symbols:
         symbols = Symbols([self._ids.get(bytes([byte]), NO_ID) for byte in range(256)])
-        if symbols.missing and not self._lacks_bytes:
-            raise TokenizerError(
-                f"byte 0x{symbols.missing[0]:02x} has no id; all 256 bytes must have one"
-            )
+        needed = symbols.missing
+        if self._lacks_bytes:
+            needed = bytes(byte for byte in needed if byte in _USUAL_BYTES)
+        if needed:
+            raise TokenizerError(f"byte 0x{needed[0]:02x} has no id; all 256 bytes must have one")
         return symbols
 
     @classmethod

@@ -81,7 +81,7 @@ def tokenizer_from_gguf(metadata: Mapping[str, Any]) -> Tokenizer:
         special,
         split.pattern,
         split.ignore_merges,
-        prefix=_prefix(metadata, split.begins),
+        prefix=_prefix(metadata, split.begins, special),
         flags={
             tokens[i]: TokenFlags(special=False)
             for i in special.values()
@@ -104,15 +104,19 @@ def _roles(metadata: Mapping[str, Any]) -> TokenRoles:
     )
 
 
-def _prefix(metadata: Mapping[str, Any], begins: bool) -> tuple[int, ...]:
+def _prefix(
+    metadata: Mapping[str, Any], begins: bool, special: Mapping[str, int]
+) -> tuple[int, ...]:
     """Return the ids before every text."""
     if _flag(metadata, "add_eos_token", False):
         raise TokenizerError(f"{_PREFIX}add_eos_token is true; tokens behind a text are refused")
     begin = _id(metadata, "bos")
     if not _flag(metadata, "add_bos_token", begins):
         return ()
-    if begin is None:
-        raise TokenizerError(f"{_PREFIX}add_bos_token is true, and there is no bos_token_id")
+    if begin is None or begin not in special.values():
+        raise TokenizerError(
+            f"{_PREFIX}bos_token_id is {begin}; a text begins with it, and it is no control token"
+        )
     return (begin,)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from libc.string cimport memcpy
 from libcpp.vector cimport vector
 
+from llm_explainer.tokenizer.core.heap cimport NEVER, pop, push
 from llm_explainer.tokenizer.core.table cimport (
     FIRST_SLOTS,
     PACKED,
@@ -23,8 +24,6 @@ from llm_explainer.tokenizer.core.table cimport (
 cdef enum:
     PLAIN = 64  # symbols up to which looking for the best merge beats keeping a heap
     KEPT = 255  # bytes of the longest word whose ids are kept
-
-cdef int NEVER = 0x7FFFFFFF
 
 
 cdef struct Merge:
@@ -267,7 +266,7 @@ cdef class WordEncoder:
         for i in range(n):
             before[i], after[i] = <int> i - 1, <int> i + 1
             if i + 1 < n:
-                self.push(&heap, <int> i, self.rank(ids[i], ids[i + 1]))
+                push(&heap, <int> i, self.rank(ids[i], ids[i + 1]))
         while heap.size():
             top = pop(&heap)
             place = <int> (top & 0xFFFFFFFF)
@@ -279,44 +278,11 @@ cdef class WordEncoder:
             after[place] = following
             if following < n:
                 before[following] = place
-                self.push(&heap, place, self.rank(ids[place], ids[following]))
+                push(&heap, place, self.rank(ids[place], ids[following]))
             if previous >= 0:
-                self.push(&heap, previous, self.rank(ids[previous], ids[place]))
+                push(&heap, previous, self.rank(ids[previous], ids[place]))
         for i in range(n):
             if ids[i] >= 0:
                 ids[n_left] = ids[i]
                 n_left += 1
         self.ids.resize(n_left)
-
-    cdef inline void push(self, vector[u64]* heap, int place, int rank) except *:
-        if rank == NEVER:
-            return
-        cdef u64 entry = <u64> rank << 32 | <u64> place
-        cdef size_t child = heap.size(), parent
-        heap.push_back(entry)
-        while child:
-            parent = (child - 1) // 2
-            if heap[0][parent] <= entry:
-                break
-            heap[0][child] = heap[0][parent]
-            child = parent
-        heap[0][child] = entry
-
-
-cdef u64 pop(vector[u64]* heap) noexcept nogil:
-    cdef u64 top = heap[0][0], last = heap.back()
-    cdef size_t parent = 0, child
-    heap.pop_back()
-    while True:
-        child = 2 * parent + 1
-        if child >= heap.size():
-            break
-        if child + 1 < heap.size() and heap[0][child + 1] < heap[0][child]:
-            child += 1
-        if heap[0][child] >= last:
-            break
-        heap[0][parent] = heap[0][child]
-        parent = child
-    if heap.size():
-        heap[0][parent] = last
-    return top

@@ -15,6 +15,7 @@ are with special tokens that a cut could go through, when text is counted or com
 In reading order:
 
 1. ``choice``: the table above, as functions.
+   ``rules``: what it knows of each pattern that has a name.
 2. ``blocks``: UTF-8 in blocks that fit the processor's cache, and where the words of each end.
 3. ``counting``, ``word_counts``: how often each word occurs, by one process or several.
 4. ``training``: from those counts to merges.

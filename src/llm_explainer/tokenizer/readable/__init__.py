@@ -5,8 +5,10 @@ In reading order:
 1. ``naive``: all of byte-pair encoding in 30 lines, which counts every pair anew at each merge.
 2. ``training``: the same merges, learned by counting once and then only what a merge changes.
 3. ``merging``: from a word to its tokens, in a time that suits words of any length.
+   ``symbols``: what a word is before that, bytes or characters.
 4. ``patterns``: the regular expressions that make words of a text.
 5. ``special_tokens``: the names that become one id as they are, and how they are found.
+   ``normalization``, ``dressing``: what some tokenizers do to a text before they cut it.
 6. ``splitting``: from a text to words with both of these, in one go or as the text comes.
 7. ``cuts``: where a text may be cut so that both parts together have the words of the whole.
 8. ``counting``: how often each word occurs, which is all that training looks at.

@@ -35,12 +35,15 @@ class Symbols:
             if NO_ID in ids:
                 warn_of_missing(word, self.missing)
             return [token_id for token_id in ids if token_id != NO_ID]
-        return [token_id for char in word.decode() for token_id in self._of_char(char)]
+        text = word.decode("utf-8", "surrogateescape")  # a byte may stand for a special token
+        return [token_id for char in text for token_id in self._of_char(char)]
 
     def _of_char(self, char: str) -> list[int]:
         assert self.char_ids is not None
         token_id = self.char_ids.get(char)
-        return [self.byte_ids[byte] for byte in char.encode()] if token_id is None else [token_id]
+        if token_id is not None:
+            return [token_id]
+        return [self.byte_ids[byte] for byte in char.encode("utf-8", "surrogateescape")]
 
 
 def warn_of_missing(text: bytes, missing: bytes) -> None:
