@@ -9,6 +9,7 @@ from llm_explainer.commands.diff import diff
 from llm_explainer.commands.download import download
 from llm_explainer.commands.encode_corpus import encode_corpus
 from llm_explainer.commands.evaluate import evaluate
+from llm_explainer.commands.export import export
 from llm_explainer.commands.finetune_data import finetune_data
 from llm_explainer.commands.full import full
 from llm_explainer.commands.generate import generate
@@ -51,6 +52,7 @@ for command in (
     chat,
     ask,
     merge,
+    export,
     presets,
     gradcheck,
     verify_resume,

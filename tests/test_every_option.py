@@ -35,6 +35,7 @@ CALLS = {  # of each command one that works, quick to end
     "chat": ["base", "--prompt=a", "--max-tokens=1"],
     "ask": ["base"],
     "merge": ["base"],
+    "export": ["base"],
     "presets": [],
     "gradcheck": [],
     "verify_resume": [],
