@@ -207,8 +207,9 @@ def dora(rng: Generator) -> Call:
     p = {"base": base, "lora_a": a, "lora_b": b, "magnitude": rng.normal(size=F) + 4}
 
     def lengths(p: Tree) -> Array:
-        v = p["base"]["weight"] + 1.5 * p["lora_b"] @ p["lora_a"]
-        return np.sqrt((v * v).sum(-1))  # (F,)
+        v: Array = p["base"]["weight"] + 1.5 * p["lora_b"] @ p["lora_a"]
+        rows: Array = np.sqrt((v * v).sum(-1))  # (F,)
+        return rows
 
     now = lengths(p)
 
