@@ -32,6 +32,10 @@ CHAPTERS = {
     presets: 2,
     quick: 8,
     generate: 9,
+    finetune_data: 10,
+    full: 10,
+    ask: 10,
+    merge: 10,
 }
 """Where the Tutorial explains what a command does."""
 
