@@ -36,6 +36,9 @@ CHAPTERS = {
     full: 10,
     ask: 10,
     merge: 10,
+    profile: 12,
+    diff: 12,
+    mac_accel: 12,
 }
 """Where the Tutorial explains what a command does."""
 
