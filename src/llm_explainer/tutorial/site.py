@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 GUIDE = "How to learn with this.md"
 """The page that the site begins with, if it is there."""
 
+TEACHERS = "For teachers.md"
+"""The plan of lessons, which stands beside the chapters."""
+
 _MARK = "llm-explainer: the Tutorial"
 _STYLE = Path(__file__).with_name("site.css")
 _COMMENT = re.compile(r"<!--(?! source: )(?!\s*varies).*?-->", re.DOTALL)
@@ -54,6 +57,9 @@ def write_site(chapters: Sequence[Chapter], out: Path) -> list[Path]:
             chapters[i + 1] if i + 1 < len(chapters) else None,
         ]
         pages.append(_write(out / page_name(chapter.path.name), chapter, markdown, around))
+    if (folder / TEACHERS).exists():
+        plan = read_chapter(folder / TEACHERS)
+        pages.append(_write(out / page_name(TEACHERS), plan, markdown, [None, None]))
     first = read_chapter(folder / GUIDE) if (folder / GUIDE).exists() else None
     body = _body(first, markdown) if first else "<h1>How a language model works</h1>"
     write_atomically(index, html_page("The Tutorial", body + _contents(chapters)).encode())
