@@ -10,6 +10,7 @@ import pytest
 
 from llm_explainer import plain
 from llm_explainer.tutorial import IDS, TARGETS, hand_model
+from llm_explainer.tutorial.faults import FAULTS, Fault, plain_with
 
 SCRIPT = Path(__file__).parents[1] / "Tutorial" / "runs" / "ladder.py"
 
@@ -48,3 +49,28 @@ def test_plain_with_a_product_of_ones_own_uses_no_other(ladder):
     assert loss == right
     np.testing.assert_array_equal(new["final_norm"]["weight"], expected["final_norm"]["weight"])
     assert len(used) == 7 + 2 * 7  # of the forward pass, and two of each in the backward pass
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_changes_the_copy_and_not_plain(name):
+    parameters, config = hand_model()
+    ids, targets = np.array([IDS]), np.array([TARGETS])
+
+    def all_of(training):
+        logits, backward = training.gpt(ids, parameters, config)
+        table = backward(plain.cross_entropy(logits, targets)[1]())["token_embedding"]["weight"]
+        return logits, table
+
+    before = all_of(plain)
+    broken = all_of(plain_with(FAULTS[name]))
+    for array, unchanged in zip(all_of(plain), before, strict=True):
+        np.testing.assert_array_equal(array, unchanged)
+    assert not np.allclose(broken[1], before[1])
+    of_forward = name in ("leaky mask", "no root")
+    assert np.allclose(broken[0], before[0]) != of_forward
+
+
+def test_a_fault_that_fits_no_line_or_two_is_refused():
+    for right in ("no such line", "def backward"):
+        with pytest.raises(ValueError, match=r"plain/attention.py does not hold .* exactly once"):
+            plain_with(Fault("attention", right, ""))
