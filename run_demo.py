@@ -34,6 +34,13 @@ CHAPTERS = {
     presets: 2,
     quick: 8,
     generate: 9,
+    finetune_data: 10,
+    full: 10,
+    ask: 10,
+    merge: 10,
+    profile: 12,
+    diff: 12,
+    mac_accel: 12,
 }
 """Where the Tutorial explains what a command does."""
 

@@ -22,7 +22,7 @@ from llm_explainer.tutorial.running import check_chapter, open_session
 FOLDER = Path(__file__).parents[1] / "Tutorial"
 CHAPTERS = find_chapters(FOLDER)
 LEAST_FIGURES, LEAST_SOLUTIONS, LEAST_BLOCKS = 3, 4, 12
-WORDS = range(1_800, 4_600)
+WORDS = range(2_000, 4_001)
 
 pytestmark = pytest.mark.tutorial
 each_chapter = pytest.mark.parametrize(
@@ -76,6 +76,18 @@ def options_of(app: typer.Typer, name: str) -> frozenset[str]:
     command = typer.main.get_command(app).commands[name]
     named = [parameter.opts + parameter.secondary_opts for parameter in command.params]
     return frozenset({"--help", "--debug", *(option for some in named for option in some)})
+
+
+@each_chapter
+def test_files_have_what_links_to_them_name(chapter):
+    """A link [`plain.softmax`](path), and the name of a test behind one, stand in that file."""
+    links = re.finditer(r"\[(`[^]]+`)\]\(\.\./([^)]+\.py)\)(?:, `(test_\w+)`)?", chapter.text)
+    for names, path, test in (match.groups() for match in links):
+        source = (FOLDER.parent / path).read_text(encoding="utf-8")
+        for name in [*re.findall(r"`([^`]+)`", names), *([test] if test else [])]:
+            own = name.removesuffix(".py").rpartition(".")[2]
+            there = own == Path(path).stem or re.search(rf"(def|class) {own}\b", source)
+            assert there, f"{chapter.path.name}: {name} is not in {path}"
 
 
 @pytest.mark.skipif(not os.environ.get("CAMPAIGNS"), reason="by hand, with CAMPAIGNS=1")

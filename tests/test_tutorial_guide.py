@@ -1,4 +1,4 @@
-"""The ways into the Tutorial know every chapter: its guide, and the table in the README."""
+"""The ways into the Tutorial know all of it: guide, README's table, the plan for teachers."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ import typer
 import run_demo
 from llm_explainer.tutorial import hand_model, story_model
 from llm_explainer.tutorial.chapters import find_chapters, read_chapter
+from llm_explainer.tutorial.exercises.table import EXERCISES
 from llm_explainer.tutorial.pages import check_page, demo_commands
 from llm_explainer.tutorial.running import check_chapter
-from llm_explainer.tutorial.site import GUIDE
+from llm_explainer.tutorial.site import GUIDE, TEACHERS
 
 ROOT = Path(__file__).parents[1]
 CHAPTERS = {number: read_chapter(path) for number, path in find_chapters(ROOT / "Tutorial").items()}
@@ -37,7 +38,7 @@ def test_the_guide_leads_somewhere(guide):
     mistakes = [*check_page(guide), *check_chapter(guide)]
     assert not mistakes, "\n".join(map(str, mistakes))
     linked = [unquote(link.target) for link in guide.links if link.target.endswith(".md")]
-    assert linked == [chapter.path.name for chapter in CHAPTERS.values()]
+    assert linked == [TEACHERS, *(chapter.path.name for chapter in CHAPTERS.values())]
     for chapter in CHAPTERS.values():
         assert f"{chapter.title}]" in guide.text
         papers = re.search(r"^\*\*References\.?\*\* (.+)$", chapter.text, re.MULTILINE)
@@ -64,6 +65,7 @@ def test_the_sizes_in_the_guide_are_those_of_the_models(guide):
             "D": config.d_model,
             "F": config.d_ff,
             "H": config.head_dim,
+            "L": config.context_length,
             "`n_heads`": config.n_heads,
             "`n_layers`": config.n_layers,
         }
@@ -89,3 +91,39 @@ def test_commands_name_the_chapter_that_explains_them():
     commands = typer.main.get_command(run_demo.app).commands
     for function, number in run_demo.CHAPTERS.items():
         assert f"learn {number}`" in commands[function.__name__.replace("_", "-")].epilog
+
+
+@pytest.fixture(scope="module")
+def plan():
+    return read_chapter(ROOT / "Tutorial" / TEACHERS)
+
+
+def test_the_plan_for_teachers_leads_somewhere(plan):
+    mistakes = [*check_page(plan), *check_chapter(plan)]
+    assert not mistakes, "\n".join(map(str, mistakes))
+    assert f"({TEACHERS.replace(' ', '%20')})" in (ROOT / "Tutorial" / GUIDE).read_text("utf-8")
+    assert f"(Tutorial/{TEACHERS.replace(' ', '%20')})" in README
+
+
+def test_each_lesson_has_all_of_its_parts_in_ninety_minutes(plan):
+    lessons = plan.text.split("\n## Lesson ")[1:]
+    assert [lesson.partition(":")[0] for lesson in lessons] == [str(n) for n in range(1, 11)]
+    for lesson in lessons:
+        lesson = lesson.partition("\n## ")[0]
+        for part in ("Aims", "Predict, then reveal", "What they believe", "Homework"):
+            assert f"**{part}.**" in lesson
+        table = rows(lesson, "| minutes |")
+        assert sum(int(cells[0]) for cells in table) == 90
+        numbers = [int(number) for number in re.findall(r"\]\((\d\d)%20", lesson)]
+        headings = [heading.text for n in numbers for heading in CHAPTERS[n].headings]
+        for cells in table:
+            for name in re.findall(r"\*([^*]+)\*", cells[2]):
+                assert any(heading.startswith(name) for heading in headings), name
+
+
+def test_the_plan_names_every_chapter_and_every_graded_exercise_once(plan):
+    linked = {unquote(link.target) for link in plan.links}
+    assert {chapter.path.name for chapter in CHAPTERS.values()} <= linked
+    graded = re.findall(r"(?:Graded|want more): ([\d., ]+)\.$", plan.text, re.MULTILINE)
+    named = [name for names in graded for name in names.split(", ")]
+    assert sorted(named) == sorted(exercise.name for exercise in EXERCISES)

@@ -62,6 +62,18 @@ def test_check_says_what_is_not_so_and_exits_with_1(book):
     assert "03 - Places.md:15: the text says 33.4" in learn("--check", expect=1)
 
 
+def test_pages_and_sheets_are_written_where_one_says(book):
+    (book / "figures").mkdir()
+    said = learn("3", "--html", "site").replace("\n", " ")
+    assert "2 pages; begin with site" in said
+    assert Path("site/03-places.html").is_file()
+    said = learn("--sheets", "class").replace("\n", " ")
+    assert "exercises.html to hand out" in said
+    assert "<h2>3. Places</h2>" in Path("class/solutions.html").read_text("utf-8")
+    with pytest.raises(ConfigError, match="--sheets takes a new folder"):
+        learn("--sheets", "site")
+
+
 def test_the_reader_says_first_what_comes_and_may_leave(book):
     chapter = read_chapter(book / "03 - Places.md")
     questions = iter([True, True, False])

@@ -26,6 +26,6 @@ def draw(folder: Path) -> None:
         parts = {"from the lookup": lookup, "from the head": both - lookup, "their sum": both}
         for i, (title, part) in enumerate(parts.items()):
             shown = np.where(np.abs(part).sum(1, keepdims=True) == 0, np.nan, part)
-            heatmap(axes[i], shown, words if i == 0 else (), digits=2, limit=0.9)
+            heatmap(axes[i], shown, words if i == 0 else (), digits=2, limit=0.45)
             axes[i].set_title(title)
         save(figure, folder / "02-gradient.svg")

@@ -21,7 +21,7 @@ def draw(folder: Path) -> None:
     table = parameters["token_embedding"]["weight"]
     with style():
         figure, axes = new_figure(8.2, 4.0)
-        heatmap(axes, table, digits=1, limit=3)
+        heatmap(axes, table, digits=1, limit=1.5)
         axes.set(xlim=(-7.6, 9.6), ylim=(7.7, -1.2))  # row i lies at height i
         axes.axis("off")
         for i, word in enumerate(WORDS):

@@ -19,6 +19,6 @@ def draw(folder: Path) -> None:
         figure, axes = new_figure(7.0, 3.4, columns=2)
         for head, weights in enumerate(seen["blocks.0.attention.weights"][0]):
             shown = np.where(np.tri(len(IDS), dtype=bool), weights, np.nan)
-            heatmap(axes[head], shown, words, words, limit=1.8, digits=2)
+            heatmap(axes[head], shown, words, words, limit=1, digits=2)
             axes[head].set(title=f"head {head}", xlabel="looked at", ylabel="looks")
         save(figure, folder / "04-hand-map.svg")

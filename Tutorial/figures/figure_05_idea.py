@@ -29,10 +29,10 @@ def draw(folder: Path) -> None:
             colors = [BLUE if value >= 0 else ORANGE for value in values]
             here.bar(places, values, color=colors, alpha=0.75)
             for place, value in zip(places, values, strict=True):
-                side = "bottom" if value >= 0 else "top"
-                here.text(place, value, f"{value:.1f}", ha="center", va=side, fontsize=7)
+                side, gap = ("bottom", 0.05) if value >= 0 else ("top", -0.1)
+                here.text(place, value + gap, f"{value:.1f}", ha="center", va=side, fontsize=7)
             here.axhline(0, color=INK, linewidth=0.8)
-            here.set(title=title, xlim=(-0.7, 7.7), ylim=(-2.1, 2.2))
+            here.set(title=title, xlim=(-0.7, 7.7), ylim=(-2.4, 2.2))
             here.axis("off")
             if then:
                 here.text(1.02, 0.08, f"{then} →", transform=here.transAxes, ha="center")

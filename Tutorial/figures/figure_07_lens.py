@@ -28,6 +28,6 @@ def draw(folder: Path) -> None:
     with style():
         figure, axes = new_figure(4.8, 4.4)
         names = list(places.values())[::-1]
-        heatmap(axes, np.array(chances[::-1]), names, [w.strip() for w in WORDS], limit=2, digits=2)
+        heatmap(axes, np.array(chances[::-1]), names, [w.strip() for w in WORDS], limit=1, digits=2)
         axes.set_title('after "fox", from the bottom to the top')
         save(figure, folder / "07-lens.svg")

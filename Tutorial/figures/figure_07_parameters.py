@@ -4,7 +4,17 @@ from pathlib import Path
 
 from llm_explainer.config import ModelConfig
 from llm_explainer.tutorial import hand_model, story_model
-from llm_explainer.tutorial.drawing import BLUE, GREEN, INK, ORANGE, PURPLE, new_figure, save, style
+from llm_explainer.tutorial.drawing import (
+    BLUE,
+    GREEN,
+    INK,
+    ON_COLOR,
+    ORANGE,
+    PURPLE,
+    new_figure,
+    save,
+    style,
+)
 
 PARTS = {
     "token table": BLUE,
@@ -31,9 +41,16 @@ def draw(folder: Path) -> None:
             for (part, color), size in zip(PARTS.items(), parts, strict=True):
                 share = size / total
                 label = part if row == 0 else None
-                axes.barh(-row, share, left=start, color=color, alpha=0.7, label=label)
+                axes.barh(-row, share, left=start, color=color, label=label)
                 if share > 0.06:
-                    axes.text(start + share / 2, -row, f"{share:.0%}", ha="center", va="center")
+                    axes.text(
+                        start + share / 2,
+                        -row,
+                        f"{share:.0%}",
+                        ha="center",
+                        va="center",
+                        color=ON_COLOR,
+                    )
                 start += share
             axes.text(1.01, -row, f"{total:,}", va="center", fontsize=8)
         axes.set_yticks([-row for row in range(len(configs))], list(configs))

@@ -2,6 +2,8 @@
 
 NumPy is the reference: its gradients are proved by central differences (``gradcheck.py``), and here
 it is held against ``plain`` first. What the errors mean is said in ``parity_verdict.py``.
+
+Explained in ``Tutorial/12 - TwoBackends.md``.
 """
 
 from __future__ import annotations

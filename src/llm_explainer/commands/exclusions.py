@@ -196,16 +196,27 @@ EXCLUSIONS = (
     ),
     Exclusion(
         "learn",
-        ("report", "html", "check"),
+        ("report", "html", "sheets", "check"),
         "--exercise writes one exercise, or grades it",
         _given("exercise"),
         ("4", "--exercise=2"),
     ),
     Exclusion(
-        "learn", ("html", "check"), "--report shows the exercises", _given("report"), ("--report",)
+        "learn",
+        ("html", "sheets", "check"),
+        "--report shows the exercises",
+        _given("report"),
+        ("--report",),
     ),
     Exclusion(
-        "learn", ("check",), "--html writes pages as they are", _given("html"), ("--html=x",)
+        "learn",
+        ("sheets", "check"),
+        "--html writes pages as they are",
+        _given("html"),
+        ("--html=x",),
+    ),
+    Exclusion(
+        "learn", ("check",), "--sheets writes pages as they are", _given("sheets"), ("--sheets=x",)
     ),
 )
 

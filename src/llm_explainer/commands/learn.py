@@ -30,6 +30,9 @@ def learn(
     html: Annotated[
         Path | None, Option(help="write all chapters as a site into this folder")
     ] = None,
+    sheets: Annotated[
+        Path | None, Option(help="write exercises and solutions, two pages to print, into it")
+    ] = None,
     check: Annotated[
         bool, Option("--check", help="run all of a chapter, and say what isn't as it says")
     ] = False,
@@ -55,6 +58,8 @@ def learn(
       uv run run_demo.py learn 4 --check
 
       uv run run_demo.py learn --html site
+
+      uv run run_demo.py learn --sheets class
     """
     from llm_explainer.console.terminal import make_console
     from llm_explainer.tutorial.chapters import find_chapters, read_chapter
@@ -83,6 +88,8 @@ def learn(
     chosen = [read_chapter(paths[number]) for number in ([chapter] if chapter else paths)]
     if html is not None:
         _write_site(console, chosen, html)
+    elif sheets is not None:
+        _write_sheets(console, chosen, sheets)
     elif check:
         _check(console, chosen)
     elif chapter is None:
@@ -156,6 +163,14 @@ def _write_site(console: Console, chapters: list[Chapter], out: Path) -> None:
 
     pages = write_site(chapters, out)
     show(console, f"{len(pages)} pages; begin with {pages[0]}")
+
+
+def _write_sheets(console: Console, chapters: list[Chapter], out: Path) -> None:
+    from llm_explainer.console.terminal import show
+    from llm_explainer.tutorial.sheets import write_sheets
+
+    exercises, solutions = write_sheets(chapters, out)
+    show(console, f"{exercises} to hand out, and {solutions}; print them from a browser")
 
 
 def _check(console: Console, chapters: list[Chapter]) -> None:

@@ -1,6 +1,8 @@
 """Low-rank adapters on a Linear (Hu et al. 2021; Liu et al. 2024, DoRA).
 
 Letters: I and O input and output dims of the layer, r the rank of a slice, R of all of them.
+
+Explained in ``Tutorial/10 - FineTuning.md``.
 """
 
 from __future__ import annotations

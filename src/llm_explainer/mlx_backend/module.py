@@ -11,6 +11,8 @@ for, and no others; a weight is read only by the layer that owns it. Two threads
 differentiate one module at the same time.
 
 Arrays here are lazy: they are computed when something asks for their numbers.
+
+Explained in ``Tutorial/12 - TwoBackends.md``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """What is only about speed in one product or sum: the same numbers, said so that NumPy is quick.
 
 Nothing here is needed to understand the model; each function says what it buys.
+
+Explained in ``Tutorial/12 - TwoBackends.md``.
 """
 
 from __future__ import annotations

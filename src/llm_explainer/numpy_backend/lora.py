@@ -2,6 +2,8 @@
 
 Letters: I and O input and output dims of the layer, r the rank of a slice, R of all of them, N all
 rows of x (B·T), dz = dLoss/dz.
+
+Explained in ``Tutorial/10 - FineTuning.md``.
 """
 
 from __future__ import annotations

@@ -13,6 +13,8 @@ after ``backward``, not before.
 layer computes the gradients that ``out`` has a place for, and no others*; without ``out``, those of
 what is trainable. And a weight is read only by the layer that owns it, so that any layer can be
 replaced by another that keeps this contract.
+
+Explained in ``Tutorial/12 - TwoBackends.md``.
 """
 
 from __future__ import annotations

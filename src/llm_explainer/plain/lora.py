@@ -1,4 +1,7 @@
-"""Low-rank adapters: a frozen linear layer, and the little that is learned beside it."""
+"""Low-rank adapters: a frozen linear layer, and the little that is learned beside it.
+
+Explained in ``Tutorial/10 - FineTuning.md``.
+"""
 
 import numpy as np
 

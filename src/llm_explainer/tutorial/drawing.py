@@ -32,6 +32,9 @@ INK = "#7d7d7d"
 BLUE, ORANGE, GREEN, RED, PURPLE = "#3b82c4", "#d9762b", "#3d9a50", "#d2504a", "#9467bd"
 COLORS = (BLUE, ORANGE, GREEN, RED, PURPLE)
 
+ON_COLOR = "#ffffff"
+"""Of letters on a full colour, which looks the same on light and on dark."""
+
 _STYLE: dict[Any, Any] = {
     "axes.edgecolor": INK,
     "axes.facecolor": "none",
@@ -104,7 +107,8 @@ def heatmap(
     """Draw a matrix as squares: the stronger the colour, the larger the number; below 0 orange.
 
     NaN is left empty. values (rows, columns); ``limit``: what has the full colour (the largest
-    size of a number, if it isn't given); ``digits``: so many are written into each square.
+    size of a number, if it isn't given); ``digits``: so many are written into each square, and
+    then its colour is faint or nearly full, as letters cannot be read on what lies between.
     """
     from matplotlib.patches import Rectangle
 
@@ -114,12 +118,17 @@ def heatmap(
         if np.isnan(value):
             continue
         strength = round(min(1.0, abs(float(value)) / most), 3)
-        paint = color if value >= 0 else ORANGE
+        paint, letters = color if value >= 0 else ORANGE, INK
+        if digits is not None and strength < 0.5:
+            strength *= 0.6
+        elif digits is not None:
+            strength, letters = 0.7 + 0.3 * strength, ON_COLOR
         axes.add_patch(
             Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=paint, alpha=strength, linewidth=0)
         )
         if digits is not None:
-            axes.text(column, row, f"{value:.{digits}f}", ha="center", va="center", fontsize=8)
+            text = f"{value:.{digits}f}"
+            axes.text(column, row, text, ha="center", va="center", fontsize=8, color=letters)
     axes.set(xlim=(-0.5, matrix.shape[1] - 0.5), ylim=(matrix.shape[0] - 0.5, -0.5))
     axes.set_aspect("equal")
     axes.set_xticks(range(len(column_labels)), column_labels, rotation=45, ha="right")
@@ -140,7 +149,6 @@ def box(
     lit: bool = False,
 ) -> None:
     """Draw a box with a text in it; ``lit`` fills it: the stage that is spoken of."""
-    from matplotlib.colors import to_rgba
     from matplotlib.patches import FancyBboxPatch
 
     corner = (center[0] - width / 2, center[1] - height / 2)
@@ -150,12 +158,13 @@ def box(
             width,
             height,
             boxstyle="round,pad=0,rounding_size=0.1",
-            facecolor=to_rgba(color, 0.3 if lit else 0.0),
+            facecolor=color if lit else "none",
             edgecolor=color,
             linewidth=1.8 if lit else 1.0,
         )
     )
-    axes.text(*center, text, ha="center", va="center", fontweight="bold" if lit else "normal")
+    letters, weight = (ON_COLOR, "bold") if lit else (INK, "normal")
+    axes.text(*center, text, ha="center", va="center", color=letters, fontweight=weight)
 
 
 def arrow(
@@ -182,7 +191,9 @@ def arrow(
     )
     if text:
         middle = ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2)
-        axes.text(*middle, f" {text}", ha="left", va="center", fontsize=8)
+        axes.annotate(
+            text, middle, (4, 0), textcoords="offset points", ha="left", va="center", fontsize=8
+        )
 
 
 def bare(axes: Axes, width: float, height: float) -> None:

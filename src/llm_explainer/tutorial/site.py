@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 GUIDE = "How to learn with this.md"
 """The page that the site begins with, if it is there."""
 
+TEACHERS = "For teachers.md"
+"""The plan of lessons, which stands beside the chapters."""
+
 _MARK = "llm-explainer: the Tutorial"
 _STYLE = Path(__file__).with_name("site.css")
 _COMMENT = re.compile(r"<!--(?! source: )(?!\s*varies).*?-->", re.DOTALL)
@@ -40,18 +43,13 @@ def write_site(chapters: Sequence[Chapter], out: Path) -> list[Path]:
         OSError: no permission, or no space.
     """
     index = out / "index.html"
-    if (
-        out.exists()
-        and names_in(out)
-        and not (index.exists() and _MARK.encode() in index.read_bytes())
-    ):
-        raise ConfigError(f"{out} holds something else; --html takes a new folder, or an old site")
-    markdown = _markdown()
+    refuse_what_is_not_ours(index, "--html takes a new folder, or an old site")
+    markdown = make_markdown()
     folder = chapters[0].path.parent
     (out / "figures").mkdir(parents=True, exist_ok=True)
     for figure in sorted((folder / "figures").glob("*.svg")):
         shutil.copyfile(figure, out / "figures" / figure.name)
-    shutil.copyfile(_STYLE, out / "site.css")
+    write_style(out)
     pages = []
     for i, chapter in enumerate(chapters):
         around = [
@@ -59,10 +57,31 @@ def write_site(chapters: Sequence[Chapter], out: Path) -> list[Path]:
             chapters[i + 1] if i + 1 < len(chapters) else None,
         ]
         pages.append(_write(out / page_name(chapter.path.name), chapter, markdown, around))
+    if (folder / TEACHERS).exists():
+        plan = read_chapter(folder / TEACHERS)
+        pages.append(_write(out / page_name(TEACHERS), plan, markdown, [None, None]))
     first = read_chapter(folder / GUIDE) if (folder / GUIDE).exists() else None
     body = _body(first, markdown) if first else "<h1>How a language model works</h1>"
-    write_atomically(index, _page("The Tutorial", body + _contents(chapters), "").encode())
+    write_atomically(index, html_page("The Tutorial", body + _contents(chapters)).encode())
     return [index, *pages]
+
+
+def refuse_what_is_not_ours(first: Path, rule: str) -> None:
+    """Raise ConfigError if a folder holds anything, and not this first page of an earlier run."""
+    out = first.parent
+    if not out.exists() or not names_in(out):
+        return
+    if not (first.exists() and _MARK.encode() in first.read_bytes()):
+        raise ConfigError(f"{out} holds something else; {rule}")
+
+
+def write_style(out: Path) -> None:
+    """Put the pages' style into their folder.
+
+    Raises:
+        OSError: no permission, or no space.
+    """
+    shutil.copyfile(_STYLE, out / "site.css")
 
 
 def page_name(name: str) -> str:
@@ -76,13 +95,18 @@ def page_name(name: str) -> str:
     return f"{re.sub(r'[^a-z0-9]+', '-', Path(name).stem.lower())}.html"
 
 
-def _markdown() -> MarkdownIt:
+def make_markdown() -> MarkdownIt:
+    """Return what turns the chapters' Markdown into HTML.
+
+    Raises:
+        ConfigError: the packages for it aren't installed.
+    """
     try:
         from markdown_it import MarkdownIt
         from mdit_py_plugins.dollarmath import dollarmath_plugin
     except ImportError:
         raise ConfigError(
-            "a site needs the optional packages: uv sync --extra site (or pip install "
+            "pages need the optional packages: uv sync --extra site (or pip install "
             "llm-explainer[site])"
         ) from None
     made = MarkdownIt("commonmark", {"html": True, "highlight": _highlight}).enable("table")
@@ -117,24 +141,34 @@ def _write(
                 f'<a href="{page_name(other.path.name)}">{word}: {escape(other.title)}</a>'
             )
     way = f"<nav>{' · '.join(links)}</nav>"
-    body = _body(chapter, markdown) + _graded(chapter.number)
-    write_atomically(path, _page(chapter.title, body, way).encode())
+    body = _body(chapter, markdown)
+    if graded := graded_list(chapter.number):
+        body += f'<h2 id="graded">Graded at the command line</h2>\n{graded}'
+    write_atomically(path, html_page(chapter.title, body, way).encode())
     return path
 
 
-def _graded(chapter: int) -> str:
-    """Return the list of a chapter's graded exercises, each with its command."""
+def graded_list(chapter: int) -> str:
+    """Return the list of a chapter's graded exercises, each with its command; "" for none."""
     rows = "".join(
         f"<li>{escape(one.title)}. {escape(one.task)}<br>"
         f"<code>uv run run_demo.py learn {chapter} --exercise {one.number}</code></li>\n"
         for one in exercises_of(chapter)
     )
-    return f'<h2 id="graded">Graded at the command line</h2>\n<ol>\n{rows}</ol>\n' if rows else ""
+    return f"<ol>\n{rows}</ol>\n" if rows else ""
 
 
 def _body(chapter: Chapter, markdown: MarkdownIt) -> str:
-    """Return a chapter as HTML."""
-    text = chapter.text.replace(_VARIES, "")
+    return to_html(chapter.text, chapter.path.parent, markdown)
+
+
+def to_html(text: str, folder: Path, markdown: MarkdownIt, *, has_pages: bool = True) -> str:
+    """Return a chapter's text, or a part of it, as HTML.
+
+    ``folder``: of the chapters, from where links lead. ``has_pages``: whether chapters have pages
+    beside this one, to which links can lead.
+    """
+    text = text.replace(_VARIES, "")
     text = _SOURCE.sub(r'<p class="source">from <code>\1</code></p>\n\n', text)
     tokens = markdown.parse(_COMMENT.sub("", text))
     for i, token in enumerate(tokens):
@@ -142,18 +176,18 @@ def _body(chapter: Chapter, markdown: MarkdownIt) -> str:
             token.attrSet("id", anchor_of(tokens[i + 1].content))
         for child in token.children or []:
             if child.type == "link_open":
-                _point(child, chapter.path.parent)
+                _point(child, folder, has_pages)
     html: str = markdown.renderer.render(tokens, markdown.options, {})
     return html
 
 
-def _point(link: Any, folder: Path) -> None:
+def _point(link: Any, folder: Path, has_pages: bool) -> None:
     """Let a link lead to the page of a chapter; one to a source has no place to lead to."""
     target = str(link.attrGet("href"))
     name, _, anchor = unquote(target).partition("#")
     if "://" in target or not name:
         return
-    if name.endswith(".md") and "/" not in name:
+    if has_pages and name.endswith(".md") and "/" not in name:
         link.attrSet("href", page_name(name) + (f"#{anchor}" if anchor else ""))
         return
     del link.attrs["href"]
@@ -171,7 +205,8 @@ def _contents(chapters: Sequence[Chapter]) -> str:
     return f'<h2 id="chapters">Chapters</h2>\n<table>{head}\n{rows}</table>\n'
 
 
-def _page(title: str, body: str, way: str) -> str:
+def html_page(title: str, body: str, way: str = "") -> str:
+    """Return a whole page, with what leads to others above and below."""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="generator" content="{_MARK}">\n'

@@ -4,6 +4,8 @@ Mixed precision (Micikevicius et al. 2018, section 3): the parameters, the optim
 loss and the sums of gradients stay float32; products and what is kept for the backward pass are
 bfloat16, with float32's range and 8 bits of precision instead of 24. Its range is why the loss need
 not be scaled, as it must be for float16.
+
+Explained in ``Tutorial/12 - TwoBackends.md``.
 """
 
 from __future__ import annotations

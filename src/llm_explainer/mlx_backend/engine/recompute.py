@@ -2,6 +2,8 @@
 
 Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost", section 4: of a block, what is
 kept is its input, and nothing of what was computed on the way.
+
+Explained in ``Tutorial/12 - TwoBackends.md``.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@
 from then on runs the result. The parameters and the optimizer's state are no arguments but declared
 to it as what the function reads and changes. Where the loss or the gradient's norm is not finite,
 the compiled step writes back the old values, so nothing waits for Python to decide.
+
+Explained in ``Tutorial/12 - TwoBackends.md``.
 """
 
 from __future__ import annotations

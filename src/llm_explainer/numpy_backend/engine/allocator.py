@@ -3,6 +3,8 @@
 A training step makes and drops the same large arrays every time. By default glibc hands each one
 back to the kernel, which must zero every page of the next one: 15 to 35 % of a step. Keeping the
 pages makes reuse free. Elsewhere (macOS, musl, Windows) this does nothing.
+
+Explained in ``Tutorial/12 - TwoBackends.md``.
 """
 
 from __future__ import annotations

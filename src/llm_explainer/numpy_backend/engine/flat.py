@@ -2,6 +2,8 @@
 
 The optimizer, clipping and the sum over shards then are a few operations on one long array
 instead of a few on each of a hundred short ones.
+
+Explained in ``Tutorial/12 - TwoBackends.md``.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost", section 4, with a segment for
 each block: what is kept of a block is its input, and what its closures would keep exists for one
 block at a time. The price is a second forward pass, a third more time.
+
+Explained in ``Tutorial/12 - TwoBackends.md``.
 """
 
 from __future__ import annotations

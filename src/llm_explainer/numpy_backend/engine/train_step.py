@@ -5,6 +5,8 @@ shard has a gradient buffer of its own. BLAS is held to one thread, because one 
 shard beats its own threads by 20 to 30 % (they wait for each other in every product) and does not
 collapse when another program takes a core. The result depends on the number of shards (sums are
 rounded in another order) but not on timing, nor on the kind of workers.
+
+Explained in ``Tutorial/12 - TwoBackends.md``.
 """
 
 from __future__ import annotations

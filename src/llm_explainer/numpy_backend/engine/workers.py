@@ -6,6 +6,8 @@ size tiny, forked processes make a step a third shorter than threads do. They st
 with everything that this process has made so far, and share what lies in shared memory: parameters,
 gradients and the optimizer's state (``flat.py``). macOS and Windows have no safe ``fork``, so
 threads do the same work there, with the same results to the last bit.
+
+Explained in ``Tutorial/12 - TwoBackends.md``.
 """
 
 from __future__ import annotations

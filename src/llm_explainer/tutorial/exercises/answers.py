@@ -32,6 +32,7 @@ class Call:
     factors: Sequence[tuple[str, float]] = ()  # that are easily forgotten, with their values
     records: bool = False  # whether it takes ``record``; what is recorded is compared, too
     base: Mapping[str, Array] = field(default_factory=dict)  # what results are changes of
+    held: Callable[..., tuple[Any, ...]] | None = None  # holds what a gradient takes for constant
 
 
 class AnswerError(Exception):
@@ -80,7 +81,8 @@ def right_answer(function: Callable[..., Any], call: Call) -> Arrays:
     dy = np.array(1.0) if call.kind == "loss" else upstream(given["y"].shape)
 
     def weighted() -> float:
-        return float(np.vdot(function(*call.arguments)[0], dy))
+        arguments = call.held(*call.arguments) if call.held else call.arguments
+        return float(np.vdot(function(*arguments)[0], dy))
 
     inputs: Arrays = {f"d{name}": call.arguments[i] for i, name in enumerate(call.names)}
     if call.kind in ("layer", "lookup"):

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.random import Generator
 
 from llm_explainer.config import ModelConfig
+from llm_explainer.tree import Tree
 from llm_explainer.tutorial.exercises.answers import Array, Call
 
 B, T, D, F, V, H = 2, 3, 4, 5, 7, 2
@@ -198,6 +199,25 @@ def lora(rng: Generator) -> Call:
         "lora_b": rng.normal(size=(F, 2)),
     }
     return Call("layer", (_x(rng), p, 1.5), factors=[("s", 1.5)])
+
+
+def dora(rng: Generator) -> Call:
+    base = _weights(rng, F, D)
+    a, b = rng.normal(size=(2, D)), rng.normal(size=(F, 2))
+    p = {"base": base, "lora_a": a, "lora_b": b, "magnitude": rng.normal(size=F) + 4}
+
+    def lengths(p: Tree) -> Array:
+        v: Array = p["base"]["weight"] + 1.5 * p["lora_b"] @ p["lora_a"]
+        rows: Array = np.sqrt((v * v).sum(-1))  # (F,)
+        return rows
+
+    now = lengths(p)
+
+    def held(x: Array, p: Tree, scale: float) -> tuple[Any, ...]:
+        # m / now · V x is what dora makes of a magnitude m · |V| / now: |V| cancels out.
+        return x, {**p, "magnitude": p["magnitude"] * lengths(p) / now}, scale
+
+    return Call("layer", (_x(rng), p, 1.5), factors=[("s", 1.5)], held=held)
 
 
 def scores(rng: Generator) -> Call:

@@ -143,6 +143,8 @@ _ROWS: tuple[tuple[int, str, Cut, Any, str], ...] = (
      "A frozen layer and a detour of rank 2, forward and backward."),
     (10, f"{_PLAIN}.lora.lora", "backward", calls.lora,
      "dA, dB, and dx by both ways."),
+    (10, f"{_PLAIN}.lora.dora", "backward", calls.dora,
+     "As lora's, and the rows' lengths besides; |V| counts as constant."),
     (11, f"{_PLAIN}.layers.rms_norm", "backward", calls.rms_norm,
      "Stretching x does not move y."),
     (11, f"{_PLAIN}.activations.silu", "all", calls.activation,
