@@ -47,7 +47,7 @@ from llm_explainer.training.finetune_data import (
 )
 from llm_explainer.training.packing import pack
 from llm_explainer.training.recipes import finetuning_recipe
-from llm_explainer.training.record_batches import RecordBatches
+from llm_explainer.training.record_batches import RecordBatches, longest_row
 from llm_explainer.training.runs.folder import Meaning, RunFolder
 from llm_explainer.training.runs.kinds import Material, Prepared, Report
 from llm_explainer.training.trainer import Save
@@ -158,7 +158,8 @@ class FinetuneSettings:
             write_records(folder.data_folder, "train", records.train)
             write_records(folder.data_folder, "validation", records.validation)
             spec = ModelSpec.of(model)
-            return Prepared(records.description, self.start.tokenizer, spec, model)
+            longest = longest_row(Records.of(records.train), self.start.packing)
+            return Prepared(records.description, self.start.tokenizer, spec, model, longest)
 
         return prepare
 
@@ -189,7 +190,8 @@ class FinetuneSettings:
         )
         questions = last_questions(held_out, tokenizer.roles.ends, N_EXAMINED)
         examiner = Examiner(tokenizer, questions) if questions else None
-        return Material(batches, examiner, cls.saving(folder, own))
+        longest = longest_row(learned, own["packing"])
+        return Material(batches, examiner, cls.saving(folder, own), longest)
 
     @staticmethod
     def saving(folder: RunFolder, own: dict[str, Any]) -> Save:

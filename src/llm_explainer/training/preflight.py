@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 
 from llm_explainer.errors import ConfigError
@@ -82,6 +82,18 @@ def preflight(
         seconds=window_s * (trained + FORWARD_SHARE * evaluated),
         tokens_per_s=spec.config.context_length / window_s,
     )
+
+
+def shortened(spec: ModelSpec, longest: int | None) -> ModelSpec:
+    """Return a model with a context of the longest row that it will see, to predict by.
+
+    One that was made for 8,192 tokens takes little memory for records of 300. Learned positions
+    are parameters, so such a model stays as it is.
+    """
+    config = spec.config
+    if longest is None or longest >= config.context_length or config.position == "learned":
+        return spec
+    return replace(spec, config=replace(config, context_length=longest))
 
 
 def _fitting_windows(

@@ -18,6 +18,11 @@ Rows = list[Places]
 CHUNK_BATCHES = 64  # whose records are sorted by length together
 
 
+def longest_row(records: Records, packing: bool) -> int | None:
+    """Return the most inputs of a record; None where packed rows are as long as the context."""
+    return None if packing else int(records.lengths.max()) - 1
+
+
 class RecordBatches:
     """Batches of records, every record once an epoch.
 

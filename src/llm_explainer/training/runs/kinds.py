@@ -34,6 +34,7 @@ class Prepared:
     tokenizer: Tokenizer | None  # None where only ids are known
     spec: ModelSpec
     model: Any | None = None  # with the weights to start from; None for fresh ones
+    longest: int | None = None  # tokens of the longest row; None where rows are as the context
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Material:
     batches: Batches
     demonstration: Demonstration | None = None  # what the model shows now and then
     save: Save = save_checkpoint  # how a checkpoint is written
+    longest: int | None = None  # tokens of the longest row; None where rows are as the context
 
 
 class RunSettings(Protocol):

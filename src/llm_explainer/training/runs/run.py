@@ -19,7 +19,7 @@ from llm_explainer.tokenizer import Tokenizer
 from llm_explainer.training.config import TrainConfig
 from llm_explainer.training.distributed.processes import Processes
 from llm_explainer.training.events import Observer
-from llm_explainer.training.preflight import Preflight, preflight
+from llm_explainer.training.preflight import Preflight, preflight, shortened
 from llm_explainer.training.runs.folder import RunFolder
 from llm_explainer.training.runs.kinds import (
     Material,
@@ -103,7 +103,8 @@ def _prepare(
     train = dataclasses.replace(settings.train, workers=workers)
     n_processes = 1 if processes is None else processes.size
     # Before the model is made: for a moment, the one that is measured takes the memory of it.
-    forecast = preflight(nn, prepared.spec, train, n_processes=n_processes)
+    as_long = shortened(prepared.spec, prepared.longest)
+    forecast = preflight(nn, as_long, train, n_processes=n_processes)
     train = dataclasses.replace(train, micro_batch=forecast.micro_batch)
     model = prepared.model
     if model is None:
@@ -198,7 +199,8 @@ def _resume(
         hint = way_back(newest)
         raise CheckpointError(str(error).removesuffix(hint) + hint) from error
     n_processes = 1 if processes is None else processes.size
-    forecast = preflight(nn, record.model, train, first_step=trainer.step, n_processes=n_processes)
+    as_long = shortened(record.model, material.longest)
+    forecast = preflight(nn, as_long, train, first_step=trainer.step, n_processes=n_processes)
     if steps is not None:
         _change_steps(folder, values, steps, trainer.step)
     return Run(trainer, folder, record.describe(n_processes), forecast, nn)
