@@ -23,6 +23,9 @@ TASKS = {
     LARGE: ["ours", "ours, NumPy", "rustbpe"],
     "encode cold": [*_FORMS, "tiktoken"],
     "encode gpt4": [*_FORMS, "tiktoken"],
+    "encode llama3": [*_FORMS, "hf", "tiktoken"],
+    "encode qwen": [*_FORMS, "hf", "tiktoken"],
+    "encode smollm": [*_FORMS, "hf", "tiktoken"],
     "encode warm": [*_FORMS, "hf", "tiktoken"],
     "decode": [name.replace("to a", "from a") for name in _FORMS] + ["hf", "tiktoken"],
 }
@@ -42,10 +45,12 @@ def main() -> None:
         serve(step, 0 if is_large else WARMUP_STEPS)
         return
     from llm_explainer.tokenizer import BPETokenizer
+    from llm_explainer.tokenizer.readable.patterns import PATTERNS
 
     tokenizer = BPETokenizer.from_gpt2(*gpt2) if gpt2 else BPETokenizer.train(Path(text), 10_000)
-    if task == "encode gpt4":
-        tokenizer = _with_pattern(tokenizer, "gpt4")
+    pattern = task.removeprefix("encode ")
+    if pattern in PATTERNS:
+        tokenizer = _with_pattern(tokenizer, pattern)
     content = Path(text).read_text(encoding="utf-8")
     serve((_decoding if task == "decode" else _encoding)(name, tokenizer, content, task))
 

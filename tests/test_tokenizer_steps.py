@@ -82,8 +82,9 @@ def test_characters_that_came_later_are_left_as_they_are() -> None:
 def test_bytes_without_a_token_are_left_out_with_a_word() -> None:
     tokenizer = tokenizer_from_json(FILES["smollm"])
     with pytest.warns(LLMExplainerWarning, match="no token for the byte 0x04"):
-        assert tokenizer.encode("t\x04he") == tokenizer.encode("the")
-    assert split_prompt(tokenizer, "a th\x04", begins=True)[1] is None
+        assert tokenizer.encode("!\x04!!") == tokenizer.encode("!!!")
+    with pytest.warns(LLMExplainerWarning, match="no token"):
+        assert split_prompt(tokenizer, "a !\x04", begins=True)[1] is None
     needed = copy.deepcopy(FILES["smollm"])
     del needed["model"]["vocab"]["Ċ"]
     with pytest.raises(TokenizerError, match="byte 0x0a has no id"):
@@ -149,6 +150,18 @@ REFUSED = {
     "a decoder with more": (
         changed(PREPEND, decoder={"type": "Sequence", "decoders": [{"type": "ByteFallback"}]}),
         "decoder is",
+    ),
+    "a text that is none": (model_of(PREPEND, unk_token="\ud800"), "lone surrogate"),
+    "a token that is no text": (model_of(PREPEND, vocab={**VOCAB, "\ud800": 999}), "surrogate"),
+    "a type that is none": (
+        changed(
+            smollm_layout(),
+            pre_tokenizer={
+                "type": "Sequence",
+                "pretokenizers": [{"type": {}}, smollm_layout()["pre_tokenizer"]],
+            },
+        ),
+        "pre_tokenizer is",
     ),
     "digits by a number": (
         changed(smollm_layout(), pre_tokenizer={"type": "Digits", "individual_digits": 1}),

@@ -98,11 +98,14 @@ cdef inline Py_ssize_t gpt2_word_end(const Text* text, Py_ssize_t i) noexcept no
     cdef int kind
     if place > i:
         return place
-    kind = class_at(text, i, &after)
-    if kind == NUMBER and text.digits:
-        return digits_end(text, after)
-    if text.at[i] == 32 and not is_border(text, i + 1):
+    if text.at[i] == 32 and i + 1 < text.size:
         kind = class_at(text, i + 1, &after)
+        if kind == NUMBER and text.cuts_digits:
+            kind = SPACE  # that keeps the blank
+    else:
+        kind = class_at(text, i, &after)
+        if kind == NUMBER and text.cuts_digits:
+            return digits_end(text, after)
     if kind == SPECIAL:
         return i + 1
     if kind != SPACE:  # this character, or the one after a space, begins a run

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from llm_explainer.errors import TokenizerError
-from llm_explainer.tokenizer.checks import shorten
+from llm_explainer.tokenizer.checks import check_text, shorten
 from llm_explainer.tokenizer.files.added_tokens import (
     added_tokens_to_json,
     check_given_ids,
@@ -117,6 +117,7 @@ def byte_fallback_from_json(content: JsonObject) -> ByteFallbackParts:
     check_model(model)
     require(model.get("byte_fallback"), (True,), "model.byte_fallback")
     require(model.get("ignore_merges", False), (False,), "model.ignore_merges of byte fallback")
+    check_text(model.get("unk_token") or "")
     whole_vocab = read_vocab(model)
     check_given_ids(content, whole_vocab)
     vocab, byte_ids = _read_tokens(ordinary_tokens(whole_vocab, special_tokens))
@@ -188,6 +189,7 @@ def _refuse(part: str, steps: list[Any]) -> NoReturn:
 
 
 def _from_text(text: str) -> bytes:
+    check_text(text)
     if " " in text:
         raise TokenizerError(f"token {shorten(text)} has a space, for which {SPACE_SIGN} stands")
     return text.replace(SPACE_SIGN, " ").encode()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from llm_explainer.errors import TokenizerError
-from llm_explainer.tokenizer.checks import shorten
+from llm_explainer.tokenizer.checks import check_text, shorten
 from llm_explainer.tokenizer.files.oniguruma import as_read, as_written
 from llm_explainer.tokenizer.files.tokenizer_json import (
     JsonObject,
@@ -41,7 +41,11 @@ def read_pattern(steps: list[JsonObject]) -> tuple[Pattern, bool]:
         TokenizerError: a step that is not followed, or that cuts in a way that is not.
     """
     kinds = [step.get("type") for step in steps]
-    if not kinds or kinds[-1] != "ByteLevel" or any(kind not in _READERS for kind in kinds[:-1]):
+    if (
+        not kinds
+        or kinds[-1] != "ByteLevel"
+        or any(kind not in tuple(_READERS) for kind in kinds[:-1])
+    ):
         raise TokenizerError(
             f"pre_tokenizer is {shorten(kinds or None)}; ByteLevel is supported, with "
             f"{' and '.join(_READERS)} before it"
@@ -74,6 +78,7 @@ def pattern_to_json(pattern: str | Sequence[str], keeps_gaps: bool) -> JsonObjec
 
 
 def _named(source: str) -> str:
+    check_text(source)
     if source in PATTERNS:  # letters to others, to us a name
         source = f"(?:{source})"
     return _NAMES.get(source) or as_read(source)
