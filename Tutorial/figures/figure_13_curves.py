@@ -57,4 +57,4 @@ def curves(axes: Axes, log: dict[str, Any], colors: dict[str, str]) -> None:
         axes.plot(steps, losses, color=color, label=name, linewidth=1.3)
     axes.set(xlabel="step", ylim=(0, 7.4))
     axes.tick_params(colors=INK)
-    axes.legend(fontsize=8, loc="lower left" if "leaky mask" in colors else "upper right")
+    axes.legend(fontsize=8, loc="lower left")

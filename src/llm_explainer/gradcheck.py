@@ -3,6 +3,8 @@
 A derivative can be measured without knowing any calculus: nudge one number up and down, see how
 much the result moves. That is slow (two forward passes for every number of the model) and free of
 our mistakes, which makes it the judge of gradients that were derived by hand.
+
+What it finds, and what it cannot: ``Tutorial/13 - FailureLab.md``.
 """
 
 from __future__ import annotations

@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from pathlib import Path
+from importlib.resources import files
 from types import ModuleType
-
-from llm_explainer import plain
 
 MODULES = (
     *("contract", "activations", "layers", "positions", "attention"),
@@ -58,7 +56,7 @@ def plain_with(fault: Fault) -> ModuleType:
         ValueError: what is to be broken does not stand in the module exactly once.
     """
     package = "plain_with_a_fault"
-    folder = Path(plain.__file__).parent
+    folder = files("llm_explainer") / "plain"
     try:
         for name in (*MODULES, "__init__"):
             source = (folder / f"{name}.py").read_text(encoding="utf-8")
