@@ -37,14 +37,16 @@ TIME_LIMIT = 60.0
 """Seconds; tests that take longer hang, which is noticed too. Where the machine is so busy that
 they take a third of it with nothing broken, it is three times as long as that."""
 
-PLAIN_TESTS = ("plain", "plain_record", "plain_agreement", "plain_page", "lora")
+PLAIN_TESTS = ("plain", "plain_record", "plain_agreement", "architectures", "plain_page", "lora")
 LAYER_TESTS = ("layer_values", "layer_edges", "layers", "plain_agreement")
 TESTS: dict[str, tuple[str, ...]] = {
     "kernels": (*LAYER_TESTS, "pieces", "loss", "cache"),
     "norms": (*LAYER_TESTS, "cache"),
     "packing": ("packing",),
-    "causal": (*LAYER_TESTS, "pieces", "gradients"),
-    "attention": (*LAYER_TESTS, "cache", "pieces", "gradients"),
+    "causal": (*LAYER_TESTS, "architectures", "pieces", "gradients"),
+    "positions": (*LAYER_TESTS, "architectures"),
+    "rope_frequencies": ("architectures", "checkpoint_golden"),
+    "attention": (*LAYER_TESTS, "architectures", "cache", "pieces", "gradients"),
     "block": (*LAYER_TESTS, "cache", "gradients"),
     "model": ("layer_edges", "plain_agreement", "model", "cache", "freezing", "gradients"),
     "loss": ("loss", "layer_edges", "plain_agreement", "gradients"),
