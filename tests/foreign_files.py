@@ -14,11 +14,12 @@ from __future__ import annotations
 import copy
 import json
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from llm_explainer.errors import LLMExplainerError
+from llm_explainer.errors import LLMExplainerError, LLMExplainerWarning
 from llm_explainer.tokenizer import BPETokenizer
 from llm_explainer.tokenizer.loading import _kind
 from tests.foreign_layouts import added, byte_level, cut_down, sequence_of, tokenizer_files
@@ -133,16 +134,18 @@ def _others(key: Any, value: Any) -> list[Any]:
 
 
 def ours(document: dict[str, Any]) -> list[Any] | str:
-    """Return ids and texts, or the message with which the file is refused."""
+    """Return ids and texts, or the message with which the file is refused or warned of."""
     try:
-        tokenizer = _kind(document).from_json(document)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", LLMExplainerWarning)
+            tokenizer = _kind(document).from_json(document)
         assert isinstance(tokenizer, BPETokenizer)
         results: list[Any] = []
         for text in TEXTS:
             ids = tokenizer.encode(text)
             results.append([[*tokenizer.prefix, *ids], tokenizer.decode(ids)])
         return results
-    except LLMExplainerError as error:
+    except (LLMExplainerError, LLMExplainerWarning) as error:
         return str(error)
 
 

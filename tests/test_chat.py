@@ -1,4 +1,4 @@
-"""A conversation: turns in the template's words, what ends one, and the generate command's part."""
+"""A conversation: turns in the template's words, what ends one, and the command."""
 
 from __future__ import annotations
 
@@ -97,6 +97,28 @@ def test_the_oldest_turns_are_left_out_where_the_context_is_full() -> None:
     model = Says("ok#", context_length=20)
     talk(model, "un", "sh", "h", max_tokens=4)
     assert model.prompts == ["uun#a", "uun#aok#ush#a", "ush#aok#uh#a"]
+
+
+def test_a_conversation_is_saved_as_a_record_with_all_its_turns(tmp_path: Path) -> None:
+    path = tmp_path / "talk.jsonl"
+    path.write_text('{"messages": []}')  # without a line break
+    model = Says("ok#", context_length=20)
+    talk(model, "un", "sh", "h", f"/save {path}", "/reset", "s", f"/save {path}", max_tokens=4)
+    first, second, third = (json.loads(line) for line in path.read_text().splitlines())
+    assert first == {"messages": []}
+    assert [turn["content"] for turn in second["messages"]] == ["un", "ok", "sh", "ok", "h", "ok"]
+    assert third["messages"][0] == {"role": "user", "content": "s"}
+    _, chat = talk(model)
+    for line, message in (
+        ("/save", "received ''"),
+        ("/save talk.txt", "received 'talk.txt'"),
+        (f"/save {path}", "nothing to save yet"),
+    ):
+        with pytest.raises(GenerationError, match=message):
+            chat.handle(line)
+    chat.handle("s")
+    with pytest.raises(GenerationError, match="cannot save to"):
+        chat.handle(f"/save {tmp_path}/none/talk.jsonl")
 
 
 def test_without_a_template_nobody_knows_how_to_talk() -> None:

@@ -13,7 +13,7 @@ import pytest
 from llm_explainer import ModelConfig, load_backend, save_checkpoint
 from llm_explainer.checkpoint.saving import write_tokenizer
 from llm_explainer.data import load_corpus
-from llm_explainer.data.text_files import look_into
+from llm_explainer.data.text_files import find_text_files
 from llm_explainer.data.token_files import open_tokens
 from llm_explainer.errors import CorpusError
 from llm_explainer.tokenizer import END_OF_TEXT, BPETokenizer, CharTokenizer, Tokenizer
@@ -107,7 +107,7 @@ def test_a_folder_around_one_that_was_linked_is_read_but_for_that(tmp_path: Path
     (tmp_path / "corpus").mkdir()
     (tmp_path / "corpus" / "a").symlink_to("../books/old")
     (tmp_path / "corpus" / "b").symlink_to("../books")
-    found = look_into(tmp_path / "corpus")
+    found = find_text_files(tmp_path / "corpus")
     assert [path.name for path in found.texts] == ["old.txt", "new.txt"]
     assert found.describe() == "left out: 1 link to what is read anyway (b/old)"
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from llm_explainer.data import Corpus, corpora, load_corpus
 from llm_explainer.data import download as downloads
 from llm_explainer.data.documents import TextBlock, read_documents
-from llm_explainer.data.text_files import look_into
+from llm_explainer.data.text_files import find_text_files
 from llm_explainer.errors import CorpusError
 
 SHAKESPEARE = Path(__file__).parents[2] / "shared" / "data" / "tinyshakespeare.txt"
@@ -185,7 +185,7 @@ def test_a_folder_is_read_in_order_and_only_its_text(tmp_path: Path) -> None:
         (tmp_path / name).write_text(name)
     (tmp_path / "image.png").write_bytes(b"\x89PNG\r\n\x00")
     (tmp_path / "array.bin").write_bytes(b"\x00\x01")
-    found = [path.relative_to(tmp_path).as_posix() for path in look_into(tmp_path).texts]
+    found = [path.relative_to(tmp_path).as_posix() for path in find_text_files(tmp_path)]
     assert found == ["a/code.py", "a/z.md", "b.txt"]
     whole = load_corpus(tmp_path).whole
     assert whole is not None

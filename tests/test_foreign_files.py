@@ -55,9 +55,9 @@ REFUSED = {
         changed("gpt2", post_processor={"type": "RobertaProcessing"}),
         "type of post_processor is 'RobertaProcessing'",
     ),
-    "an id that others would not give": (
-        changed("gpt2", added_tokens=[{"id": 999, "content": "<|new|>", **ADDED}]),
-        r"'<\|new\|>' has the id 999, and others give it 275",
+    "an id that the vocabulary has otherwise": (
+        changed("gpt2", added_tokens=[{"id": 999, "content": "<|endoftext|>", **ADDED}]),
+        r"'<\|endoftext\|>' has the ids 999 and 0",
     ),
     "a name that is spelled as bytes are": (
         changed("gpt2", added_tokens=[{"id": 275, "content": "Ġa", **ADDED}]),
@@ -119,6 +119,13 @@ def test_a_pattern_of_our_own_that_others_may_read_otherwise_is_said_and_kept():
     with pytest.warns(LLMExplainerWarning, match=r"has '\\w' .*; other software may cut"):
         content = tokenizer.to_json()
     assert BPETokenizer.from_json(json.loads(content)).pattern == r"\w+|\W+"
+
+
+def test_a_hole_before_an_added_token_is_the_file_s_and_others_close_it():
+    document = changed("gpt2", added_tokens=[{"id": 999, "content": "<|new|>", **ADDED}])
+    with pytest.warns(LLMExplainerWarning, match="has the id 999 here.* would number it 275"):
+        tokenizer = BPETokenizer.from_json(document)
+    assert tokenizer.encode("<|new|>") == [999]
 
 
 def test_a_gap_between_splits_is_a_word():

@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 from small_models import LLAMA3, SWITCHES, random_model, random_tokens
 
-from llm_explainer import BPETokenizer, ModelConfig, load_checkpoint
+from llm_explainer import BPETokenizer, LoRAConfig, ModelConfig, apply_lora, load_checkpoint
 from llm_explainer.checkpoint import load_config, load_model
+from llm_explainer.checkpoint.adapters import save_adapter
 from llm_explainer.checkpoint.gguf import read_header, write_gguf
 from llm_explainer.checkpoint.gguf.tensors import halves_apart, neighbours, read_stored
 from llm_explainer.errors import CheckpointError, LLMExplainerError, LLMExplainerWarning
 from llm_explainer.tokenizer import CharTokenizer
 from llm_explainer.tokenizer.chat_template import ChatTemplate
+from llm_explainer.tree import flatten
 
 pytest.importorskip("gguf")
 N_DAMAGED = int(os.environ.get("DAMAGED_GGUFS", "300"))
@@ -56,7 +58,9 @@ def test_what_is_written_is_read_back(name: str, tmp_path: Path) -> None:
     found, tokenizer = load_checkpoint(path, "numpy")
     tokens = random_tokens(model.config, 2, 12)
     np.testing.assert_allclose(found(tokens), model(tokens), rtol=0, atol=1e-4)
-    assert load_config(path).family == model.config.family
+    config = load_config(path)
+    assert config.family == model.config.family
+    assert config.tie_embeddings == model.config.tie_embeddings
     for text in ("once upon a time<|endoftext|>", "Füchse, 12 of them\n\n!", ""):
         assert tokenizer.encode(text) == TOKENIZER.encode(text)
     assert tokenizer.roles == TOKENIZER.roles
@@ -91,6 +95,37 @@ def test_quantised_tensors_are_those_of_the_gguf_package(kind: str, tmp_path: Pa
     found = read_stored(tmp_path / "t.gguf", stored)
     np.testing.assert_array_equal(found, gguf.quants.dequantize(data, label).reshape(6, 64))
     assert np.abs(found - array).max() < 0.5
+
+
+@pytest.mark.parametrize("kind", ["Q4_K", "Q6_K"])
+def test_kinds_that_the_gguf_package_reads_and_does_not_write(kind: str, tmp_path: Path) -> None:
+    import gguf
+
+    label = gguf.GGMLQuantizationType[kind]
+    in_block, n_bytes = gguf.GGML_QUANT_SIZES[label]
+    data = np.random.default_rng(0).integers(0, 64, (4, 2 * n_bytes)).astype(np.uint8)
+    writer = gguf.GGUFWriter(tmp_path / "t.gguf", "llama")
+    writer.add_tensor("t.weight", data, raw_dtype=label)
+    for write in (writer.write_header_to_file, writer.write_kv_data_to_file):
+        write()
+    writer.write_tensors_to_file()
+    writer.close()
+    stored = read_header(tmp_path / "t.gguf").tensors["t.weight"]
+    assert stored.shape == (4, 2 * in_block)
+    found = read_stored(tmp_path / "t.gguf", stored)
+    np.testing.assert_array_equal(found, gguf.quants.dequantize(data, label))
+
+
+def test_adapters_stand_on_a_gguf_file(file: Path, tmp_path: Path) -> None:
+    model = apply_lora(load_model(file, "numpy"), LoRAConfig(rank=2))
+    for name, array in flatten(model.trainable()).items():
+        array += np.float32(0.1) if name.endswith("lora_b") else np.float32(0)
+    path = save_adapter(tmp_path / "adapter", model, base=file)
+    tokens = random_tokens(model.config, 1, 8)
+    found, tokenizer = load_checkpoint(path, "numpy")
+    np.testing.assert_array_equal(found(tokens), model(tokens))
+    assert tokenizer.encode("a fox") == TOKENIZER.encode("a fox")
+    assert np.abs(found(tokens) - load_model(file, "numpy")(tokens)).max() > 1e-3
 
 
 def test_rows_of_heads_go_there_and_back() -> None:

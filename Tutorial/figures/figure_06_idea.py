@@ -12,6 +12,7 @@ from llm_explainer.tutorial.drawing import (
     bare,
     box,
     new_figure,
+    plus,
     save,
     style,
 )
@@ -35,8 +36,7 @@ def _frame(axes: Any, x: float, *, is_pre: bool) -> None:
     axes.text(x, 5.95, "y", ha="center", va="center", fontsize=11)
     sum_y = 4.6 if is_pre else 3.75
     axes.plot([x, x], [0.4, sum_y - 0.25], color=BLUE, linewidth=3.2)
-    axes.text(x, sum_y, "+", ha="center", va="center", fontsize=13)
-    axes.plot([x], [sum_y], marker="o", markersize=15, markerfacecolor="none", color=INK)
+    plus(axes, (x, sum_y))
     if is_pre:
         axes.plot([x, x], [sum_y + 0.25, 5.45], color=BLUE, linewidth=3.2)
         box(axes, (right, 1.9), "norm", color=ORANGE, lit=True)

@@ -5,11 +5,11 @@ from pathlib import Path
 from llm_explainer.tutorial.drawing import (
     BLUE,
     GREEN,
-    INK,
     arrow,
     bare,
     box,
     new_figure,
+    plus,
     save,
     style,
 )
@@ -24,8 +24,7 @@ def draw(folder: Path) -> None:
         box(axes, (5.0, 3.4), "W (O, I), frozen", width=3.6, height=0.9, color=BLUE)
         box(axes, (3.6, 1.0), "A (r, I)", width=1.6, height=0.8, color=GREEN, lit=True)
         box(axes, (6.4, 1.0), "B (O, r)", width=1.6, height=0.8, color=GREEN, lit=True)
-        axes.text(9.6, 2.2, "+", ha="center", va="center", fontsize=14)
-        axes.plot([9.6], [2.2], marker="o", markersize=17, markerfacecolor="none", color=INK)
+        plus(axes, (9.6, 2.2))
         arrow(axes, (1.3, 2.5), (3.2, 3.3))
         arrow(axes, (1.3, 1.9), (2.8, 1.1))
         arrow(axes, (4.4, 1.0), (5.6, 1.0))

@@ -10,6 +10,7 @@ from llm_explainer.tutorial.drawing import (
     bare,
     box,
     new_figure,
+    plus,
     save,
     style,
 )
@@ -29,8 +30,7 @@ def draw(folder: Path) -> None:
             arrow(axes, (10.6, y), (12.0, 2.6 + (y - 2.6) * 0.25))
         for row in range(4):
             arrow(axes, (2.3, 3.8 - 0.8 * row), (4.4, 3.9 if row < 2 else 1.3))
-        axes.text(12.45, 2.6, "+", ha="center", va="center", fontsize=14)
-        axes.plot([12.45], [2.6], marker="o", markersize=17, markerfacecolor="none", color=INK)
+        plus(axes, (12.45, 2.6))
         arrow(axes, (12.9, 2.6), (13.7, 2.6))
         box(axes, (14.9, 2.6), "one step", width=2.2, height=0.9, color=INK)
         axes.text(5.6, 5.0, "both read the same weights", ha="center", fontsize=8)

@@ -70,7 +70,7 @@ def build_model(
             # A GPT-2 that was saved without biases, and trained on by software that gave it some.
             model = replace(spec, config=replace(config, bias=True)).build(nn)
     except ConfigError as error:
-        raise CheckpointError(f"{directory / CONFIG}: {error}") from None
+        raise CheckpointError(f"{directory}: {_settings(directory)}: {error}") from None
     by_name = {slot.parameter: slot for slot in slots}
     model.update_each(lambda name: stored.read(by_name[name]))
     return model
@@ -81,6 +81,7 @@ class _StoredParameters:
 
     def __init__(self, container: Container, tensors: Tensors, directory: Path) -> None:
         self._container, self._tensors, self._directory = container, tensors, directory
+        self._said_in = _settings(directory)
         self._names: dict[str, str] = {}  # the name in our layout: the name in the file
         for canonical, names in canonical_names(container, tensors.shapes).items():
             if len(names) > 1:
@@ -103,11 +104,12 @@ class _StoredParameters:
             found = self._tensors.shapes[self._names[name]]
             if found != shape:
                 self._refuse(
-                    name, f"has shape {found}, and by {CONFIG} {shape}; take both from one place"
+                    name,
+                    f"has shape {found}, and by {self._said_in} {shape}; take both from one place",
                 )
         for name in self._names:
             if name not in expected and not self._is_tied_head(name, slots):
-                self._refuse(name, f"is no part of the model that {CONFIG} describes")
+                self._refuse(name, f"is no part of the model that {self._said_in} describes")
         return slots
 
     def read(self, slot: Slot) -> Array:
@@ -146,17 +148,22 @@ def _shards(index: Path) -> list[Path]:
     return [index.parent / name for name in sorted(names)]
 
 
+def _settings(place: Path) -> str:
+    """Return what says how the model is built: a file in a directory, or a part of a GGUF."""
+    return CONFIG if place.is_dir() else "the header"
+
+
 def _check_cost(config: ModelConfig, n_stored: int, directory: Path) -> None:
     """Refuse sizes that the files do not bear out, before anything of these sizes is made."""
     n_parameters = config.count_parameters()
     if n_parameters > 2 * n_stored + 10_000:  # what is a little off is told tensor by tensor
         raise CheckpointError(
-            f"{directory}: {CONFIG} describes {n_parameters} parameters, and the files hold "
-            f"{n_stored} numbers; they do not belong together"
+            f"{directory}: {_settings(directory)} describes {n_parameters} parameters, and the "
+            f"files hold {n_stored} numbers; they do not belong together"
         )
     longest = max(_MIN_TABLE, n_stored) // config.d_model
     if config.position != "learned" and config.context_length > longest:
         raise CheckpointError(
-            f"{directory}: {CONFIG} asks for a context of {config.context_length} tokens, whose "
-            f"positions would outweigh the model; up to {longest} would do"
+            f"{directory}: {_settings(directory)} asks for a context of {config.context_length} "
+            f"tokens, whose positions would outweigh the model; up to {longest} would do"
         )

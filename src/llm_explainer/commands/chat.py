@@ -45,9 +45,9 @@ def chat(
     """Talk to a model that has learned conversations.
 
     Your turns are written in the words of the model's chat template, and an answer ends where the
-    template says. The conversation so far goes before each turn; /save FILE keeps it as a record
-    that train_finetune_lora.py can learn from. A question from --prompt or a pipe is answered once.
-    The model's text goes to stdout, all else to stderr.
+    template says. The conversation so far goes before each turn; /save FILE.jsonl adds it to a file
+    of records that train_finetune_lora.py can learn from. A question from --prompt or a pipe is
+    answered once. The model's text goes to stdout, all else to stderr.
 
     Examples:
 

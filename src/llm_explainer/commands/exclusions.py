@@ -158,6 +158,13 @@ EXCLUSIONS = (
     ),
     Exclusion(
         "pretrain",
+        ("qkv_bias",),
+        "with biases everywhere these are among them",
+        lambda values: values["bias"] if values["bias"] is not None else values["family"] == "gpt2",
+        ("--bias",),
+    ),
+    Exclusion(
+        "pretrain",
         ("rope_theta",),
         "it is a setting of --position rope",
         lambda values: (values["position"] or _POSITIONS.get(values["family"])) != "rope",

@@ -18,7 +18,7 @@ from llm_explainer.data.documents import TextBlock, read_documents
 from llm_explainer.data.pipes import Kept, is_pipe, keep
 from llm_explainer.data.splits import count, split
 from llm_explainer.data.stories import stories_text
-from llm_explainer.data.text_files import look_into
+from llm_explainer.data.text_files import find_text_files
 from llm_explainer.errors import CorpusError
 
 NAMES = ("auto", "stories", "shakespeare", "verdict", "tinystories")
@@ -187,7 +187,7 @@ def _text_files(name: str | Path) -> _Files:
     path = Path(name)
     try:
         if path.is_dir() and str(name):  # an empty name would be the current folder
-            found = look_into(path)
+            found = find_text_files(path)
             return _Files(found.texts, found.describe())
         return _Files([path] if path.is_file() else [])
     except OSError as error:

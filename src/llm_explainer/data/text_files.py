@@ -45,6 +45,9 @@ class Found:
     texts: list[Path] = field(default_factory=list)
     left_out: dict[Reason, list[Path]] = field(default_factory=dict)
 
+    def __iter__(self) -> Iterator[Path]:
+        return iter(self.texts)
+
     def leave_out(self, path: Path, reason: Reason) -> None:
         """Note what is not read."""
         self.left_out.setdefault(reason, []).append(path)
@@ -63,7 +66,7 @@ class Found:
         return f"left out: {', '.join(parts)}" if parts else ""
 
 
-def look_into(folder: Path) -> Found:
+def find_text_files(folder: Path) -> Found:
     """Return the text files under a folder, and what is left out.
 
     ``.txt`` and ``.md`` files are always taken; another file is taken if it begins like UTF-8 text.

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 from llm_explainer.errors import GenerationError
+from llm_explainer.files import write_atomically
 from llm_explainer.generation.decoding import LanguageModel
 from llm_explainer.generation.sampling_config import SamplingConfig
 from llm_explainer.generation.session import Session, Show
@@ -40,8 +43,8 @@ class Chat(Session):
     welcome = "Say something. /help shows what else there is; Ctrl-D leaves."
     about = (
         "A line is your turn, and the model answers. /reset begins another conversation.",
-        "A turn that begins with / takes a space before it. Ctrl-C ends the model's turn,",
-        "Ctrl-D the conversation.",
+        "/save FILE.jsonl adds it to a file of records. A turn that begins with / takes a space",
+        "before it. Ctrl-C ends the model's turn, Ctrl-D the conversation.",
     )
 
     def __init__(
@@ -67,6 +70,34 @@ class Chat(Session):
         self._turns: list[Turn] = []  # that were answered, and the answers
         self._line = ""  # the turn that is being answered
 
+    def handle(self, line: str) -> bool:
+        """Do what a line asks for, also ``/save FILE``; return whether the conversation goes on.
+
+        Raises:
+            LLMExplainerError: as in a session; a file that cannot be saved to.
+        """
+        command, _, name = line.strip().partition(" ")
+        if line.startswith("/") and command == "/save":
+            self._save(name.strip())
+            return True
+        return super().handle(line)
+
+    def _save(self, name: str) -> None:
+        """Add the conversation to a file of records, which fine-tuning can learn from."""
+        if not name.endswith(".jsonl"):
+            raise GenerationError(f"/save takes the name of a .jsonl file, and received {name!r}")
+        if not self._turns:
+            raise GenerationError("there is nothing to save yet: say something first")
+        record = json.dumps({"messages": [*self._told, *self._turns]}, ensure_ascii=False)
+        path = Path(name)
+        try:
+            before = path.read_bytes() if path.exists() else b""
+            gap = b"\n" if before and not before.endswith(b"\n") else b""
+            write_atomically(path, before + gap + record.encode() + b"\n")
+        except (OSError, ValueError) as error:
+            raise GenerationError(f"cannot save to {name}: {error}") from None
+        self._note(f"saved to {name}, {len(self._turns) // 2} turns")
+
     def _answer(self, line: str) -> Generation:
         """Return the model's answer to this line, at the end of the conversation so far."""
         self._line = line
@@ -82,12 +113,12 @@ class Chat(Session):
         """Return the conversation up to where the model is to answer this line."""
         limit = self._model.config.context_length
         limit = max(limit - self.sampling.max_tokens, limit // 2)  # with room for the answer
-        while True:
-            turns = [*self._told, *self._turns, {"role": "user", "content": line}]
+        for first in range(0, len(self._turns) + 1, 2):  # a question and its answer
+            turns = [*self._told, *self._turns[first:], {"role": "user", "content": line}]
             ids = self._tokenizer.encode(self._template.render(turns, add_generation_prompt=True))
-            if len(ids) <= limit or not self._turns:
-                return ids
-            del self._turns[:2]  # a question and its answer
+            if len(ids) <= limit:
+                break
+        return ids
 
     def _pieces(self, stream: Generation) -> Iterator[str]:
         """Yield the answer without the space that the template's words leave to it."""

@@ -196,6 +196,12 @@ def arrow(
         )
 
 
+def plus(axes: Axes, center: tuple[float, float]) -> None:
+    """Draw the sign of a sum, in a circle."""
+    axes.text(*center, "+", ha="center", va="center", fontsize=14)
+    axes.plot(*center, marker="o", markersize=17, markerfacecolor="none", color=INK)
+
+
 def bare(axes: Axes, width: float, height: float) -> None:
     """Make axes a sheet of paper from (0, 0) to (width, height), for boxes and arrows."""
     axes.set(xlim=(0, width), ylim=(0, height))

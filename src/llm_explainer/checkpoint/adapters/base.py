@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from llm_explainer.checkpoint.gguf.header import is_gguf
 from llm_explainer.checkpoint.json_objects import JsonObject, read_object
 from llm_explainer.checkpoint.reading import reading
 from llm_explainer.checkpoint.saving import NEEDED
@@ -50,7 +51,7 @@ def fingerprint(model: Any) -> str:
 
 
 def base_of(path: str | os.PathLike[str]) -> Path:
-    """Return the directory of the base of an adapter, of ours or of PEFT's and mlx-lm's.
+    """Return the directory or the GGUF file of an adapter's base: of ours, PEFT's or mlx-lm's.
 
     Raises:
         CheckpointError: no adapter; its base is not where it was.
@@ -66,7 +67,7 @@ def base_of(path: str | os.PathLike[str]) -> Path:
         ]
         places = [directory / name for name in names if isinstance(name, str) and name]
         for place in places:
-            if place.is_dir():
+            if place.is_dir() or is_gguf(place):
                 return Path(os.path.normpath(place))
         looked = " or ".join(dict.fromkeys(os.path.normpath(place) for place in places))
         reason = f"is no longer at {looked}" if looked else "is not named"

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from llm_explainer.checkpoint.gguf.header import Header
-from llm_explainer.checkpoint.gguf.tensors import ROPE_FACTORS, read_stored
+from llm_explainer.checkpoint.gguf.tensors import ROPE_FACTORS, read_bytes, read_stored
 from llm_explainer.checkpoint.hf_config import from_document
 from llm_explainer.checkpoint.layouts import Container
 from llm_explainer.config import ModelConfig
@@ -86,7 +86,7 @@ def _document(
     document = {theirs: own[short] for short, theirs in names.items() if short in own}
     document["model_type"] = TYPES[architecture]
     document["vocab_size"] = _vocab_size(path, header, own)
-    document["tie_word_embeddings"] = "output.weight" not in header.tensors
+    document["tie_word_embeddings"] = _is_tied(path, header)
     if architecture == "gpt2":
         return document
     heads = document.get("num_attention_heads")
@@ -113,6 +113,15 @@ def _vocab_size(path: Path, header: Header, own: dict[str, Any]) -> Any:
     if said != table.shape[0]:
         _refuse(path, "vocab_size", said, f"the rows of token_embd, {table.shape[0]}")
     return table.shape[0]
+
+
+def _is_tied(path: Path, header: Header) -> bool:
+    """Return whether the head is the embedding: it is left out, or is there as a copy."""
+    head, table = (header.tensors.get(name) for name in ("output.weight", "token_embd.weight"))
+    if head is None or table is None:
+        return head is None
+    is_alike = (head.shape, head.kind) == (table.shape, table.kind)
+    return is_alike and np.array_equal(read_bytes(path, head), read_bytes(path, table))
 
 
 def _rule(

@@ -133,6 +133,15 @@ class GGUFTensors:
         return f"{prefix}{self._names[match['module']]}.{match['kind']}"
 
 
+def read_bytes(path: Path, tensor: StoredTensor) -> Array:
+    """Return a tensor's bytes as they lie in the file, (n_bytes,).
+
+    Raises:
+        OSError: the file can no longer be read.
+    """
+    return np.fromfile(path, np.uint8, tensor.n_bytes, offset=tensor.start)
+
+
 def read_stored(path: Path, tensor: StoredTensor) -> Array:
     """Return a tensor of a file as float32, of its shape.
 
@@ -141,7 +150,7 @@ def read_stored(path: Path, tensor: StoredTensor) -> Array:
         OSError: the file can no longer be read.
     """
     label, in_block, block_bytes = BLOCKS[tensor.kind]
-    data = np.fromfile(path, np.uint8, tensor.n_bytes, offset=tensor.start)
+    data = read_bytes(path, tensor)
     if label in ("F32", "F16"):
         numbers = data.view("<f4" if label == "F32" else "<f2").astype(np.float32, copy=False)
         return numbers.reshape(tensor.shape)

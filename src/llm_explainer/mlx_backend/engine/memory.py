@@ -41,6 +41,8 @@ def training_bytes(
     qkv = (config.n_heads + 2 * config.n_kv_heads) * config.head_dim
     scores = config.n_heads * config.context_length
     block = (8.0 if has_layernorm else 1.0) * width + 2 * qkv
+    if config.qk_norm:
+        block += (config.n_heads + config.n_kv_heads) * config.head_dim
     block += (4 if has_gate else 5.5) * d_ff + 1.2 * scores
     if config.dropout:
         block += width + 2 * scores

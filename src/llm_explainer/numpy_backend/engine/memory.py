@@ -32,7 +32,9 @@ def training_bytes(
     norms = 4 * width  # two of them, each keeping its normalised input and its output
     # SwiGLU keeps gate's slope, gate's value, up, and their product; others slope and value.
     hidden = (4 if config.activation == "swiglu" else 2) * d_ff
-    block = norms + qkv + scores + width + hidden
+    block = norms + qkv + scores + config.attention_width + hidden
+    if config.qk_norm:  # each norm keeps its normalised input
+        block += (config.n_heads + config.n_kv_heads) * config.head_dim
     if config.dropout:
         block += 2 * width + scores  # the masks
     kept = config.n_layers * width + block if recompute else config.n_layers * block

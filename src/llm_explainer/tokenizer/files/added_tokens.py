@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 
-from llm_explainer.errors import TokenizerError
+from llm_explainer.errors import LLMExplainerWarning, TokenizerError
 from llm_explainer.tokenizer.checks import shorten
 from llm_explainer.tokenizer.files.tokenizer_json import (
     JsonObject,
@@ -42,24 +43,24 @@ def read_added_tokens(content: JsonObject) -> tuple[dict[str, int], dict[str, To
     return dict(sorted(ids.items(), key=lambda item: item[1])), flags
 
 
-def check_given_ids(content: JsonObject, vocab: Mapping[str, int]) -> None:
-    """Refuse an added token with an id that others do not give it.
+def warn_of_holes(content: JsonObject, vocab: Mapping[str, int]) -> None:
+    """Warn of added tokens that ``tokenizers`` would number otherwise than the file says.
 
-    ``tokenizers`` takes the id in the vocabulary, or else the next one that is free, whatever the
-    file says.
-
-    Raises:
-        TokenizerError: names the first.
+    One that the vocabulary lacks has the file's id here, which may leave a hole before it;
+    ``tokenizers`` gives it the next id that is free, without a word.
     """
     last = -1  # of the added tokens
     for entry in content.get("added_tokens", []):
         name, token_id = entry["content"], entry["id"]
-        given = vocab.get(name, max(len(vocab), last + 1))
-        if token_id != given:
-            raise TokenizerError(
-                f"added token {shorten(name)} has the id {token_id}, and others give it {given}"
+        anew = vocab.get(name, max(len(vocab), last + 1))
+        if token_id != anew:
+            warnings.warn(
+                f"added token {shorten(name)} has the id {token_id} here, as the file says; "
+                f"Hugging Face's tokenizers would number it {anew}",
+                LLMExplainerWarning,
+                stacklevel=2,
             )
-        last = max(last, given)
+        last = max(last, anew)
 
 
 def added_tokens_to_json(

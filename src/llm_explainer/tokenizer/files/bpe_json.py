@@ -10,8 +10,8 @@ from llm_explainer.errors import TokenizerError
 from llm_explainer.tokenizer.checks import shorten
 from llm_explainer.tokenizer.files.added_tokens import (
     added_tokens_to_json,
-    check_given_ids,
     read_added_tokens,
+    warn_of_holes,
 )
 from llm_explainer.tokenizer.files.post_processor import prefix_to_json, read_prefix
 from llm_explainer.tokenizer.files.pre_tokenizers import pattern_to_json, read_pattern
@@ -106,7 +106,7 @@ def bpe_from_json(content: JsonObject) -> BPEParts:
     _check_decoder(steps_of(content.get("decoder"), "decoder"))
     whole_vocab = read_vocab(model)
     texts = ordinary_tokens(whole_vocab, special_tokens)
-    check_given_ids(content, whole_vocab)
+    warn_of_holes(content, whole_vocab)
     vocab = {token_id: token_from_text(text) for token_id, text in texts.items()}
     pattern, keeps_gaps = read_pattern(steps_of(content.get("pre_tokenizer"), "pre_tokenizer"))
     return BPEParts(

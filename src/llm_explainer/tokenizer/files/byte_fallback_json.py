@@ -14,8 +14,8 @@ from llm_explainer.errors import TokenizerError
 from llm_explainer.tokenizer.checks import check_text, shorten
 from llm_explainer.tokenizer.files.added_tokens import (
     added_tokens_to_json,
-    check_given_ids,
     read_added_tokens,
+    warn_of_holes,
 )
 from llm_explainer.tokenizer.files.bpe_json import (
     Merge,
@@ -119,7 +119,7 @@ def byte_fallback_from_json(content: JsonObject) -> ByteFallbackParts:
     require(model.get("ignore_merges", False), (False,), "model.ignore_merges of byte fallback")
     check_text(model.get("unk_token") or "")
     whole_vocab = read_vocab(model)
-    check_given_ids(content, whole_vocab)
+    warn_of_holes(content, whole_vocab)
     vocab, byte_ids = _read_tokens(ordinary_tokens(whole_vocab, special_tokens))
     spaces, cuts = _read_spaces(
         steps_of(content.get("normalizer"), "normalizer"),
