@@ -103,6 +103,38 @@ def test_a_window_hides_what_lies_before_it(backend: str) -> None:
     assert differs.tolist() == [False, True, True, True, False, False]
 
 
+@each_packing
+@pytest.mark.parametrize("name", ["mistral", "qwen2 windows"])
+@pytest.mark.parametrize("backend", ["numpy", "mlx"])
+def test_windows_are_seen_where_attention_drops(
+    name: str, backend: str, segments: Array | None
+) -> None:
+    """With a rate that drops nothing, the pass that could drop gives the same."""
+    if backend == "mlx":
+        mx = pytest.importorskip("mlx.core", exc_type=ImportError)
+    config = small_config(**SWITCHES[name], dropout=1e-7)
+    judge, model = random_model(config, np.float32), load_backend(backend).GPT(config)
+    model.update(judge.parameters())
+    tokens, targets = batch(config)
+    rng = np.random.default_rng(0) if backend == "numpy" else mx.random.key(0)
+    found, grads = model.loss_and_grads(tokens, targets, segments=segments, rng=rng)
+    _, loss, expected = run_plain(config, judge.parameters(), tokens, targets, segments)
+    assert float(found) == pytest.approx(loss, rel=1e-4)
+    assert_close(grads, expected, 1e-4)
+
+
+def test_a_long_context_is_rotated_as_a_short_one() -> None:
+    nn = load_backend("numpy")
+    short, long = nn.RotaryEmbedding(4, 4200), nn.RotaryEmbedding(4, 1 << 24)
+    whole = np.random.default_rng(0).normal(size=(1, 4200, 1, 4)).astype(np.float32)
+    places = np.arange(4200)
+    np.testing.assert_array_equal(long(whole, places), short(whole, places))
+    for place in (0, 2047, 2048, 4095, 4096):
+        one = whole[:, place : place + 1]
+        expected = short(one, np.array([place]))
+        np.testing.assert_array_equal(long(one, np.array([place])), expected)
+
+
 def test_rules_slow_the_slow_pairs_and_leave_the_fast() -> None:
     plain_ones, strength = rope_frequencies(64, 10_000.0)
     assert strength == 1.0

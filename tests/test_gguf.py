@@ -17,9 +17,11 @@ from llm_explainer.checkpoint import load_config, load_model
 from llm_explainer.checkpoint.adapters import save_adapter
 from llm_explainer.checkpoint.gguf import read_header, write_gguf
 from llm_explainer.checkpoint.gguf.tensors import halves_apart, neighbours, read_stored
+from llm_explainer.checkpoint.gguf.tokenizer import tokenizer_metadata
 from llm_explainer.errors import CheckpointError, LLMExplainerError, LLMExplainerWarning
 from llm_explainer.tokenizer import CharTokenizer
 from llm_explainer.tokenizer.chat_template import ChatTemplate
+from llm_explainer.tokenizer.readable.special_tokens import TokenFlags
 from llm_explainer.tree import flatten
 
 pytest.importorskip("gguf")
@@ -222,3 +224,26 @@ def test_no_damage_passes_without_a_word(file: Path, tmp_path: Path) -> None:
             outcomes["refused" if "\n" not in str(error) else "in lines"] += 1
     assert outcomes["refused"] > N_DAMAGED / 3
     assert outcomes["in lines"] == 0
+
+
+def test_a_tokenizer_of_which_anything_would_get_lost_is_refused() -> None:
+    text, name = ["once upon a time " * 4], "<|fim|>"
+    vocab, merges = TOKENIZER.ordinary_vocab(), TOKENIZER.merges
+    special = {**TOKENIZER.special_tokens, name: 280}
+
+    def made(**settings: Any) -> BPETokenizer:
+        return BPETokenizer(vocab, merges, special, **settings)
+
+    kept = made(flags={name: TokenFlags(special=False)})
+    types = tokenizer_metadata(kept, 282)["tokenizer.ggml.token_type"]
+    assert types[280:] == [4, 5]  # defined by a user, unused
+    for tokenizer, message in (
+        (made(flags={name: TokenFlags(lstrip=True)}), "flags of added tokens"),
+        (made(composes=True), "normalization"),
+        (BPETokenizer.train(text, 262, pattern="qwen"), "normalization"),
+        (BPETokenizer({**vocab, 300: b"zebra"}, merges, special, "gpt4"), "no merge makes"),
+    ):
+        with pytest.raises(CheckpointError, match=message):
+            tokenizer_metadata(tokenizer, 301)
+    reachable = BPETokenizer(vocab, merges, special, "gpt4")
+    assert tokenizer_metadata(reachable, 281)["tokenizer.ggml.pre"] == "llama-bpe"

@@ -107,6 +107,17 @@ class MergingTokenizer(PatternTokenizer):
         special_ids = set(self.special_tokens.values())
         return {i: token for i, token in self.vocab.items() if i not in special_ids}
 
+    def tokens_not_merged(self) -> dict[bytes, int]:
+        """Return the tokens that their bytes, merged, do not become: most often there are none.
+
+        Only where there are some does ``ignore_merges`` change anything.
+        """
+        return {
+            token: token_id
+            for token, token_id in self._ids.items()
+            if self._merged_ids(token) != [token_id]
+        }
+
     def encode(self, text: str, *, allowed_special: AllowedSpecial = "all") -> list[int]:
         """Return the ids of a text; see ``PatternTokenizer.encode``, which says it plainly."""
         if isinstance(text, str) and choice.is_encoded_readably(text):

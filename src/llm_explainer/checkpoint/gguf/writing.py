@@ -1,13 +1,8 @@
-"""A model of ours as a GGUF file, for llama.cpp, Ollama and LM Studio.
-
-llama.cpp knows a fixed set of ways to cut words, and takes a tokenizer it does not know for another
-one without a word. So what it has no name for is refused here.
-"""
+"""A model of ours as a GGUF file, for llama.cpp, Ollama and LM Studio."""
 
 from __future__ import annotations
 
 import importlib
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +17,7 @@ from llm_explainer.checkpoint.gguf.tensors import (
     ROPE_FACTORS,
     neighbours,
 )
+from llm_explainer.checkpoint.gguf.tokenizer import tokenizer_metadata
 from llm_explainer.checkpoint.layouts import Container, layout
 from llm_explainer.checkpoint.saving import Model, check_vocabulary
 from llm_explainer.checkpoint.tensors import Array
@@ -29,22 +25,12 @@ from llm_explainer.config import ModelConfig
 from llm_explainer.errors import CheckpointError
 from llm_explainer.files import open_atomically
 from llm_explainer.rope_frequencies import rope_frequencies
-from llm_explainer.tokenizer import BPETokenizer, Tokenizer
+from llm_explainer.tokenizer import Tokenizer
 from llm_explainer.tree import flatten
 
 Kind = Literal["F32", "F16", "Q8_0"]
 """How the matrices are stored: whole, in half precision, or 32 at a time as bytes and a scale."""
 
-SPLITS = {
-    "gpt2": "gpt-2",
-    "gpt4": "llama-bpe",  # written otherwise, and the same words
-    "llama3": "llama-bpe",
-    "qwen": "qwen2",
-    "smollm": "smollm",
-}
-"""What llama.cpp calls our patterns of words."""
-
-_NORMAL, _CONTROL, _UNUSED = 1, 3, 5  # types of tokens
 _IN_BLOCK = 32  # numbers that share a scale in Q8_0
 
 
@@ -70,21 +56,6 @@ def architecture_of(config: ModelConfig) -> Container:
     return family
 
 
-def _check_tokenizer(tokenizer: Tokenizer) -> tuple[BPETokenizer, str]:
-    """Return a tokenizer that llama.cpp has, and its name for how that cuts words."""
-    if not isinstance(tokenizer, BPETokenizer):
-        kind = type(tokenizer).__name__
-        raise CheckpointError(f"llama.cpp has no {kind}; byte-level BPE would do")
-    if not isinstance(tokenizer.pattern, str) or tokenizer.pattern not in SPLITS:
-        raise CheckpointError(
-            f"llama.cpp cannot cut words by the pattern {tokenizer.pattern!r}; "
-            f"{', '.join(SPLITS)} would do"
-        )
-    if not json.loads(tokenizer.to_json())["model"]["merges"]:
-        raise CheckpointError("llama.cpp has no BPE without merges; train one with more tokens")
-    return tokenizer, SPLITS[tokenizer.pattern]
-
-
 def write_gguf(
     path: str | os.PathLike[str], model: Model, tokenizer: Tokenizer, kind: Kind = "F32"
 ) -> Path:
@@ -101,13 +72,14 @@ def write_gguf(
         raise CheckpointError("the model has adapters; merge them before it is written as GGUF")
     gguf = _library()
     architecture = architecture_of(model.config)
-    _check_tokenizer(tokenizer)
     check_vocabulary(tokenizer, model.config, path)
+    metadata = tokenizer_metadata(tokenizer, model.config.vocab_size)
     target = Path(path)
     with open_atomically(target) as file:
         writer = gguf.GGUFWriter(None, str(architecture))
         _add_settings(writer, model.config, architecture)
-        _add_tokenizer(writer, model.config, tokenizer)
+        for key, value in metadata.items():
+            _add(writer, key, value)
         for name, array in _tensors(model, architecture):
             data, raw = _stored(gguf, array, kind)
             writer.add_tensor(name, data, raw_dtype=raw)
@@ -145,35 +117,16 @@ def _add_settings(writer: Any, config: ModelConfig, architecture: Container) -> 
     writer.add_rope_scaling_factor(scaling.factor)
 
 
-def _add_tokenizer(writer: Any, config: ModelConfig, given: Tokenizer) -> None:
-    tokenizer, split = _check_tokenizer(given)
-    model = json.loads(tokenizer.to_json())["model"]
-    names = {token_id: text for text, token_id in model["vocab"].items()}
-    names |= {token_id: text for text, token_id in tokenizer.special_tokens.items()}
-    special = set(tokenizer.special_tokens.values())
-    texts, types = [], []
-    for token_id in range(config.vocab_size):  # a model may have more rows than there are tokens
-        texts.append(names.get(token_id, f"[unused {token_id}]"))
-        kind = _CONTROL if token_id in special else _NORMAL
-        types.append(kind if token_id in names else _UNUSED)
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre(split)
-    writer.add_token_list(texts)
-    writer.add_token_types(types)
-    writer.add_token_merges([" ".join(pair) for pair in model["merges"]])
-    roles = tokenizer.roles
-    for token, add in (
-        (roles.begin, writer.add_bos_token_id),
-        (roles.end, writer.add_eos_token_id),
-        (roles.padding, writer.add_pad_token_id),
-        (roles.unknown, writer.add_unk_token_id),
-    ):
-        if token is not None:
-            add(token)
-    writer.add_add_bos_token(bool(tokenizer.encode("")))
-    writer.add_add_space_prefix(False)
-    if tokenizer.chat_template is not None:
-        writer.add_chat_template(tokenizer.chat_template.source)
+def _add(writer: Any, key: str, value: Any) -> None:
+    """Add a setting as a text, a number, a flag or a list."""
+    if isinstance(value, bool):
+        writer.add_bool(key, value)
+    elif isinstance(value, int):
+        writer.add_uint32(key, value)
+    elif isinstance(value, str):
+        writer.add_string(key, value)
+    else:
+        writer.add_array(key, value)
 
 
 def _tensors(model: Model, architecture: Container) -> Iterator[tuple[str, Array]]:
