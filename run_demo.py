@@ -37,6 +37,7 @@ CHAPTERS = {
     finetune_data: 10,
     full: 10,
     ask: 10,
+    chat: 10,
     merge: 10,
     profile: 12,
     diff: 12,

@@ -292,3 +292,12 @@ def test_memory_goes_by_the_longest_row_and_not_by_a_long_context() -> None:
     assert shortened(ModelSpec(long), 9000).config == long
     learned = ModelConfig.preset("tiny", context_length=8192)  # whose positions are parameters
     assert shortened(ModelSpec(learned), 300).config == learned
+
+
+@pytest.mark.parametrize("nn", [numpy_backend, mlx_backend], ids=["numpy", "mlx"])
+def test_norms_of_queries_and_keys_take_memory(nn: Any) -> None:
+    plain_one, normed = (
+        nn.training_bytes(ModelSpec(small_config(**FAMILIES["llama"], qk_norm=flag)), 4, 1)
+        for flag in (False, True)
+    )
+    assert normed > 1.01 * plain_one
