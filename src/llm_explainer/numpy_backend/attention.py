@@ -64,8 +64,9 @@ class CausalSelfAttention(Module):
         else:
             positions = packing.positions if packing else np.arange(n_tokens)
         qkv = self.qkv_proj(x)  # (B, T, (K·G + 2K)·H)
-        for _, norm, heads in self._normed(qkv):
-            heads[...] = norm(heads)
+        if self.q_norm is not None:
+            for _, norm, heads in self._normed(qkv):
+                heads[...] = norm(heads)
         q, k, v = self._split(self._rotate(qkv, positions))
         if cache is not None:
             keys, values = cache.append(k[:, :, 0], v[:, :, 0])  # (B, K, S, H)
