@@ -17,13 +17,12 @@ from small_models import FAMILIES, random_tokens, small_config
 
 from llm_explainer import machine, numpy_backend
 from llm_explainer.batch import Batch
-from llm_explainer.config import ModelConfig
 from llm_explainer.errors import ConfigError
 from llm_explainer.model_spec import ModelSpec
 from llm_explainer.training import preflight as module
 from llm_explainer.training import step_timer
 from llm_explainer.training.config import TrainConfig
-from llm_explainer.training.preflight import Preflight, preflight, shortened
+from llm_explainer.training.preflight import Preflight, preflight
 from llm_explainer.training.pretrain import DataConfig, PretrainSettings
 from llm_explainer.training.runs.folder import RunFolder
 from llm_explainer.training.runs.run import resume_run, start_run
@@ -282,22 +281,3 @@ def test_mlx_is_told_its_limit() -> None:
         assert mlx_backend.claim_memory() > 0
     finally:
         mx.set_memory_limit(before)
-
-
-def test_memory_goes_by_the_longest_row_and_not_by_a_long_context() -> None:
-    long = ModelConfig.preset("tiny", family="llama", context_length=8192)
-    spec = shortened(ModelSpec(long), 300)
-    assert spec.config == dataclasses.replace(long, context_length=300)
-    assert shortened(ModelSpec(long), None).config == long
-    assert shortened(ModelSpec(long), 9000).config == long
-    learned = ModelConfig.preset("tiny", context_length=8192)  # whose positions are parameters
-    assert shortened(ModelSpec(learned), 300).config == learned
-
-
-@pytest.mark.parametrize("nn", [numpy_backend, mlx_backend], ids=["numpy", "mlx"])
-def test_norms_of_queries_and_keys_take_memory(nn: Any) -> None:
-    plain_one, normed = (
-        nn.training_bytes(ModelSpec(small_config(**FAMILIES["llama"], qk_norm=flag)), 4, 1)
-        for flag in (False, True)
-    )
-    assert normed > 1.01 * plain_one
