@@ -24,6 +24,7 @@ from llm_explainer.checkpoint.gguf import (
 )
 from llm_explainer.checkpoint.hf_config import read_spec
 from llm_explainer.checkpoint.json_objects import read_object, require_file
+from llm_explainer.checkpoint.packed import PackedTensors
 from llm_explainer.checkpoint.reading import reading
 from llm_explainer.checkpoint.saving import (
     CONFIG,
@@ -128,8 +129,11 @@ def load_model(path: str | os.PathLike[str], backend: str = "auto") -> Any:
             return load_adapter(directory, load_model(base_of(directory), backend))
         files = weight_files(directory)
         verify_checksums(directory, [CONFIG, *(file.name for file in files)])
-        container, spec = read_spec(directory / CONFIG)
-        with TensorFiles(files) as tensors:
+        container, spec, packing = read_spec(directory / CONFIG)
+        with TensorFiles(files) as opened:
+            tensors: TensorFiles | PackedTensors = opened
+            if packing is not None:
+                tensors = PackedTensors(opened, packing, container == "gpt2")
             model = build_model(nn, container, spec, tensors, directory)
             stored = tensors.other_type()
         _say_type(directory, stored)
