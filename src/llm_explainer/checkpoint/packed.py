@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -113,6 +114,7 @@ class PackedTensors:
     Args:
         files: which stay open for as long as this is used.
         packing: how those are packed that are.
+        source: their directory, for messages.
         turns: whether the matrices of blocks are to be turned over: mlx-lm packs GPT-2's as (out,
             in), which all others store as (in, out).
 
@@ -120,8 +122,8 @@ class PackedTensors:
         CheckpointError: parts that do not fit together.
     """
 
-    def __init__(self, files: TensorFiles, packing: Packing, turns: bool) -> None:
-        self._files, self._packing, self._turns = files, packing, turns
+    def __init__(self, files: TensorFiles, packing: Packing, source: Path, *, turns: bool) -> None:
+        self._files, self._packing, self._source, self._turns = files, packing, source, turns
         self.shapes: dict[str, Shape] = {}
         self._packed: set[str] = set()
         for name, shape in files.shapes.items():
@@ -163,7 +165,9 @@ class PackedTensors:
             scales, biases = (self._files.read(f"{module}{kind}") for kind in (_SCALES, _BIASES))
             array = unpack(self._files.read_words(name), scales, biases, self._packing)
             if not np.isfinite(array).all():
-                raise CheckpointError(f"{name} is no longer finite when unpacked; it is damaged")
+                raise CheckpointError(
+                    f"{self._source}: {name} is no longer finite when unpacked; it is damaged"
+                )
         else:
             array = self._files.read(name)
         return array.T if self._is_turned(name, array.shape) else array
@@ -178,9 +182,12 @@ class PackedTensors:
         width = packed[-1] * self._packing.in_word if packed else 0
         groups = (*packed[:-1], width // self._packing.group_size)
         if len(packed) != 2 or not self._packing.takes((packed[0], width)):
-            raise CheckpointError(f"{module} has shape {packed}, which is none of packed numbers")
+            raise CheckpointError(
+                f"{self._source}: {module} has shape {packed}, which is none of packed numbers"
+            )
         if scales != groups or biases != groups:
             raise CheckpointError(
-                f"{module} has scales {scales} and biases {biases}, and its numbers take {groups}"
+                f"{self._source}: {module} has scales {scales} and biases {biases}, and its "
+                f"numbers take {groups}"
             )
         return packed[0], width

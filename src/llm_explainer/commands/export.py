@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer import Option
 
+from llm_explainer.commands.talking import announce
 from llm_explainer.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -86,7 +87,9 @@ def _write(model: Path, to: Format, kind: Any, folder: Path, **common: Any) -> P
     from llm_explainer.adapters import merge_lora
     from llm_explainer.checkpoint import export as exports
     from llm_explainer.checkpoint import load_checkpoint
+    from llm_explainer.checkpoint.storage import FLOAT32
 
+    announce(model, FLOAT32)
     loaded, tokenizer = load_checkpoint(model, "numpy")
     if to == "adapter":
         return exports.export_adapter(model, loaded, tokenizer, folder, **common)
