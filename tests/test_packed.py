@@ -94,6 +94,7 @@ def test_a_whole_model_for_mlx_lm_is_a_directory_as_any(tmp_path: Path) -> None:
         ("gpt2 untied", {}, "head is its own"),
         ("gpt2", {"d_ff": 64}, "not four times its d_model"),
         ("gpt2 post", {}, "mlx-lm has no model with these switches"),
+        ("llama yarn", {}, "an attention_factor of 1.13863 and whole"),
         ("llama", {"d_model": 32, "d_ff": 32}, "none can be packed"),
     ],
 )

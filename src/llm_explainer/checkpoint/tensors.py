@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import ExitStack
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -150,7 +151,7 @@ class TensorFiles:
             file = stack.enter_context(safe_open(path, framework="np"))
             names = file.keys()
         except SafetensorError as error:
-            reason = " ".join(str(error).split())
+            reason = shorten(str(error), 300, placeholder=" ...")  # of all types there are, say
             raise CheckpointError(f"{path} is damaged or no safetensors file: {reason}") from None
         for name in names:
             entry = file.get_slice(name)

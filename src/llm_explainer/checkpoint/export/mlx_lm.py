@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -83,6 +84,14 @@ def _check_runs(config: ModelConfig) -> None:
         raise CheckpointError(
             f"mlx-lm runs a {config.family} without its sliding window, which is another model"
         )
+    scaling = config.rope_scaling
+    if scaling is not None and scaling.rule == "yarn":
+        usual = 0.1 * math.log(scaling.factor) + 1 if scaling.factor > 1 else 1.0
+        if not (math.isclose(scaling.attention_factor, usual, rel_tol=1e-6) and scaling.truncate):
+            raise CheckpointError(
+                f"mlx-lm computes RoPE by yarn with an attention_factor of {usual:.6g} and whole "
+                "channels, and this model has others"
+            )
     if config.family == "gpt2" and (config.d_ff != 4 * config.d_model or not config.tie_embeddings):
         raise CheckpointError(
             "mlx-lm has no GPT-2 whose head is its own or whose d_ff is not four times its d_model"
