@@ -13,6 +13,7 @@ from llm_explainer.commands.export import export
 from llm_explainer.commands.finetune_data import finetune_data
 from llm_explainer.commands.full import full
 from llm_explainer.commands.generate import generate
+from llm_explainer.commands.get import get
 from llm_explainer.commands.gradcheck import gradcheck
 from llm_explainer.commands.learn import learn
 from llm_explainer.commands.mac_accel import mac_accel
@@ -61,6 +62,7 @@ for command in (
     ask,
     merge,
     export,
+    get,
     presets,
     gradcheck,
     verify_resume,
