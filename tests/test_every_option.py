@@ -43,6 +43,7 @@ CALLS = {  # of each command one that works, quick to end
     "diff": [],
     "mac_accel": ["--corpus=text.txt", "--size=tiny"],
     "download": ["shakespeare"],
+    "get": ["gpt2"],
     "tokenize": ["text", "--tokenizer=bytes"],
     "train_tokenizer": ["text.txt", "--vocab-size=300"],
     "encode_corpus": ["text.txt", "--tokenizer=bytes"],

@@ -94,6 +94,7 @@ def test_a_whole_model_for_mlx_lm_is_a_directory_as_any(tmp_path: Path) -> None:
         ("gpt2 untied", {}, "head is its own"),
         ("gpt2", {"d_ff": 64}, "not four times its d_model"),
         ("gpt2 post", {}, "mlx-lm has no model with these switches"),
+        ("qwen2 windows", {"sliding_window": 11}, "without its sliding window"),
         ("llama yarn", {}, "an attention_factor of 1.13863 and whole"),
         ("llama", {"d_model": 32, "d_ff": 32}, "none can be packed"),
     ],
@@ -106,6 +107,11 @@ def test_what_mlx_lm_would_run_otherwise_is_not_written(
             make(name, **more), TOKENIZER, tmp_path / "x", kind="4bit", texts=TEXTS, source="-"
         )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_window_as_long_as_the_context_is_none(tmp_path: Path) -> None:
+    model = make("mistral", sliding_window=12)
+    export_mlx(model, TOKENIZER, tmp_path / "x", kind="8bit", texts=TEXTS, source="a test")
 
 
 def test_a_weight_that_is_off_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

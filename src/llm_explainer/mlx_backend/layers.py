@@ -20,6 +20,12 @@ from llm_explainer.mlx_backend.module import Array, Backward, Key, Keys, Module,
 from llm_explainer.parameter_groups import Group
 
 
+def _drawn(init: Init, shape: tuple[int, ...], scale: float = 1) -> Array:
+    """Return initial weights; zeros, which wait for a checkpoint's, take no memory until then."""
+    weights = init(shape, scale)
+    return mx.array(weights) if weights.any() else mx.zeros(shape)
+
+
 class Linear(Module):
     """y = x Wᵀ + b, with W (O, I) as in mlx.nn and PyTorch, so checkpoints never transpose."""
 
@@ -34,7 +40,7 @@ class Linear(Module):
         group: Group = "matrix",
     ) -> None:
         super().__init__()
-        self.weight = mx.array(init((output_dims, input_dims), scale))  # (O, I)
+        self.weight = _drawn(init, (output_dims, input_dims), scale)  # (O, I)
         self.bias = mx.zeros(output_dims) if bias else None  # (O,)
         self._group: Group = group
 
@@ -137,7 +143,7 @@ class Embedding(Module):
 
     def __init__(self, n_embeddings: int, dims: int, *, init: Init, is_head: bool = False) -> None:
         super().__init__()
-        self.weight = mx.array(init((n_embeddings, dims), 1))  # (V, D)
+        self.weight = _drawn(init, (n_embeddings, dims))  # (V, D)
 
     def group_of(self, name: str) -> Group:
         """Return "table"."""

@@ -90,7 +90,7 @@ class GPT(Module):
             ConfigError: more tokens than the context holds; segments and a cache; no such arrays.
         """
         check_next(self.config.vocab_size, tokens, cache, segments=segments)
-        return self._output(self._hidden(tokens, cache, segments))
+        return self._output(self._hidden(tokens, cache, segments)).astype(mx.float32)
 
     def next_logits(
         self,
@@ -108,11 +108,11 @@ class GPT(Module):
         check_next(self.config.vocab_size, tokens, cache, lengths, known=known)
         hidden = self._hidden(tokens, cache)  # (B, T, D)
         if lengths is None:
-            return self._output(hidden[:, -1])
+            return self._output(hidden[:, -1]).astype(mx.float32)
         n_rows, n_tokens = tokens.shape
         if cache is not None:
             cache.trim(cache.lengths - n_tokens + lengths)
-        return self._output(hidden[mx.arange(n_rows), as_ids(lengths - 1)])
+        return self._output(hidden[mx.arange(n_rows), as_ids(lengths - 1)]).astype(mx.float32)
 
     def next_ids(
         self,
@@ -239,7 +239,7 @@ class GPT(Module):
                     tokens, segments=segments, rng=rng, dtype=dtype, recompute=recompute
                 )
                 logits = self._output(hidden)
-            return weighted_loss(logits, targets, weights)
+            return weighted_loss(logits.astype(mx.float32), targets, weights)
 
         learning = self.trainable() if places is None else matching(self.parameters(), places)
         if not flatten(learning):
@@ -291,7 +291,6 @@ class GPT(Module):
         return x if self.final_norm is None else self.final_norm(x)
 
     def _output(self, hidden: Array) -> Array:
-        """Score every next token: (..., D) -> (..., V), float32."""
+        """Score every next token: (..., D) -> (..., V)."""
         head = self.token_embedding.as_linear() if self.head is None else self.head
-        logits: Array = head(hidden)
-        return logits.astype(mx.float32)
+        return head(hidden)

@@ -80,7 +80,8 @@ def _check_runs(config: ModelConfig) -> None:
     """Refuse what mlx-lm does not run, or would run as another model without a word."""
     if config.family is None:
         raise CheckpointError(f"mlx-lm has no model with these switches, {config.described()}")
-    if config.sliding_window and config.family != "smollm3":
+    sees_all = not 0 < config.sliding_window < config.context_length
+    if not sees_all and config.family != "smollm3":
         raise CheckpointError(
             f"mlx-lm runs a {config.family} without its sliding window, which is another model"
         )
