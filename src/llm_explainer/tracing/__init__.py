@@ -17,12 +17,12 @@ files in this order:
 from llm_explainer.tracing.ablation import Ablation, ablate
 from llm_explainer.tracing.attribution import Attribution, attribute
 from llm_explainer.tracing.lens import Lens, lens, lens_logits
-from llm_explainer.tracing.reading import piece_of
+from llm_explainer.tracing.reading import one_token, piece_of
 from llm_explainer.tracing.recording import Trace, trace
 from llm_explainer.tracing.saliency import saliency
 from llm_explainer.tracing.saving import save_trace
 from llm_explainer.tracing.step import Step, take_step
-from llm_explainer.tracing.target import Target
+from llm_explainer.tracing.target import Target, place_of
 
 __all__ = [
     "Ablation",
@@ -35,7 +35,9 @@ __all__ = [
     "attribute",
     "lens",
     "lens_logits",
+    "one_token",
     "piece_of",
+    "place_of",
     "saliency",
     "save_trace",
     "take_step",

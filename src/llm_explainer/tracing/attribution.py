@@ -18,7 +18,7 @@ import numpy as np
 
 from llm_explainer.plain.contract import Array
 from llm_explainer.tracing.recording import Trace
-from llm_explainer.tracing.target import Target
+from llm_explainer.tracing.target import Target, place_of
 from llm_explainer.tree import Tree
 
 
@@ -59,13 +59,11 @@ def attribute(
     Raises:
         GenerationError: a position or token that the text or the model lacks.
     """
-    logits, sizes = trace.logits, (trace.n_tokens, trace.config.vocab_size)
-    if token is None:
-        position = Target.logit(position, 0).checked(*sizes).position
-        token = int(logits[position].argmax())
-    position = Target.logit(position, token).checked(*sizes).position
-    if against is not None:
-        Target.logit(position, against).checked(*sizes)
+    logits = trace.logits
+    position = place_of(position, trace.n_tokens)
+    token = int(logits[position].argmax()) if token is None else token
+    for each in (token, token if against is None else against):
+        Target.logit(position, each).checked(trace.n_tokens, trace.config.vocab_size)
     p, config = trace.parameters, trace.config
     table = p["token_embedding" if config.tie_embeddings else "head"]["weight"]  # (V, D)
     direction = table[token].astype(np.float64)  # (D,): float64, so that sums add nothing of theirs

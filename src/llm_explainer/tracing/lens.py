@@ -30,13 +30,14 @@ class Lens:
 
 
 def lens(
-    trace: Trace, *, targets: Array | None = None, top: int = 5, after_attention: bool = False
+    trace: Trace, *, targets: int | Array | None = None, top: int = 5, after_attention: bool = False
 ) -> Lens:
     """Read the residual stream at the embeddings and after every block, with the final norm.
 
     Args:
         trace: of a text of T tokens.
-        targets: ids (T,) to follow; by default those that came next, and last the likeliest.
+        targets: an id to follow, or one for each position (T,); by default those that came next,
+            and last the likeliest.
         top: how many tokens to keep of each place.
         after_attention: also read between a block's attention and its feed-forward network.
 
@@ -44,6 +45,7 @@ def lens(
     """
     if targets is None:
         targets = np.append(trace.ids[1:], trace.logits[-1].argmax())
+    targets = np.broadcast_to(targets, trace.ids.shape)  # (T,)
     top = min(top, trace.config.vocab_size)
     rows = stream_names(trace, after_attention=after_attention)
     read = [_read(lens_logits(trace, name), targets, top) for name in rows]

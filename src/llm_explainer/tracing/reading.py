@@ -14,6 +14,7 @@ from llm_explainer.generation.prompts import Prompt, check_prompt, encode_prompt
 from llm_explainer.machine import available_memory
 from llm_explainer.plain.contract import Array, as_numpy
 from llm_explainer.tokenizer import Tokenizer
+from llm_explainer.tokenizer.checks import shorten
 from llm_explainer.tree import Tree, flatten, unflatten
 
 
@@ -45,6 +46,29 @@ def read_ids(tokenizer: Tokenizer, text: Prompt, config: ModelConfig) -> Array:
             f"{config.context_length}; shorten it"
         )
     return np.array(ids)
+
+
+def one_token(tokenizer: Tokenizer, text: str) -> int:
+    """Return the id of a text that is one token, such as " fox".
+
+    A token of exactly these bytes first: some tokenizers put a space before every text.
+
+    Raises:
+        GenerationError: it is none, or several.
+        TokenizerError: text that the tokenizer cannot encode.
+    """
+    ids = tokenizer.encode(text)
+    same = [i for i in tokenizer.vocab if piece_of(tokenizer, i) == text.encode()]
+    if same:
+        return ids[0] if ids[:1] in [[i] for i in same] else same[-1]
+    if len(ids) == 1:
+        return ids[0]
+    if not ids:
+        raise GenerationError("the token to explain is empty; give one, such as ' fox'")
+    pieces = [piece_of(tokenizer, i).decode("utf-8", "backslashreplace") for i in ids]
+    raise GenerationError(
+        f"{shorten(text)} is {len(ids)} tokens to this model: {shorten(pieces)}; give one of them"
+    )
 
 
 def piece_of(tokenizer: Tokenizer, token: int) -> bytes:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from llm_explainer.errors import GenerationError
 from llm_explainer.files import open_atomically
 from llm_explainer.tracing.recording import Trace
 from llm_explainer.tree import flatten
@@ -24,7 +25,7 @@ def save_trace(trace: Trace, path: str | os.PathLike[str]) -> None:
         config, target                          as JSON
 
     Raises:
-        OSError: the folder is missing or not writable, or the disk is full.
+        GenerationError: the folder is missing or not writable, or the disk is full.
     """
     target = trace.target
     arrays: dict[str, Any] = {
@@ -43,5 +44,8 @@ def save_trace(trace: Trace, path: str | os.PathLike[str]) -> None:
         ("parameter_gradients", flatten(trace.parameter_gradients)),
     ):
         arrays |= {f"{kind}/{name}": array for name, array in named.items()}
-    with open_atomically(path) as file:
-        np.savez(file, allow_pickle=False, **arrays)
+    try:
+        with open_atomically(path) as file:
+            np.savez(file, allow_pickle=False, **arrays)
+    except OSError as error:  # which names the file that would have been renamed
+        raise GenerationError(f"cannot write {path}: {error.strerror or error}") from None

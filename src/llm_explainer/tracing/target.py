@@ -54,15 +54,12 @@ class Target:
                     "token to explain"
                 )
             return self
-        if not -n_tokens <= self.position < n_tokens:
-            raise GenerationError(
-                f"the position is {self.position}; this text has 0 to {n_tokens - 1}"
-            )
+        position = place_of(self.position, n_tokens)
         if not 0 <= self.token < vocab_size:
             raise GenerationError(
                 f"the token to explain is {self.token}; this model knows 0 to {vocab_size - 1}"
             )
-        return type(self)(self.kind, self.position % n_tokens, self.token)
+        return type(self)(self.kind, position, self.token)
 
     def values(self, logits: Array, ids: Array) -> Array:
         """Return the target for each of several passes: logits (B, T, V), ids (T,) -> (B,)."""
@@ -89,6 +86,17 @@ class Target:
             dlogits[self.position] = -np.exp(log_softmax(logits[self.position]))
         dlogits[self.position, self.token] += 1
         return dlogits
+
+
+def place_of(position: int, n_tokens: int) -> int:
+    """Return a position of a text, which may be counted from its end, as counted from its start.
+
+    Raises:
+        GenerationError: the text lacks it.
+    """
+    if not -n_tokens <= position < n_tokens:
+        raise GenerationError(f"the position is {position}; this text has 0 to {n_tokens - 1}")
+    return position % n_tokens
 
 
 def log_softmax(logits: Array) -> Array:
