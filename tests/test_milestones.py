@@ -13,6 +13,7 @@ from llm_explainer import load_checkpoint
 from llm_explainer.commands.quick import quick_settings
 from llm_explainer.errors import CheckpointError, ConfigError
 from llm_explainer.run_folders import MILESTONES, history_of, meant_checkpoint, milestones_of
+from llm_explainer.tracing import lens, moments, trace
 from llm_explainer.training.milestones import milestone_steps
 
 CONFIG = change(keep_milestones=3, steps=12, checkpoint_every=4, eval_every=0, sample_every=0)
@@ -73,6 +74,26 @@ def test_history_is_milestones_and_checkpoints_in_order(tmp_path: Path) -> None:
     assert trainer.folder.steps() == [8, 12]
     assert [step for step, _ in history_of(tmp_path / "run")] == [0, 1, 4, 8, 12]
     assert meant_checkpoint(tmp_path / "run") == tmp_path / "run" / "step-000012"
+
+
+def test_moments_are_what_each_kept_state_makes_of_a_text(tmp_path: Path) -> None:
+    trainer, _ = make_trainer(tmp_path / "run", CONFIG)
+    trainer.train()
+    text, done = "the lazy dog", []
+    found = moments(tmp_path / "run", text, report=lambda *counts: done.append(counts))
+    assert [moment.step for moment in found] == [0, 1, 4, 8, 12]
+    assert done == [(i, 5) for i in range(5)]
+    model, tokenizer = load_checkpoint(tmp_path / "run" / MILESTONES / "step-000004", "numpy")
+    expected = trace(model, tokenizer, text)
+    moment = found[2]
+    np.testing.assert_array_equal(moment.losses, expected.losses)
+    weights = expected.activations["blocks.0.attention.weights"]
+    np.testing.assert_array_equal(moment.attention, weights[None])  # of the one layer
+    np.testing.assert_array_equal(moment.lens.ranks, lens(expected).ranks)
+    assert len(moment.sample) == 17  # characters: one to begin with, then as many as see it
+    assert moment.sample[0] == "t"
+    assert len({moment.sample for moment in found}) > 1
+    assert moments(tmp_path, text) == []
 
 
 @pytest.mark.parametrize("stop", [1, 4, 6])

@@ -11,12 +11,14 @@ files in this order:
     saliency     which tokens the target hangs on
     ablation     what changes when a head or a layer is left out
     step         what one step of training on this text changes
+    moments      the same text at every state that a run has kept of its model
     saving       a trace as a file
 """
 
 from llm_explainer.tracing.ablation import Ablation, ablate
 from llm_explainer.tracing.attribution import Attribution, attribute
 from llm_explainer.tracing.lens import Lens, lens, lens_logits
+from llm_explainer.tracing.moments import Moment, moments
 from llm_explainer.tracing.reading import one_token, piece_of
 from llm_explainer.tracing.recording import Trace, trace
 from llm_explainer.tracing.saliency import saliency
@@ -28,6 +30,7 @@ __all__ = [
     "Ablation",
     "Attribution",
     "Lens",
+    "Moment",
     "Step",
     "Target",
     "Trace",
@@ -35,6 +38,7 @@ __all__ = [
     "attribute",
     "lens",
     "lens_logits",
+    "moments",
     "one_token",
     "piece_of",
     "place_of",
