@@ -75,7 +75,9 @@ def test_why_shows_parts_that_add_up(command: Any, model: Any) -> None:
     largest = int(np.abs(parts.values).argmax())
     name = attribution_view.part_name(parts.names[largest])
     assert re.search(rf"{name} +{re.escape(f'{parts.values[largest]:+.4f}')}", out)
-    assert f"{len(parts.names) - 3} more parts" in out
+    smaller = np.sort(np.abs(parts.values))[:-3].max()
+    rest = parts.values[np.abs(parts.values) <= smaller].sum()
+    assert re.search(rf"{len(parts.names) - 3} more parts +{re.escape(f'{rest:+.4f}')}", out)
     _, out, _ = command(
         "runs/story", "--prompt", TEXT, "--why", " hen", "--against", " a", "--at", "1"
     )

@@ -78,7 +78,9 @@ def test_gradients_are_those_of_the_target(target: Target) -> None:
 
 
 def test_values_of_targets() -> None:
-    _, found = traced()
+    _, found = traced(target=Target.logit(-2, 3))
+    assert found.target == Target.logit(4, 3)  # counted from the start
+    assert found.value == found.logits[4, 3]
     assert Target.logit(3, 2).values(found.logits[None], found.ids) == found.logits[3, 2]
     log_p = Target.log_probability(3, 2).values(found.logits[None], found.ids)
     np.testing.assert_allclose(log_p, np.log(found.probabilities[3, 2]))
