@@ -93,7 +93,10 @@ def test_moments_are_what_each_kept_state_makes_of_a_text(tmp_path: Path) -> Non
     assert len(moment.sample) == 17  # characters: one to begin with, then as many as see it
     assert moment.sample[0] == "t"
     assert len({moment.sample for moment in found}) > 1
-    assert moments(tmp_path, text) == []
+    followed = moments(tmp_path / "run", text, targets=3)
+    assert followed[2].lens.targets.tolist() == [3] * 12
+    with pytest.raises(CheckpointError, match="keeps no checkpoints to go through; it takes the f"):
+        moments(tmp_path, text)
 
 
 @pytest.mark.parametrize("stop", [1, 4, 6])

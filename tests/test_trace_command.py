@@ -101,6 +101,19 @@ def test_lens_ablation_and_step(command: Any, model: Any) -> None:
     assert f"{step.largest[5].gradient:+.6f}" not in out
 
 
+def test_history_shows_every_kept_state(command: Any, model: Any, folder: Path) -> None:
+    run = folder / "kept"
+    save_checkpoint(run / "milestones" / "step-000000", model, TOKENIZER)
+    save_checkpoint(run / "step-000007", load_backend("numpy").GPT(model.config, seed=5), TOKENIZER)
+    (run / "run.json").write_text('{"model": 1, "train": 1}')
+    _, out, _ = command("kept", "-p", TEXT, "--history", "--why", " hen")
+    rows = re.findall(r"^ +(0|7) +([\d.]+) +([\d.]+%)", out.split("As it learned")[1], re.MULTILINE)
+    first = trace(model, TOKENIZER, TEXT)
+    p = trace_view.percent(first.probabilities[-1, TOKENIZER.encode(" hen")[0]])
+    assert [row[0] for row in rows] == ["0", "7"]
+    assert rows[0][1:] == (f"{first.loss:.3f}", p)
+
+
 def test_out_holds_every_array(command: Any, model: Any, folder: Path) -> None:
     _, out, _ = command("runs/story", "-p", TEXT, "--why", " hen", "--out", "all.npz")
     assert "all.npz" in out
@@ -148,6 +161,7 @@ def test_hostile_text_is_shown_as_text(command: Any) -> None:
             ["--prompt", TEXT, "--out", "no/such/folder.npz"],
             "cannot write no/such/folder.npz: No such file",
         ),
+        (["--prompt", TEXT, "--history"], "runs/story keeps no checkpoints to go through"),
         (["nowhere", "--prompt", TEXT], "nowhere"),
         (["--prompt", "o", "--step"], "so no loss"),
     ],

@@ -43,6 +43,9 @@ def trace(
     step: Annotated[
         bool, Option("--step", help="what one step of training on this text would change")
     ] = False,
+    history: Annotated[
+        bool, Option("--history", help="the same text at every state that the run has kept")
+    ] = False,
     rows: Annotated[int, Option(help="rows of a table to show", min=1)] = MOST_ROWS,
     out: Annotated[
         Path | None, Option(help="write all results and gradients there, as a NumPy .npz")
@@ -64,11 +67,12 @@ def trace(
     from llm_explainer.commands.talking import load_named, read_file, read_pipe
     from llm_explainer.console.attribution_view import show_ablation, show_attribution
     from llm_explainer.console.terminal import make_console, show, working
-    from llm_explainer.console.trace_view import show_lens, show_step, show_tokens
+    from llm_explainer.console.trace_view import show_history, show_lens, show_step, show_tokens
     from llm_explainer.errors import GenerationError
     from llm_explainer.tracing import (
         Target,
         attribute,
+        moments,
         one_token,
         place_of,
         save_trace,
@@ -77,6 +81,7 @@ def trace(
     from llm_explainer.tracing import ablate as ablated
     from llm_explainer.tracing import lens as read_lens
     from llm_explainer.tracing import trace as run_trace
+    from llm_explainer.training.runs.names import RUNS, newest_run
 
     if prompt is not None and prompt_file is not None:
         raise GenerationError(f"--prompt and --prompt-file {prompt_file} are given; leave one out")
@@ -104,6 +109,10 @@ def trace(
         show_ablation(console, tokenizer, traced, without)
     if step:
         show_step(console, tokenizer, traced, take_step(traced, top=rows), rows)
+    if history:
+        with working(console, "going through the run's checkpoints"):
+            kept = moments(checkpoint or newest_run(RUNS), traced.ids.tolist(), targets=token)
+        show_history(console, tokenizer, traced, kept, at)
     if out is not None:
         save_trace(traced, out)
         show(console, f"all results and gradients: {out}")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
@@ -13,9 +14,9 @@ from rich.text import Text
 
 from llm_explainer.console.tables import show_table
 from llm_explainer.console.terminal import show
-from llm_explainer.console.tokens import Token, TokenPainter
+from llm_explainer.console.tokens import Token, TokenPainter, visible
 from llm_explainer.tokenizer import Tokenizer
-from llm_explainer.tracing import Lens, Step, Trace, piece_of, saliency
+from llm_explainer.tracing import Lens, Moment, Step, Trace, piece_of, saliency
 
 N_GUESSES, N_READ = 5, 3
 
@@ -37,6 +38,10 @@ class TokenCells:
         pairs = zip(tokens, probabilities, strict=True)
         shown = [Text.assemble(self.cell(int(i)), f" {percent(p)}") for i, p in pairs]
         return Text("   ").join(shown)
+
+    def text(self, text: str) -> Text:
+        """Return a text as it is, but for what does not print."""
+        return Text(visible(text.encode(), replace(self._painter.glyphs, space=" ")))
 
 
 def percent(p: float) -> str:
@@ -127,9 +132,30 @@ def show_step(console: Console, tokenizer: Tokenizer, trace: Trace, step: Step, 
     show_table(console, weights)
 
 
+def show_history(
+    console: Console, tokenizer: Tokenizer, trace: Trace, moments: Sequence[Moment], position: int
+) -> None:
+    """Show what a run's model made of the text at every state of it that was kept."""
+    cells, here = TokenCells(console, tokenizer), int(trace.ids[position])
+    show(console, "")
+    show(console, "As it learned: what came after ", cells.cell(here), style="bold")
+    table = _table("step", "loss", "p of target", "likeliest", "what it wrote then")
+    for moment in moments:
+        read = moment.lens
+        likeliest = cells.with_probabilities(
+            read.tokens[-1, position, :1], read.probabilities[-1, position, :1]
+        )
+        loss = f"{moment.losses.mean():.3f}" if len(moment.losses) else ""
+        p = percent(read.target_probabilities[-1, position])
+        table.add_row(f"{moment.step:,}", loss, p, likeliest, cells.text(moment.sample))
+    show_table(console, table)
+    show(console, "target ", cells.cell(int(moments[-1].lens.targets[position])))
+
+
 def _table(*names: str) -> Table:
     """Return a table whose cells of text stand left and whose numbers stand right."""
     words = {"token", "likeliest", "likeliest here", "read behind", "largest gradients"}
+    words.add("what it wrote then")
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in names:
         if name in words:

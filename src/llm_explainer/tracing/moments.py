@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from llm_explainer.checkpoint import load_checkpoint
+from llm_explainer.errors import CheckpointError
 from llm_explainer.generation import generate_ids
 from llm_explainer.generation.prompts import Prompt
 from llm_explainer.plain.contract import Array
@@ -36,27 +37,36 @@ class Moment:
 
 
 def moments(
-    run: Path, text: Prompt, *, report: Callable[[int, int], object] = lambda done, total: None
+    run: Path,
+    text: Prompt,
+    *,
+    targets: int | Array | None = None,
+    report: Callable[[int, int], object] = lambda done, total: None,
 ) -> list[Moment]:
     """Return what every kept state of a run's model makes of a text, the earliest first.
 
     Args:
-        run: the run's folder; of a folder that is none, the list is empty.
+        run: the run's folder.
         text: a text, or its ids.
+        targets: as for ``lens``.
         report: told how many states are done, of how many.
 
     Raises:
-        CheckpointError: a checkpoint is damaged.
+        CheckpointError: the folder keeps no checkpoints, or a damaged one.
         GenerationError: a text that cannot be traced.
     """
     history, found = history_of(run), []
+    if not history:
+        raise CheckpointError(
+            f"{run} keeps no checkpoints to go through; it takes the folder of a run"
+        )
     for done, (step, checkpoint) in enumerate(history):
         report(done, len(history))
-        found.append(_moment(step, checkpoint, text))
+        found.append(_moment(step, checkpoint, text, targets))
     return found
 
 
-def _moment(step: int, checkpoint: Path, text: Prompt) -> Moment:
+def _moment(step: int, checkpoint: Path, text: Prompt, targets: int | Array | None) -> Moment:
     model, tokenizer = load_checkpoint(checkpoint, "numpy")
     traced = trace(model, tokenizer, text)
     n_layers, seen = traced.config.n_layers, traced.activations
@@ -70,4 +80,6 @@ def _moment(step: int, checkpoint: Path, text: Prompt) -> Moment:
         temperature=TEMPERATURE,
         seed=SEED,
     )
-    return Moment(step, traced.losses, attention, lens(traced), tokenizer.decode(written))
+    return Moment(
+        step, traced.losses, attention, lens(traced, targets=targets), tokenizer.decode(written)
+    )
