@@ -71,7 +71,7 @@ def test_gradients_are_those_of_the_target(target: Target) -> None:
                     array += sign * move
 
             logits, _ = plain.gpt(found.ids[None], model.parameters(), model.config, record)
-            return float(found.target.values(logits, found.ids)[0])
+            return float(found.target.values(logits[:, found.target.rows], found.ids)[0])
 
         measured = (nudged(1) - nudged(-1)) / 2
         assert measured == pytest.approx(float((found.gradients[name] * move).sum()), rel=1e-5)
@@ -81,8 +81,12 @@ def test_values_of_targets() -> None:
     _, found = traced(target=Target.logit(-2, 3))
     assert found.target == Target.logit(4, 3)  # counted from the start
     assert found.value == found.logits[4, 3]
-    assert Target.logit(3, 2).values(found.logits[None], found.ids) == found.logits[3, 2]
-    log_p = Target.log_probability(3, 2).values(found.logits[None], found.ids)
+    logits = found.logits[None]
+    for target in (Target.logit(3, 2), Target.logit(-3, 2)):
+        assert target.values(logits[:, target.rows], found.ids) == found.logits[3, 2]
+    last = Target.logit(-1, 2)
+    assert last.values(logits[:, last.rows], found.ids) == found.logits[5, 2]
+    log_p = Target.log_probability(3, 2).values(logits[:, 3:4], found.ids)
     np.testing.assert_allclose(log_p, np.log(found.probabilities[3, 2]))
     surprises = [-np.log(found.probabilities[t, found.ids[t + 1]]) for t in range(5)]
     np.testing.assert_allclose(found.losses, surprises)

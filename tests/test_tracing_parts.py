@@ -166,7 +166,7 @@ def test_without_a_head_is_as_with_zeros_in_its_columns(changes: dict[str, Any])
 
 def value_of(found: Any, parameters: Any) -> float:
     logits, _ = plain.gpt(found.ids[None], parameters, found.config)
-    return float(found.target.values(logits, found.ids)[0])
+    return float(found.target.values(logits[:, found.target.rows], found.ids)[0])
 
 
 def test_mean_ablation_leaves_what_a_head_always_says(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,7 +177,7 @@ def test_mean_ablation_leaves_what_a_head_always_says(monkeypatch: pytest.Monkey
             array[0, 2] = array[0, 2].mean(0)
 
     logits, _ = plain.gpt(found.ids[None], found.parameters, found.config, record)
-    expected = float(found.target.values(logits, found.ids)[0])
+    expected = float(found.target.values(logits[:, found.target.rows], found.ids)[0])
     without = ablate(found, "mean")
     assert without.heads[1, 2] == pytest.approx(expected, rel=1e-9)
     # However many are left out at once.

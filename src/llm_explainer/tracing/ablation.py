@@ -94,5 +94,5 @@ def _values_without(trace: Trace, layer: int, parts: Array, instead: Instead) ->
             x, _ = block(x, p, config, record=leave_out, layer=i)
         else:
             x, _ = block(x, p, config, layer=i)
-    logits, _ = unembed(x, trace.parameters, config)  # (B, T, V)
+    logits, _ = unembed(x[:, trace.target.rows], trace.parameters, config)  # (B, R, V)
     return trace.target.values(logits, trace.ids)

@@ -113,7 +113,7 @@ def trace(
         ids=ids,
         pieces=tuple(piece_of(tokenizer, int(token)) for token in ids),
         target=target,
-        value=float(target.values(logits, ids)[0]),
+        value=float(target.values(logits[:, target.rows], ids)[0]),
         activations=activations,
         gradients={name: gradients[name] for name in activations},
         parameter_gradients=parameter_gradients,

@@ -60,8 +60,8 @@ def take_step(trace: Trace, rate: float = RATE, *, top: int = 10) -> Step:
     logits, _ = gpt(trace.ids[None], parameters, trace.config)  # (1, T, V)
     return Step(
         rate=rate,
-        loss_before=float(target.values(trace.logits[None], trace.ids)[0]),
-        loss_after=float(target.values(logits, trace.ids)[0]),
+        loss_before=float(target.values(trace.logits[None, target.rows], trace.ids)[0]),
+        loss_after=float(target.values(logits[:, target.rows], trace.ids)[0]),
         before=trace.probabilities,
         after=np.exp(log_softmax(logits[0])),
         largest=largest_gradients(trace.parameters, gradients, top),

@@ -61,14 +61,23 @@ class Target:
             )
         return type(self)(self.kind, position, self.token)
 
+    @property
+    def rows(self) -> slice:
+        """The positions whose logits matter."""
+        return slice(0, -1) if self.kind == "loss" else slice(self.position, self.position + 1 or None)
+
     def values(self, logits: Array, ids: Array) -> Array:
-        """Return the target for each of several passes: logits (B, T, V), ids (T,) -> (B,)."""
+        """Return the target for each of B passes.
+
+        Args:
+            logits: (B, R, V), those at ``rows``.
+            ids: of the text, (T,).
+        """
         if self.kind == "loss":
-            nexts = ids[None, 1:, None]  # (1, T-1, 1)
-            scores = log_softmax(logits[:, :-1])  # (B, T-1, V)
-            losses: Array = -np.take_along_axis(scores, nexts, -1)[..., 0].mean(-1)
+            scores = log_softmax(logits)  # (B, T-1, V)
+            losses: Array = -np.take_along_axis(scores, ids[None, 1:, None], -1)[..., 0].mean(-1)
             return losses
-        here = logits[:, self.position]  # (B, V)
+        here = logits[:, 0]  # (B, V)
         scores = here if self.kind == "logit" else log_softmax(here)
         values: Array = scores[:, self.token]
         return values
