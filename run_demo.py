@@ -22,6 +22,7 @@ from llm_explainer.commands.profile import profile
 from llm_explainer.commands.quick import quick
 from llm_explainer.commands.sweep import EXTRA, sweep
 from llm_explainer.commands.tokenize import tokenize
+from llm_explainer.commands.trace import trace
 from llm_explainer.commands.train_tokenizer import train_tokenizer
 from llm_explainer.commands.verify_resume import verify_resume
 
@@ -33,6 +34,7 @@ CHAPTERS = {
     gradcheck: 2,
     presets: 2,
     quick: 8,
+    trace: 7,
     generate: 9,
     finetune_data: 10,
     full: 10,
@@ -62,6 +64,7 @@ for command in (
     merge,
     export,
     presets,
+    trace,
     gradcheck,
     verify_resume,
     profile,
