@@ -49,6 +49,7 @@ COMMANDS = (
     Command("ask", "ask:ask", 10),
     Command("merge", "merge:merge", 10),
     Command("export", "export:export"),
+    Command("get", "get:get"),
     Command("presets", "presets:presets", 2),
     Command("trace", "trace:trace", 7),
     Command("gradcheck", "gradcheck:gradcheck", 2),
