@@ -7,6 +7,7 @@ files in this order:
     target       what is explained: the loss of the text, or the score of one token
     recording    ``trace``: every result, and the target's gradient by it
     rules        which rule made each gradient, and out of what
+    ways         a gradient way by way
     lens         what each layer would say if it were the last
     attribution  which heads and layers a token's score is the sum of
     saliency     which tokens the target hangs on
@@ -27,6 +28,7 @@ from llm_explainer.tracing.saliency import saliency
 from llm_explainer.tracing.saving import save_trace
 from llm_explainer.tracing.step import Step, take_step
 from llm_explainer.tracing.target import Target, place_of
+from llm_explainer.tracing.ways import way_back
 
 __all__ = [
     "EXPLANATIONS",
@@ -52,4 +54,5 @@ __all__ = [
     "take_step",
     "terms_of",
     "trace",
+    "way_back",
 ]
