@@ -23,7 +23,7 @@ from llm_explainer.tracing.lens import Lens, lens, lens_logits
 from llm_explainer.tracing.moments import Moment, moments
 from llm_explainer.tracing.reading import one_token, piece_of
 from llm_explainer.tracing.recording import Trace, trace
-from llm_explainer.tracing.rules import EXPLANATIONS, Explanation, Term, terms_of
+from llm_explainer.tracing.rules import EXPLANATIONS, Explanation, Rule, Term, terms_of
 from llm_explainer.tracing.saliency import saliency
 from llm_explainer.tracing.saving import save_trace
 from llm_explainer.tracing.step import Step, take_step
@@ -37,6 +37,7 @@ __all__ = [
     "Explanation",
     "Lens",
     "Moment",
+    "Rule",
     "Step",
     "Target",
     "Term",
