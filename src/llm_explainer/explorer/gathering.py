@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 
 from llm_explainer.config import ModelConfig
+from llm_explainer.explorer.backward import put_backward
 from llm_explainer.explorer.content import Content
 from llm_explainer.explorer.formulas import makings, rotation, rules
 from llm_explainer.explorer.next_tokens import (
@@ -19,7 +20,7 @@ from llm_explainer.explorer.next_tokens import (
 from llm_explainer.explorer.packing import Kind
 from llm_explainer.explorer.words import merges, tokens, vocabulary
 from llm_explainer.tokenizer import Tokenizer
-from llm_explainer.tracing import Trace, saliency
+from llm_explainer.tracing import Trace, saliency, take_step
 from llm_explainer.tree import flatten
 
 MOST_PARAMETERS = 2_000_000
@@ -73,6 +74,7 @@ def gather(trace: Trace, tokenizer: Tokenizer, text: str, name: str) -> Content:
     put_lens(content, trace, candidates)
     put_attribution(content, trace, candidates)
     put_ablation(content, trace, candidates, trace.n_tokens if is_small else 1)
+    put_backward(content, trace, take_step(trace) if trace.n_tokens > 1 else None)
     return content
 
 
