@@ -3,7 +3,7 @@
 import { el, refill, table } from "./dom.js";
 import { at, termsOfWay } from "./gradient_rules.js";
 import { paintSigned } from "./heat.js";
-import { piece, resultName } from "./names.js";
+import { piece, pieceOf, resultName } from "./names.js";
 import { largest, show } from "./numbers.js";
 import { pickGrid } from "./pick_grid.js";
 
@@ -34,10 +34,11 @@ export function numberPanel(app, node, place) {
 }
 
 // A number, and all that it is the sum of.
-function apart({ data }, node, gradient, index) {
+function apart(app, node, gradient, index) {
   const value = at(gradient, index);
-  const ways = node.terms.map((term) => ({ term, made: termsOfWay(data, term, index) }));
-  const heading = el("h4", {}, `${resultName(node.name)}[${index.join(", ")}] has the gradient ${show(value, gradient.digits)}`);
+  const ways = node.terms.map((term) => ({ term, made: termsOfWay(app.data, term, index) }));
+  const of = node.name === "logits" ? pieceOf(app, index[1]) : null;
+  const heading = el("h4", {}, `${resultName(node.name)}[${index.join(", ")}] `, of, ` has the gradient ${show(value, gradient.digits)}`);
   if (ways.some(({ made }) => made === null)) {
     return [heading, el("p", { class: "note" }, "The page lacks the weights, or the results, that this rule needs: the model is too large for them.")];
   }

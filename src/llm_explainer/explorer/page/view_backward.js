@@ -33,7 +33,7 @@ function render(root, app) {
   const shades = Float32Array.from(lengths.values, shade(lengths.values));
   app.paint(grid.canvas, () => paintSigned(grid.canvas, shades, 1));
   const names = el("ol", { class: "row-names" }, nodes.map(({ name }) => el("li", {}, resultName(name))));
-  const panel = el("div", { class: "panel", "aria-live": "polite" });
+  const panel = el("div", { class: "panel", "aria-live": "polite", tabindex: "-1" });
   const numbers = el("div", {});
   root.append(
     el("p", {}, beginning(app)),
@@ -45,6 +45,7 @@ function render(root, app) {
   function go(name) {
     row = nodes.findIndex((node) => node.name === name);
     update();
+    panel.focus({ preventScroll: true }); // the button that was pressed is gone
   }
 
   function update() {

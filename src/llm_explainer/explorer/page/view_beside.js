@@ -17,12 +17,12 @@ defineView("beside", "Side by side", HINT, (root, app) => {
       " puts another one beside it: a later checkpoint, or what fine-tuning made of it."));
     return undefined;
   }
-  const [strip, here, maps] = Array.from({ length: 3 }, () => el("section", {}));
-  root.append(summary(app), strip, here, maps);
+  const [strip, maps, here] = [differences(app), attention(app), el("section", {})];
+  root.append(summary(app), strip.element, here, maps.element);
   return () => {
-    refill(strip, differences(app));
+    strip.update();
     refill(here, ...atPlace(app));
-    refill(maps, attention(app));
+    maps.update();
   };
 });
 
@@ -50,12 +50,18 @@ function differences(app) {
   const shown = Float32Array.from({ length: 2 * tokens.length }, (_, i) =>
     i < tokens.length ? values[i] / most : divergence[i - tokens.length] / far);
   app.paint(grid.canvas, () => paintSigned(grid.canvas, shown, 1));
-  const place = app.state.get("position");
-  grid.choose(0, place);
-  const losses = place
-    ? `: loss ${one[place - 1].toFixed(4)} and ${other[place - 1].toFixed(4)}, a change of ${signed(values[place])}`
-    : ": nothing comes before it";
-  return [el("h3", {}, "where they differ"), grid.element, el("p", { "aria-live": "polite" }, piece(app, place), losses)];
+  const said = el("p", { "aria-live": "polite" });
+  return {
+    element: el("section", {}, el("h3", {}, "where they differ"), scrolling("where they differ", grid.element), said),
+    update() {
+      const place = app.state.get("position");
+      grid.choose(0, place);
+      const losses = place
+        ? `: loss ${one[place - 1].toFixed(4)} and ${other[place - 1].toFixed(4)}, a change of ${signed(values[place])}`
+        : ": nothing comes before it";
+      refill(said, piece(app, place), losses);
+    },
+  };
 }
 
 // What both expect after the selected token, and how they come to it layer by layer.
@@ -89,10 +95,23 @@ function lensTable({ data }, which, place) {
 
 // The same head in both; of models with other heads, each its own count.
 function attention(app) {
+  const choices = ["layer", "head"].map((key) => choice(app, key));
+  const maps = el("div", { class: "columns" });
+  return {
+    element: el("section", {}, el("h3", {}, "where one head looks in both"),
+      el("p", { class: "slider" }, choices.map(({ element }) => element)), maps),
+    update() {
+      for (const each of choices) each.update();
+      refill(maps, bothMaps(app));
+    },
+  };
+}
+
+function bothMaps(app) {
   const { names, ...models } = app.data.facts.pair;
-  const [layer, head] = [app.state.get("layer"), app.state.get("head")];
+  const [layer, head] = [Math.max(0, app.state.get("layer")), app.state.get("head")];
   const size = app.data.facts.tokens.length;
-  const maps = BOTH.map((which, i) => {
+  return BOTH.map((which, i) => {
     const { layers, heads, windows } = models[which];
     if (layer >= layers || head >= heads) return el("p", { class: "note" }, `${names[i]} has no layer ${layer} with a head ${head}.`);
     const { values } = app.data.array(`pair/${which}/attention/${layer}`);
@@ -102,12 +121,16 @@ function attention(app) {
     app.paint(canvas, () => paintWeights(canvas, weights, size, (row, column) => sees(row, column, window)));
     return el("figure", {}, canvas, el("figcaption", {}, el("bdi", {}, names[i])));
   });
-  return [el("h3", {}, "where one head looks in both"), el("p", { class: "slider" }, choice(app, "layer", models), choice(app, "head", models)), el("div", { class: "columns" }, maps)];
 }
 
-function choice(app, key, { one, other }) {
-  const n = Math.max(one[`${key}s`], other[`${key}s`]);
-  const options = Array.from({ length: n }, (_, i) => el("option", { value: i, selected: i === app.state.get(key) }, `${i}`));
+function choice(app, key) {
+  const { one } = app.data.facts.pair;
+  const options = Array.from({ length: one[`${key}s`] }, (_, i) => el("option", { value: i }, `${i}`));
   const select = el("select", { onchange: () => app.state.set({ [key]: Number(select.value) }) }, options);
-  return el("label", {}, `${key} `, select);
+  return {
+    element: el("label", {}, `${key} `, select),
+    update() {
+      select.value = `${Math.max(0, app.state.get(key))}`;
+    },
+  };
 }

@@ -18,7 +18,7 @@ defineView("step", "One step", HINT, (root, app) => {
   root.append(
     el("p", {}, `One step of plain gradient descent on this text, w ← w − ${step.rate} · gradient, `,
       `takes the loss from ${step.lossBefore.toFixed(5)} to ${step.lossAfter.toFixed(5)} nats a token.`),
-    el("div", { class: "columns" }, here, largestTable(step)),
+    el("div", { class: "columns" }, here, largestTable(app, step)),
     tokensTable(app),
   );
   return () => refill(here, likelyHere(app));
@@ -42,13 +42,20 @@ function changed(before, after) {
   return [percent(before), percent(after), signed(after - before, 5)];
 }
 
-function largestTable({ largest, rate }) {
+function largestTable(app, { largest, rate }) {
   const rows = largest.map(({ name, index, value, gradient }) => [
-    `${name}[${index.join(", ")}]`, show(value), show(gradient), show(-rate * gradient),
+    el("span", {}, `${name}[${index.join(", ")}] `, ofToken(app, name, index)),
+    show(value), show(gradient), show(-rate * gradient),
   ]);
   return el("section", { class: "card" }, el("h3", {}, "The steepest weights"),
     scrolling("The steepest weights",
       table("those with the largest gradients", ["weight", "value", "gradient", "its step"], rows)));
+}
+
+// Whose row of a table of tokens a weight is in.
+function ofToken(app, name, [row]) {
+  const isOfTokens = name === "token_embedding.weight" || name === "head.weight";
+  return isOfTokens ? pieceOf(app, row) : null;
 }
 
 function tokensTable(app) {
