@@ -44,4 +44,6 @@ def _add(name: str, ordered: dict[str, str], path: tuple[str, ...]) -> None:
     text = _IMPORT.sub(lambda m: f'const {m[1].replace(" as ", ": ")} = modules["{m[2]}"];\n', text)
     names = [export for _, export in _EXPORT.findall(text)]
     text = _EXPORT.sub(r"\1", text)
-    ordered[name] = f'modules["{name}"] = (() => {{\n{text}return {{ {", ".join(names)} }};\n}})();\n'
+    ordered[name] = (
+        f'modules["{name}"] = (() => {{\n{text}return {{ {", ".join(names)} }};\n}})();\n'
+    )
