@@ -64,9 +64,8 @@ class Target:
     @property
     def rows(self) -> slice:
         """The positions whose logits matter."""
-        return (
-            slice(0, -1) if self.kind == "loss" else slice(self.position, self.position + 1 or None)
-        )
+        here = slice(self.position, self.position + 1 or None)
+        return slice(0, -1) if self.kind == "loss" else here
 
     def values(self, logits: Array, ids: Array) -> Array:
         """Return the target for each of B passes.
