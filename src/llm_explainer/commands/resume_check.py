@@ -20,12 +20,11 @@ from llm_explainer.training.runs.folder import RunFolder
 from llm_explainer.training.runs.log import read_log
 
 BASE = "pre-training"
-_FINETUNE = "llm_explainer.commands.finetune"
 KINDS: dict[str, tuple[str, list[str]]] = {
-    BASE: ("llm_explainer.commands.pretrain:pretrain", []),
-    "full fine-tuning": (f"{_FINETUNE}:finetune_full", []),
-    "LoRA": (f"{_FINETUNE}:finetune_lora", ["--rank=4"]),
-    "DoRA": (f"{_FINETUNE}:finetune_lora", ["--rank=4", "--dora"]),
+    BASE: ("pretrain", []),
+    "full fine-tuning": ("finetune-full", []),
+    "LoRA": ("finetune-lora", ["--rank=4"]),
+    "DoRA": ("finetune-lora", ["--rank=4", "--dora"]),
 }
 """Each kind's command, and what is asked of it."""
 
@@ -97,9 +96,8 @@ def check_kind(
 
 
 def _start(command: str, options: list[str]) -> subprocess.Popen[bytes]:
-    program = f"from llm_explainer.commands.app import run; run({command!r})"
     return subprocess.Popen(
-        [sys.executable, "-c", program, *options],
+        [sys.executable, "-m", "llm_explainer", command, *options],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -9,7 +9,7 @@ Read the files in this order:
     content      what a page holds, by name
     words        tokens as a person can see them, and how their merges went
     formulas     how each result is made, and the line of ``plain/`` that makes it
-    next_tokens  what may come next at each place: candidates, their sums, what is left without a head
+    next_tokens  what may come next, and what the scores of that hang on
     backward     the way back, and what a step of training changes
     history      the same text at every state that a run has kept
     pair         two models side by side

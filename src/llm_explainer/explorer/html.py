@@ -1,4 +1,4 @@
-"""The page as a file: the scripts, the styles and the content in one, and nothing from elsewhere."""
+"""The page as a file: scripts, styles and content in one, and nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PAGE = """<!doctype html>
 </head>
 <body>
 <div id="app"><p class="loading">Unpacking the model's numbers ...</p></div>
-<noscript><p>This page computes what it shows, so it needs JavaScript. It loads nothing.</p></noscript>
+<noscript><p>This page computes what it shows: it needs JavaScript.</p></noscript>
 <script type="text/plain" id="content">{content}</script>
 <script type="module">{script}</script>
 </body>

@@ -61,7 +61,8 @@ def encode(array: Array, kind: Kind) -> tuple[bytes, float]:
 
 def _planes(numbers: Array) -> bytes:
     """Return all first bytes, then all second ones: (n, bytes of a number) -> bytes."""
-    return numbers.T.tobytes()
+    data: bytes = numbers.T.tobytes()
+    return data
 
 
 def _power_of_two(numbers: Array) -> float:
@@ -74,4 +75,5 @@ def _in_steps(rows: Array) -> bytes:
     """Return each row's step, float32, then the numbers as so many steps, -127 to 127."""
     steps = np.abs(rows).max(-1, initial=0).astype("<f4") / np.float32(127)  # (R,)
     counts = np.rint(rows / np.where(steps, steps, 1)[:, None]).astype(np.int8)
-    return steps.astype("<f4").tobytes() + counts.tobytes()
+    data: bytes = steps.tobytes() + counts.tobytes()
+    return data

@@ -67,7 +67,8 @@ def merges(tokenizer: Tokenizer, text: str, ids: Array) -> list[dict[str, Any]]:
     """
     if not isinstance(tokenizer, BPETokenizer):
         return []
-    ranks, found, place = merge_ranks(tokenizer), [], len(tokenizer.prefix)
+    found: list[dict[str, Any]] = []
+    ranks, place = merge_ranks(tokenizer), len(tokenizer.prefix)
     try:
         words = list(words_of(tokenizer, text))
     except TokenizerError:

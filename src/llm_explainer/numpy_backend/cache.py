@@ -7,6 +7,8 @@ Explained in ``Tutorial/09 - TextGeneration.md``.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 
 from llm_explainer.config import ModelConfig
@@ -78,3 +80,47 @@ class KVCache:
         for layer in self.layers:
             layer.keep(rows)
         self.texts.move_to(self.lengths[rows])
+
+
+class TextRows:
+    """Texts with caches of their own as the rows of one batch, of which some may be empty.
+
+    To the model it is a cache, and every text grows by a token. Texts come and go between steps,
+    and no text's numbers depend on the others': attention is worked out for each by itself.
+    """
+
+    def __init__(self, caches: Sequence[KVCache | None]) -> None:
+        self._caches = [cache for cache in caches if cache is not None]
+        self.capacity = max(cache.capacity for cache in self._caches)
+        self.texts = TextLengths(len(caches))
+        self.texts.move_to(np.array([0 if c is None else c.texts.longest for c in caches]))
+        of_layers = zip(*(cache.layers for cache in self._caches), strict=True)
+        rows = [row for row, cache in enumerate(caches) if cache is not None]
+        self.layers = [
+            LayerRows(dict(zip(rows, of_layer, strict=True)), self.texts) for of_layer in of_layers
+        ]
+
+    @property
+    def lengths(self) -> Array:
+        """How many tokens of each text it holds, (B,)."""
+        return self.texts.lengths
+
+    def advance(self, n_tokens: int) -> None:
+        """Count ``n_tokens`` more in every text."""
+        self.texts.advance(n_tokens)
+        for cache in self._caches:
+            cache.advance(n_tokens)
+
+
+class LayerRows:
+    """One layer's caches of several texts, by their rows of the batch."""
+
+    def __init__(self, caches: dict[int, LayerCache], texts: TextLengths) -> None:
+        self._caches = caches
+        self.texts = texts
+
+    def append(self, k: Array, v: Array) -> Iterator[tuple[slice, Array, Array]]:
+        """Store k and v (B, K, 1, H); yield each text's row, and its keys and values."""
+        for row, cache in self._caches.items():
+            own = slice(row, row + 1)
+            yield own, *cache.append(k[own], v[own])

@@ -33,7 +33,7 @@ export function openShell(app, root) {
 function showView(app, panel, shown) {
   const view = views.find(({ name }) => name === app.state.get("view")) ?? views[0];
   if (view !== shown.view) {
-    const content = el("div", { class: `view ${view.name}` });
+    const content = el("div", { class: `view view-${view.name}` });
     refill(panel, el("h2", {}, view.title), el("p", { class: "hint" }, view.hint), content);
     panel.setAttribute("aria-labelledby", `tab-${view.name}`);
     shown.update = view.render(content, app);

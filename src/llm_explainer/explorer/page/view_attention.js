@@ -7,7 +7,8 @@ import { percent, show } from "./numbers.js";
 import { defineView } from "./views.js";
 
 const HINT =
-  "Rows read, columns are read; dark is much. Hatched grey is masked: no token sees a later one.";
+  "Each row is a token that reads, each column one that is read; the stronger the colour, the more. " +
+  "Grey is masked: no token sees a later one.";
 
 defineView("attention", "Attention", HINT, (root, app) => {
   const { config } = app.data.facts;

@@ -52,6 +52,7 @@ function render(root, app) {
     const place = state.get("position");
     const node = nodes[row];
     grid.choose(row, place);
+    bringIntoView(grid.element, row, rows);
     [...names.children].forEach((name, i) => name.classList.toggle("now", i === row));
     refill(
       panel,
@@ -65,6 +66,15 @@ function render(root, app) {
 
   update();
   return update;
+}
+
+// Scroll what the grid is in, and not the page, until a row is seen.
+function bringIntoView(grid, row, rows) {
+  const box = grid.closest(".scrolling");
+  const height = grid.offsetHeight / rows;
+  const end = (row + 1) * height - box.clientHeight;
+  if (row * height < box.scrollTop) box.scrollTop = row * height;
+  if (end > box.scrollTop) box.scrollTop = end;
 }
 
 // Where the way back begins, in words.

@@ -29,6 +29,7 @@ from llm_explainer.checkpoint.json_objects import read_object
 from llm_explainer.errors import CheckpointError
 from llm_explainer.files import write_atomically
 from llm_explainer.folder_lock import FolderLock
+from llm_explainer.program import typed
 from llm_explainer.run_folders import MILESTONES, RECORD, checkpoint_name, is_run, steps_of
 from llm_explainer.spelling import command_line
 from llm_explainer.training.runs.data_files import DATA, DATA_FILES, changed_file
@@ -204,7 +205,7 @@ class RunFolder:
         if not self.record_file.is_file():
             raise CheckpointError(
                 f"{self.path} holds no run to resume (it has no run.json); start one with "
-                f"`uv run {command_line('train_pretrain.py', '--out', self.path)}`"
+                f"`{typed('pretrain', '--out', self.path)}`"
             )
         try:
             return read_object(self.record_file)
