@@ -51,6 +51,7 @@ COMMANDS = (
     Command("export", "export:export"),
     Command("presets", "presets:presets", 2),
     Command("trace", "trace:trace", 7),
+    Command("explore", "explore:explore", 7),
     Command("gradcheck", "gradcheck:gradcheck", 2),
     Command("verify-resume", "verify_resume:verify_resume"),
     Command("profile", "profile:profile", 12),

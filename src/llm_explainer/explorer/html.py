@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llm_explainer.errors import ConfigError
 from llm_explainer.explorer.bundle import bundle, styles
 from llm_explainer.explorer.gathering import gather
 from llm_explainer.explorer.history import put_history
@@ -21,6 +22,7 @@ _PAGE = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
+{mark}
 <meta http-equiv="Content-Security-Policy" content="{policy}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
@@ -35,6 +37,9 @@ _PAGE = """<!doctype html>
 </body>
 </html>
 """
+
+
+_MARK = '<meta name="generator" content="llm-explainer">'
 
 
 @dataclass(frozen=True, repr=False)
@@ -56,12 +61,15 @@ class Page:
         )
 
     def save(self, path: str | Path) -> Path:
-        """Write the page, whole or not at all, and return where it is.
+        """Write the page, whole or not at all, and return where it is. Another page is replaced.
 
         Raises:
+            ConfigError: there is something that is no page of ours.
             OSError: no space, no permission.
         """
         path = Path(path)
+        if path.exists() and not is_page(path):
+            raise ConfigError(f"{path} is there and is no page of this program; name another file")
         write_atomically(path, self.html.encode())
         return path
 
@@ -104,6 +112,14 @@ def explore(
     return Page(page_of(content.packed()), f"{name}, {found.n_tokens} tokens")
 
 
+def is_page(path: Path) -> bool:
+    """Return whether a file is a page that this module wrote."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return _MARK.encode() in file.read(400)
+
+
 def page_of(packed: str) -> str:
     """Return the file for packed content. Its policy forbids every request and foreign script."""
     style, script = styles(), bundle()
@@ -111,7 +127,7 @@ def page_of(packed: str) -> str:
         f"default-src 'none'; script-src 'sha256-{_digest(script)}'; "
         f"style-src 'sha256-{_digest(style)}'; base-uri 'none'; form-action 'none'"
     )
-    return _PAGE.format(policy=policy, style=style, content=packed, script=script)
+    return _PAGE.format(mark=_MARK, policy=policy, style=style, content=packed, script=script)
 
 
 def _digest(text: str) -> str:

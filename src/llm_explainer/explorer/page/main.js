@@ -3,6 +3,7 @@
 import { App } from "./app.js";
 import { unpack } from "./data.js";
 import { recipe } from "./derive.js";
+import { explain } from "./explain.js";
 import { openShell } from "./shell.js";
 import {} from "./view_tokens.js";
 import {} from "./view_pass.js";
@@ -20,7 +21,9 @@ async function open() {
     const data = await unpack();
     data.recipes.push(recipe(data));
     document.title = `Inside ${data.facts.name}`;
-    openShell(new App(data), root);
+    const app = new App(data);
+    openShell(app, root);
+    window.explorer = { app, explain }; // for whoever opens the console
     window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => window.location.reload());
   } catch (error) {
     root.textContent = `This page could not be opened: ${error.message}. It needs a browser of 2023 or newer.`;

@@ -10,7 +10,10 @@ const HINT =
 
 const MOST_BARS = 40;
 const HEIGHT = 22;
-const WIDTH = 640;
+const LEFT = 182; // where the names end
+
+// Narrow where the screen is, so that the letters stay as large.
+const width = () => Math.min(640, Math.max(360, document.getElementById("panel").clientWidth - 8));
 
 defineView("why", "Why", HINT, (root, app) => {
   const sums = el("section", {});
@@ -74,19 +77,20 @@ function bars(parts, label) {
   let end = 0;
   const ends = parts.map(({ value }) => (end += value));
   const [low, high] = [Math.min(0, ...ends), Math.max(0, ...ends)];
-  const x = (value) => 190 + ((value - low) / (high - low || 1)) * (WIDTH - 270);
+  const full = width();
+  const x = (value) => LEFT + 8 + ((value - low) / (high - low || 1)) * (full - LEFT - 70);
   const height = HEIGHT * parts.length;
   const rows = parts.map(({ name, value }, i) => {
     const [from, to] = [ends[i] - value, ends[i]];
     const y = i * HEIGHT;
     return svg("g", {},
-      svg("text", { x: 182, y: y + 15, class: "left" }, name),
+      svg("text", { x: LEFT, y: y + 15, class: "left" }, name),
       svg("rect", { x: Math.min(x(from), x(to)), y: y + 3, height: HEIGHT - 6, rx: 2,
         width: Math.max(1, Math.abs(x(to) - x(from))), class: value < 0 ? "down" : "up" }),
       svg("text", { x: Math.max(x(from), x(to)) + 6, y: y + 15 }, signed(value, 3)));
   });
   const zero = svg("line", { x1: x(0), x2: x(0), y1: 0, y2: height, class: "zero" });
-  return svg("svg", { viewBox: `0 0 ${WIDTH} ${height}`, role: "img", "aria-label": label, class: "waterfall" }, zero, rows);
+  return svg("svg", { viewBox: `0 0 ${full} ${height}`, role: "img", "aria-label": label, class: "waterfall" }, zero, rows);
 }
 
 // The effects of leaving parts out; of a large model they are known for the last places only.
@@ -113,16 +117,17 @@ function apart(parts) {
   const least = sizes[Math.min(MOST_BARS, sizes.length) - 1];
   const shown = parts.filter(({ value }) => Math.abs(value) >= least);
   const most = largest(shown.map(({ value }) => value)) || 1;
-  const x = (value) => 190 + ((value / most + 1) / 2) * (WIDTH - 270);
+  const full = width();
+  const x = (value) => LEFT + 8 + ((value / most + 1) / 2) * (full - LEFT - 70);
   const rows = shown.map(({ name, value }, i) =>
     svg("g", {},
-      svg("text", { x: 182, y: i * HEIGHT + 15, class: "left" }, name),
+      svg("text", { x: LEFT, y: i * HEIGHT + 15, class: "left" }, name),
       svg("rect", { x: Math.min(x(0), x(value)), y: i * HEIGHT + 3, height: HEIGHT - 6, rx: 2,
         width: Math.max(1, Math.abs(x(value) - x(0))), class: value < 0 ? "down" : "up" }),
       svg("text", { x: Math.max(x(0), x(value)) + 6, y: i * HEIGHT + 15 }, signed(value, 3))));
   const height = HEIGHT * shown.length;
   const zero = svg("line", { x1: x(0), x2: x(0), y1: 0, y2: height, class: "zero" });
-  return svg("svg", { viewBox: `0 0 ${WIDTH} ${height}`, role: "img", "aria-label": "ablation", class: "waterfall" }, zero, rows);
+  return svg("svg", { viewBox: `0 0 ${full} ${height}`, role: "img", "aria-label": "ablation", class: "waterfall" }, zero, rows);
 }
 
 function asTable(app, name, parts) {
