@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
+from llm_explainer.program import typed
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -92,6 +94,7 @@ def quick_settings(steps: int, seed: int, backend: str) -> PretrainSettings:
             eval_windows=64,
             sample_every=500,
             checkpoint_every=1000,
+            keep_milestones=6,
             seed=seed,
         ),
         backend=backend,
@@ -135,13 +138,12 @@ def _tell_stories(run: Run, seed: int, console: Console) -> None:
 
 def _suggest(run: Path, console: Console) -> None:
     from llm_explainer.console.terminal import show_next
-    from llm_explainer.spelling import command_line
 
-    generate = command_line("run_demo.py", "generate", run)
+    generate = typed("generate", run)
     suggestions = (
         (f'{generate} --prompt "Once"', "continue a text of yours"),
         (f"{generate} --interactive", "try one text after the other"),
-        ("run_demo.py gradcheck", "see that every hand-written gradient is right"),
-        ("train_pretrain.py --help", "train on your own text"),
+        (typed("gradcheck"), "see that every hand-written gradient is right"),
+        (typed("pretrain", "--help"), "train on your own text"),
     )
     show_next(console, suggestions)
