@@ -13,6 +13,7 @@ from llm_explainer.mlx_backend.cache import KVCache, TextRows
 from llm_explainer.mlx_backend.engine.device import (
     device_kind,
     device_name,
+    leave_thread,
     peak_memory,
     reset_peak_memory,
 )
@@ -66,6 +67,7 @@ __all__ = [
     "device_kind",
     "device_name",
     "filler",
+    "leave_thread",
     "peak_memory",
     "reset_peak_memory",
     "training_bytes",
