@@ -1,6 +1,7 @@
 """Fine-tune a model with LoRA: `uv run train_finetune_lora.py --help`."""
 
 from llm_explainer.commands.app import run
+from llm_explainer.program import BY_NAME
 
 if __name__ == "__main__":
-    run("llm_explainer.commands.finetune:finetune_lora")
+    run(BY_NAME["finetune-lora"])

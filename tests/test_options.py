@@ -16,18 +16,15 @@ from test_checkpoint import TOKENIZER, random_model, tiny_config
 from llm_explainer.checkpoint import save_checkpoint
 from llm_explainer.commands.app import _app
 from llm_explainer.commands.exclusions import EXCLUSIONS
-from llm_explainer.commands.finetune import finetune_full, finetune_lora
-from llm_explainer.commands.pretrain import pretrain
-from run_demo import app
+from llm_explainer.commands.group import make_app
+from llm_explainer.program import COMMANDS as TABLE
 
 N_EXAMPLES = 1000 if os.environ.get("CAMPAIGNS") else 15
 
 
-PROGRAMS = (app, *map(_app, (pretrain, finetune_full, finetune_lora)))
 FUNCTIONS = {
     each.callback.__name__: getattr(each.callback, "__wrapped__", each.callback)
-    for program in PROGRAMS
-    for each in program.registered_commands
+    for each in _app(make_app(TABLE)).registered_commands
 }
 COMMANDS = {name: typer.main.get_command(_app(function)) for name, function in FUNCTIONS.items()}
 OPTIONS = [

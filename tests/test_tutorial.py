@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import typer
 
-import run_demo
+from llm_explainer.commands.group import make_app
+from llm_explainer.program import DEMO
 from llm_explainer.tutorial.chapters import Chapter, Value, find_chapters, read_chapter
 from llm_explainer.tutorial.comparing import find_difference, same_value
 from llm_explainer.tutorial.pages import check_page, commands_of
@@ -68,12 +69,12 @@ def test_commands_take_the_options_that_they_are_given(chapter):
         options = {word.partition("=")[0] for word in words if word.startswith("--")}
         if "run_demo.py" in words and options and "sweep" not in words:  # which takes any
             name = words[words.index("run_demo.py") + 1]
-            assert options <= options_of(run_demo.app, name), f"{chapter.path.name}:{line}"
+            assert options <= options_of(name), f"{chapter.path.name}:{line}"
 
 
 @cache
-def options_of(app: typer.Typer, name: str) -> frozenset[str]:
-    command = typer.main.get_command(app).commands[name]
+def options_of(name: str) -> frozenset[str]:
+    command = typer.main.get_command(make_app(DEMO)).commands[name]
     named = [parameter.opts + parameter.secondary_opts for parameter in command.params]
     return frozenset({"--help", "--debug", *(option for some in named for option in some)})
 

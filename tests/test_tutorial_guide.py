@@ -10,11 +10,12 @@ from urllib.parse import unquote
 import pytest
 import typer
 
-import run_demo
+from llm_explainer.commands.group import make_app
+from llm_explainer.program import COMMANDS, DEMO
 from llm_explainer.tutorial import hand_model, story_model
 from llm_explainer.tutorial.chapters import find_chapters, read_chapter
 from llm_explainer.tutorial.exercises.table import EXERCISES
-from llm_explainer.tutorial.pages import check_page, demo_commands
+from llm_explainer.tutorial.pages import check_page
 from llm_explainer.tutorial.running import check_chapter
 from llm_explainer.tutorial.site import GUIDE, TEACHERS
 
@@ -83,14 +84,14 @@ def test_the_table_in_the_readme_has_every_chapter():
         assert link is not None
         assert (ROOT / link[2]).is_file()
         assert link[2].endswith(link[1])
-        assert shlex.split(command.strip("`"))[0] in demo_commands(ROOT)
+        assert shlex.split(command.strip("`"))[0] in {command.name for command in DEMO}
 
 
 def test_commands_name_the_chapter_that_explains_them():
-    assert set(run_demo.CHAPTERS.values()) <= CHAPTERS.keys()
-    commands = typer.main.get_command(run_demo.app).commands
-    for function, number in run_demo.CHAPTERS.items():
-        assert f"learn {number}`" in commands[function.__name__.replace("_", "-")].epilog
+    assert {command.chapter for command in COMMANDS if command.chapter} <= CHAPTERS.keys()
+    built = typer.main.get_command(make_app(COMMANDS)).commands
+    for command in COMMANDS:
+        assert not command.chapter or f"learn {command.chapter}`" in built[command.name].epilog
 
 
 @pytest.fixture(scope="module")

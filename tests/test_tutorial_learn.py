@@ -11,9 +11,10 @@ from consoles import console_of, shown
 from test_tutorial_checks import PAGE
 from typer.testing import CliRunner
 
-import run_demo
+from llm_explainer.commands.group import make_app
 from llm_explainer.console.chapter_view import ChapterView, for_terminal
 from llm_explainer.errors import ConfigError
+from llm_explainer.program import DEMO
 from llm_explainer.tutorial import formulas, thread
 from llm_explainer.tutorial.chapters import read_chapter
 from llm_explainer.tutorial.exercises import attempt
@@ -27,14 +28,14 @@ def book(tmp_path, monkeypatch) -> Path:
     folder = tmp_path / "Tutorial"
     folder.mkdir()
     (folder / "03 - Places.md").write_text(PAGE, encoding="utf-8")
-    shutil.copy(run_demo.__file__, tmp_path)
+    shutil.copy(Path(__file__).parents[1] / "run_demo.py", tmp_path)
     monkeypatch.setattr(thread, "tutorial_folder", lambda: folder)
     monkeypatch.chdir(tmp_path)
     return folder
 
 
 def learn(*words: str, expect: int = 0) -> str:
-    result = CliRunner().invoke(run_demo.app, ["learn", *words], env={"COLUMNS": "120"})
+    result = CliRunner().invoke(make_app(DEMO), ["learn", *words], env={"COLUMNS": "120"})
     if isinstance(result.exception, ConfigError):
         raise result.exception
     assert result.exit_code == expect, result.output

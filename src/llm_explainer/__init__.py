@@ -12,15 +12,18 @@ if TYPE_CHECKING:
     from llm_explainer.checkpoint import load_checkpoint, save_checkpoint
     from llm_explainer.commands.from_python import finetune, train
     from llm_explainer.config import ModelConfig
+    from llm_explainer.explorer import explore
     from llm_explainer.generation import generate
     from llm_explainer.lora_config import LoRAConfig
     from llm_explainer.tokenizer import BPETokenizer
+    from llm_explainer.tracing import trace
 
 __all__ = [
     "BPETokenizer",
     "LoRAConfig",
     "ModelConfig",
     "apply_lora",
+    "explore",
     "finetune",
     "generate",
     "load_backend",
@@ -28,6 +31,7 @@ __all__ = [
     "merge_lora",
     "plain",
     "save_checkpoint",
+    "trace",
     "train",
     "unmerge_lora",
 ]
@@ -37,12 +41,14 @@ _HOMES = {
     "LoRAConfig": "llm_explainer.lora_config",
     "ModelConfig": "llm_explainer.config",
     "apply_lora": "llm_explainer.adapters",
+    "explore": "llm_explainer.explorer",
     "finetune": "llm_explainer.commands.from_python",
     "generate": "llm_explainer.generation",
     "load_backend": "llm_explainer.backend",
     "load_checkpoint": "llm_explainer.checkpoint",
     "merge_lora": "llm_explainer.adapters",
     "save_checkpoint": "llm_explainer.checkpoint",
+    "trace": "llm_explainer.tracing",
     "train": "llm_explainer.commands.from_python",
     "unmerge_lora": "llm_explainer.adapters",
 }

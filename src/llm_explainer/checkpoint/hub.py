@@ -20,6 +20,7 @@ from typing import Any
 
 from llm_explainer.checkpoint.checksums import MANIFEST, digest_of
 from llm_explainer.errors import CheckpointError
+from llm_explainer.program import extra
 
 PATTERNS = ("*.safetensors", "*.json")
 SOURCE = "source.txt"
@@ -183,7 +184,7 @@ def _library(model: HubModel, folder: Path) -> ModuleType:
         return importlib.import_module("huggingface_hub")
     except ImportError:
         raise CheckpointError(
-            "fetching models takes huggingface_hub, which is not installed; uv sync --extra hub "
+            f"fetching models takes huggingface_hub, which is not installed; {extra('hub')} "
             f"brings it, or do it by hand: {_by_hand(model, folder)}"
         ) from None
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from llm_explainer.config import ModelConfig
 from llm_explainer.errors import CheckpointError
 from llm_explainer.machine import available_memory
+from llm_explainer.program import typed
 
 _BYTES = {"float32": 4, "bfloat16": 2}
 _IN_GROUP = 64  # numbers that share a scale and a bias where they are packed
@@ -64,5 +65,5 @@ def refuse_adapters(storage: Storage, source: Path) -> None:
     if storage != FLOAT32:
         raise CheckpointError(
             f"{source} holds adapters, which go on a base in float32, not in "
-            f"{storage.described()}; make one model of both with run_demo.py merge"
+            f"{storage.described()}; make one model of both with {typed('merge')}"
         )

@@ -8,21 +8,22 @@ import logging
 import signal
 import sys
 import warnings
-from collections.abc import Callable
-from importlib import import_module
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
-from typing import Annotated, Any, NoReturn, TextIO, cast
+from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 from typer.core import TyperCommand
 from typer.exceptions import TyperException
 
 from llm_explainer.commands.exclusions import refuse_without_effect
+from llm_explainer.commands.group import function_of, make_app
 from llm_explainer.commands.limits import check_threads
 from llm_explainer.commands.options import given
 from llm_explainer.commands.signals import Ended, end, exit_code_of, on_signals
 from llm_explainer.console.streams import give_up_lost_streams, prepare_streams, say
 from llm_explainer.errors import LLMExplainerError, LLMExplainerWarning
+from llm_explainer.program import Command, as_typed
 
 FAILED = 2
 """Exit code of a command that could not do what was asked, as for a wrong option."""
@@ -35,11 +36,13 @@ _given_again: set[str] = set()  # options of which all but the last had no effec
 _HELP = {"help_option_names": ["--help", "-h"]}
 
 
-def run(program: typer.Typer | Callable[..., None] | str) -> NoReturn:
-    """Run an app of several commands, or a function as the only one, and exit.
+Program = typer.Typer | Callable[..., None] | Command | Sequence[Command]
 
-    A function may be named, as in ``llm_explainer.commands.pretrain:pretrain``, so that it is
-    imported when it is known that it can work here.
+
+def run(program: Program) -> NoReturn:
+    """Run an app of several commands, or one command alone, and exit.
+
+    A command of the program's table is imported when it is known that it can work here.
 
     0 for success, 2 for an error with one line on stderr, 130 for Ctrl-C, 143 and 129 for a polite
     kill and a closed terminal, 1 for output that nobody reads any more. Every command takes
@@ -52,14 +55,14 @@ def run(program: typer.Typer | Callable[..., None] | str) -> NoReturn:
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     # Not a matter for the commands, and to be known also where their options cannot be read.
     arguments = [argument for argument in sys.argv[1:] if argument != _DEBUG]
-    if not arguments and isinstance(program, typer.Typer):
+    if not arguments and isinstance(program, (typer.Typer, Sequence)):
         arguments = ["--help"]
     if arguments == [_VERSION]:
         sys.stdout.write(f"llm-explainer {version('llm-explainer')}\n")
         sys.exit()
     try:
         check_threads()
-        app = _app(program)
+        app = _app(program, arguments)
         # Typer turns Ctrl-C and a closed pipe into exit codes; None is a command that came through.
         with on_signals(end, end):
             _given_again.clear()
@@ -82,7 +85,15 @@ def run(program: typer.Typer | Callable[..., None] | str) -> NoReturn:
 
 
 class CarefulCommand(TyperCommand):
-    """A command that reads over no option."""
+    """A command that reads over no option, and names commands as its user types them."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.help = as_typed(self.help or "")
+        for parameter in self.params:
+            option: Any = parameter  # an argument may have no help
+            if text := getattr(option, "help", None):
+                option.help = as_typed(text)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the arguments; refuse an option that has no effect.
@@ -160,11 +171,12 @@ def _show_warning(
 _python_shows_warning = warnings.showwarning
 
 
-def _app(program: typer.Typer | Callable[..., None] | str) -> typer.Typer:
+def _app(program: Program, arguments: Sequence[str] | None = None) -> typer.Typer:
     """Return the app that a program is, each of its commands with ``--debug``."""
-    if isinstance(program, str):
-        module, _, name = program.partition(":")
-        program = cast(Callable[..., None], getattr(import_module(module), name))
+    if isinstance(program, Command):
+        program = function_of(program)
+    elif isinstance(program, Sequence):
+        program = make_app(program, arguments)
     if isinstance(program, typer.Typer):
         program.info.context_settings = _HELP
     else:

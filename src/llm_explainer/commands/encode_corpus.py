@@ -13,6 +13,7 @@ from typer import Argument, Option
 
 from llm_explainer.commands.corpora import CORPUS_HELP, SPEC_HELP, name_of, workers_or_default
 from llm_explainer.errors import CorpusError
+from llm_explainer.program import typed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -75,7 +76,7 @@ def encode_corpus(
     if tokenizer is None:
         raise CorpusError(
             "no tokenizer; name one with --tokenizer: that of a run, such as runs/quick, or one of "
-            "your own from `run_demo.py train-tokenizer`"
+            f"your own from `{typed('train-tokenizer')}`"
         )
     if dtype is not None and dtype not in DTYPES:
         raise CorpusError(f"--dtype is {dtype!r}; choose one of {', '.join(DTYPES)}")
@@ -185,7 +186,7 @@ def _report(
 
     from llm_explainer.console.tables import show_table
     from llm_explainer.console.terminal import show
-    from llm_explainer.spelling import command_line, spelled_out
+    from llm_explainer.spelling import spelled_out
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("file", overflow="fold")
@@ -203,7 +204,5 @@ def _report(
     n_bytes = sum(split.n_bytes for split in encoded)
     show(console, f"encoded in {seconds:.2f} s, {n_bytes / seconds / 1e6:.1f} MB/s; train on it:")
     train, val, _, tokenizer = files
-    command = command_line(
-        "train_pretrain.py", "--train-data", train, "--val-data", val, "--tokenizer", tokenizer
-    )
-    show(console, f"  uv run {command}", style="bold")
+    command = typed("pretrain", "--train-data", train, "--val-data", val, "--tokenizer", tokenizer)
+    show(console, f"  {command}", style="bold")

@@ -24,6 +24,7 @@ from llm_explainer.commands.full_stages import (
     tuning_settings,
 )
 from llm_explainer.commands.options import given, refuse
+from llm_explainer.program import typed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -101,7 +102,6 @@ def train_stage(
     from llm_explainer.commands.training import train_and_report
     from llm_explainer.console.progress import StageProgress
     from llm_explainer.console.terminal import show
-    from llm_explainer.spelling import command_line
     from llm_explainer.training.runs.folder import RunFolder
     from llm_explainer.training.runs.outcome import is_finished
     from llm_explainer.training.runs.run import resume_run, start_run
@@ -118,6 +118,4 @@ def train_stage(
             run = start_run(settings(), folder, report=progress.report)
     run.nn.reset_peak_memory()
     show(console, run.preflight.summary())
-    train_and_report(
-        run, console, command_line("uv", "run", "run_demo.py", "full", "--resume", whole)
-    )
+    train_and_report(run, console, typed("full", "--resume", whole))

@@ -16,7 +16,7 @@ from llm_explainer.console.tables import show_table
 from llm_explainer.console.terminal import show, show_next
 from llm_explainer.data.stories.questions import KINDS
 from llm_explainer.files import write_atomically
-from llm_explainer.spelling import command_line
+from llm_explainer.program import typed
 from llm_explainer.training.exact_match import share_ended, share_right, share_right_by_kind
 from llm_explainer.training.side_by_side import ModelResult, SideBySide, examine, to_dict
 from llm_explainer.training.side_by_side_figure import draw_side_by_side
@@ -46,12 +46,12 @@ def report(folder: Path, n_questions: int, console: Console, backend: str) -> No
     show_next(
         console,
         (
-            (command_line("run_demo.py", "ask", tuned, "--seed", "7"), "another story"),
+            (typed("ask", tuned, "--seed", "7"), "another story"),
             (
-                command_line("run_demo.py", "merge", tuned, "--out", folder / "merged"),
+                typed("merge", tuned, "--out", folder / "merged"),
                 "the adapters become part of the weights: an ordinary model",
             ),
-            ("train_finetune_lora.py --help", "fine-tune on records of your own"),
+            (typed("finetune-lora", "--help"), "fine-tune on records of your own"),
         ),
     )
 

@@ -38,7 +38,7 @@ def get(
 
     from llm_explainer.checkpoint.hub import MODELS, fetch, list_files
     from llm_explainer.console.terminal import make_console, show
-    from llm_explainer.spelling import command_line
+    from llm_explainer.program import typed
 
     if name not in MODELS:
         raise CheckpointError(f"{name!r} is not known; choose one of {', '.join(MODELS)}")
@@ -52,5 +52,5 @@ def get(
     fetch(model, files, folder)
     n_bytes = sum(file.size for file in files)
     show(console, f"checked     {folder}, {len(files)} files, {n_bytes / 1e9:.2f} GB")
-    words = ("generate", folder) if name == "gpt2" else ("chat", folder)
-    show(console, "talk to it  ", Text(f"uv run {command_line('run_demo.py', *words)}", "bold"))
+    command = "generate" if name == "gpt2" else "chat"
+    show(console, "talk to it  ", Text(typed(command, folder), "bold"))

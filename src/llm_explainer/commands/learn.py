@@ -11,6 +11,7 @@ import typer
 from typer import Argument, Option
 
 from llm_explainer.errors import ConfigError
+from llm_explainer.program import typed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -127,7 +128,7 @@ def _list(console: Console, chapters: list[Chapter], progress: Progress) -> None
     console.print(table)
     unread = [chapter.number for chapter in chapters if chapter.number not in progress.read]
     if unread:
-        show_next(console, [(f"run_demo.py learn {unread[0]}", "")])
+        show_next(console, [(typed("learn", str(unread[0])), "")])
 
 
 def _walk(console: Console, chapter: Chapter, progress: Progress) -> None:
@@ -142,9 +143,9 @@ def _walk(console: Console, chapter: Chapter, progress: Progress) -> None:
     progress.read.add(chapter.number)
     progress.save()
     graded = exercises_of(chapter.number)
-    next_ = [("run_demo.py learn", "the other chapters, and what you have read")]
+    next_ = [(typed("learn"), "the other chapters, and what you have read")]
     if graded:
-        command = f"run_demo.py learn {chapter.number} --exercise 1"
+        command = typed("learn", str(chapter.number), "--exercise", "1")
         next_.insert(0, (command, f"write it yourself; {len(graded)} such, each is graded"))
     show_next(console, next_)
 

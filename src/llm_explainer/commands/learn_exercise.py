@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from llm_explainer.program import typed
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -61,7 +63,7 @@ def _begin(console: Console, exercise: Exercise, file: Path) -> None:
     from llm_explainer.files import write_atomically
     from llm_explainer.tutorial.exercises.template import write_template
 
-    command = f"uv run run_demo.py learn {exercise.chapter} --exercise {exercise.number}"
+    command = typed("learn", str(exercise.chapter), "--exercise", str(exercise.number))
     heading = (
         f"Chapter {exercise.chapter}, exercise {exercise.number}: {exercise.title}.\n\n"
         f"{exercise.task}\nWrite what is missing, then: {command}"
@@ -92,7 +94,7 @@ def _show_next(console: Console, exercise: Exercise, progress: Progress) -> None
 
     for other in exercises_of(exercise.chapter):
         if not progress.has_passed(other.name):
-            command = f"run_demo.py learn {other.chapter} --exercise {other.number}"
+            command = typed("learn", str(other.chapter), "--exercise", str(other.number))
             show_next(console, [(command, f"{other.title}: {other.task}")])
             return
 

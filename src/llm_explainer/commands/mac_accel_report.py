@@ -16,6 +16,7 @@ from llm_explainer.console.terminal import show, show_next, working
 from llm_explainer.generation import generate
 from llm_explainer.machine import available_memory
 from llm_explainer.model_spec import ModelSpec
+from llm_explainer.program import typed
 from llm_explainer.spelling import command_line, spelled_out
 from llm_explainer.training.runs.comparison import FinishedRun, comparable, find_runs, read_run
 from llm_explainer.training.runs.comparison_figure import draw_comparison
@@ -106,10 +107,10 @@ def suggest(path: Path, nn: ModuleType, console: Console, *, is_default: bool) -
     options = "" if is_default else " " + command_line("--out", path.parent)
     if is_mlx and nn.device_kind() == "cpu":
         options += " --backend numpy"  # MLX's build for the CPU would take very long
-    generate = command_line("run_demo.py", "generate", path)
+    generate = typed("generate", path)
     suggestions = (
-        (f"run_demo.py mac-accel --data-size 0.5{options}", "what more data changes"),
-        (f"run_demo.py mac-accel --size small{options}", "what a larger model changes"),
+        (f"{typed('mac-accel')} --data-size 0.5{options}", "what more data changes"),
+        (f"{typed('mac-accel')} --size small{options}", "what a larger model changes"),
         (generate, "continue a text of yours"),
         (f"{generate} --backend {'numpy' if is_mlx else 'mlx'}", "on the other backend"),
     )

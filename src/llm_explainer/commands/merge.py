@@ -9,6 +9,7 @@ import typer
 from typer import Option
 
 from llm_explainer.errors import CheckpointError
+from llm_explainer.program import typed
 
 
 def merge(
@@ -33,7 +34,6 @@ def merge(
     from llm_explainer.adapters import merge_lora
     from llm_explainer.checkpoint import load_checkpoint, save_checkpoint
     from llm_explainer.console.terminal import make_console, show
-    from llm_explainer.spelling import command_line
 
     console = make_console()
     # Sums are rounded in one way, whichever backend the model will run on.
@@ -44,5 +44,4 @@ def merge(
         )
     path = save_checkpoint(out, merge_lora(model), tokenizer, overwrite=overwrite)
     show(console, f"merged      {path}")
-    command = command_line("run_demo.py", "generate", path)
-    show(console, "talk to it  ", Text(f"uv run {command}", "bold"))
+    show(console, "talk to it  ", Text(typed("generate", path), "bold"))

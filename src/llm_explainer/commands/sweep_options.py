@@ -15,6 +15,7 @@ from typing import Any
 import typer
 
 from llm_explainer.errors import ConfigError
+from llm_explainer.program import typed
 from llm_explainer.training.sweeps.grid import write_value
 
 OWN = {"out", "overwrite", "resume", "distributed", "debug", "help", "seed"}
@@ -34,12 +35,12 @@ class Script:
     """A training script.
 
     Args:
-        file: its name.
+        name: of its command.
         function: its command.
         lists: options whose one value may have commas in it.
     """
 
-    file: str
+    name: str
     function: Callable[..., None]
     lists: tuple[str, ...] = ()
 
@@ -56,7 +57,7 @@ class Script:
         Raises:
             TyperException: it cannot be read.
         """
-        context = self.command.make_context(self.file, list(words))
+        context = self.command.make_context(typed(self.name), list(words))
         values: dict[str, Any] = context.params
         return values
 
@@ -120,5 +121,5 @@ class Script:
         if not flag.startswith("--"):
             return f"{flag!r} is no option; several values go with commas and no spaces: --rank 4,8"
         near = difflib.get_close_matches(flag, self._options, 1)
-        hint = f"did you mean {near[0]}?" if near else f"uv run {self.file} --help shows all"
-        return f"{self.file} has no option {flag}; {hint}"
+        hint = f"did you mean {near[0]}?" if near else f"{typed(self.name, '--help')} shows all"
+        return f"{typed(self.name)} has no option {flag}; {hint}"

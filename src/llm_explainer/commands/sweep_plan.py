@@ -27,10 +27,10 @@ SettingsOf = Callable[[dict[str, Any]], RunSettings]
 """Makes settings of the values of a script's options."""
 
 SCRIPTS = {
-    "pretrain": Script("train_pretrain.py", pretrain.pretrain),
-    "finetune-full": Script("train_finetune_full.py", finetune.finetune_full),
+    "pretrain": Script("pretrain", pretrain.pretrain),
+    "finetune-full": Script("finetune-full", finetune.finetune_full),
     "finetune-lora": Script(
-        "train_finetune_lora.py",
+        "finetune-lora",
         finetune.finetune_lora,
         lists=("targets", "rank_pattern", "alpha_pattern"),
     ),

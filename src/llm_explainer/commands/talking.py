@@ -36,8 +36,8 @@ def load_named(
     *,
     best: bool = False,
     backend: str,
-    dtype: str,
-    quantize: int | None,
+    dtype: str = "float32",
+    quantize: int | None = None,
 ) -> tuple[Any, Tokenizer]:
     """Return the model that a command names, by default the newest run's, and its tokenizer.
 

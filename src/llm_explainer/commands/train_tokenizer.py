@@ -13,6 +13,7 @@ from typer import Argument, Option
 from llm_explainer.commands.corpora import CORPUS_HELP, name_of, workers_or_default
 from llm_explainer.errors import TokenizerError
 from llm_explainer.files import names_in
+from llm_explainer.program import typed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -175,7 +176,7 @@ def _report(
     from llm_explainer.console.terminal import show_next
     from llm_explainer.console.tokenizer_facts import facts_table, longest_tokens
     from llm_explainer.console.tokens import TokenPainter, tokens_of
-    from llm_explainer.spelling import command_line, spelled_out
+    from llm_explainer.spelling import spelled_out
 
     size = f"{tokenizer.vocab_size:,} tokens in {seconds:.2f} s"
     if tokenizer.vocab_size < settings["vocab_size"]:
@@ -196,12 +197,10 @@ def _report(
         ),
     ]
     console.print(facts_table(facts))
-    in_folder = command_line("--tokenizer", folder)
-    file = command_line("--tokenizer", folder / "tokenizer.json")
     commands = (
-        f'run_demo.py tokenize "Any text" {in_folder}',
-        f"run_demo.py encode-corpus CORPUS {in_folder}",
-        f"train_pretrain.py --corpus CORPUS {file}",
+        typed("tokenize", "Any text", "--tokenizer", folder),
+        typed("encode-corpus", "CORPUS", "--tokenizer", folder),
+        typed("pretrain", "--corpus", "CORPUS", "--tokenizer", folder / "tokenizer.json"),
     )
     show_next(console, [(command, "") for command in commands])
 

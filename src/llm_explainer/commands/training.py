@@ -17,6 +17,7 @@ from llm_explainer.console.streams import give_up_lost_streams
 from llm_explainer.console.terminal import make_console, show
 from llm_explainer.console.training_view import TrainingView
 from llm_explainer.errors import WorkerLost
+from llm_explainer.program import typed
 from llm_explainer.run_folders import meant_checkpoint
 from llm_explainer.spelling import command_line
 from llm_explainer.training.events import Event
@@ -208,8 +209,8 @@ def _report_best(result: TrainResult, run: Run, console: Console) -> None:
     if meant_checkpoint(path) == best:
         show(console, f"            {path} stands for it")
         return
-    for script, word in (("run_demo.py", "generate"), ("train_pretrain.py", "--from")):
-        show(console, f"            uv run {command_line(script, word, path, '--best')}")
+    for command in (typed("generate", path, "--best"), typed("pretrain", "--from", path, "--best")):
+        show(console, f"            {command}")
     if worse and not trainer.config.patience:
         show(console, "            --patience 2 ends training soon after the best; more text helps")
 
@@ -222,7 +223,6 @@ def finish(run: Run, console: Console, talk: str = "generate", *options: str) ->
     show(console, run.preflight.summary())
     train_and_report(run, console)
     name = run.folder.path
-    command = command_line("run_demo.py", talk, name, *options)
-    show(console, "talk to it  ", Text(f"uv run {command}", "bold"))
+    show(console, "talk to it  ", Text(typed(talk, name, *options), "bold"))
     if command_line(name) != str(name) and str(name).isprintable() and " " not in str(name):
         show(console, f"            where no shell takes off the quotes: {talk} {name}")

@@ -58,6 +58,6 @@ def show_next(console: Console, suggestions: Sequence[tuple[str, str]]) -> None:
     show(console, "")
     show(console, "Next", style="bold")
     for command, purpose in suggestions:
-        show(console, f"  uv run {command}")
+        show(console, f"  {command}")
         if purpose:
             show(console, f"      {purpose}", style="dim")

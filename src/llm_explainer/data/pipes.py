@@ -69,8 +69,8 @@ def keep(name: str) -> Kept:
     """
     if name == STDIN and sys.stdin.isatty():
         raise CorpusError(
-            "corpus - is what comes through a pipe, and there is none; write `... | uv run ...`, "
-            "or name a text file or folder"
+            "corpus - is what comes through a pipe, and there is none; write `... | ` before "
+            "the command, or name a text file or folder"
         )
     file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as what it is kept for
     try:

@@ -9,10 +9,11 @@ from llm_explainer.machine import available_cores
 from llm_explainer.mlx_backend.activations import GELU, ReLU, SiLU
 from llm_explainer.mlx_backend.attention import CausalSelfAttention
 from llm_explainer.mlx_backend.block import Block
-from llm_explainer.mlx_backend.cache import KVCache
+from llm_explainer.mlx_backend.cache import KVCache, TextRows
 from llm_explainer.mlx_backend.engine.device import (
     device_kind,
     device_name,
+    leave_thread,
     peak_memory,
     reset_peak_memory,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "SiLU",
     "SinusoidalPositions",
     "StepResult",
+    "TextRows",
     "TiedHead",
     "TrainStep",
     "as_array",
@@ -65,6 +67,7 @@ __all__ = [
     "device_kind",
     "device_name",
     "filler",
+    "leave_thread",
     "peak_memory",
     "reset_peak_memory",
     "training_bytes",

@@ -15,7 +15,7 @@ import mlx.core as mx
 
 from llm_explainer.config import ModelConfig
 from llm_explainer.init import Init
-from llm_explainer.mlx_backend.cache import LayerCache
+from llm_explainer.mlx_backend.cache import LayerCache, LayerRows
 from llm_explainer.mlx_backend.layers import Dropout, Linear
 from llm_explainer.mlx_backend.module import Array, Backward, Key, Module, split_key, with_backward
 from llm_explainer.mlx_backend.norms import make_head_norm
@@ -46,7 +46,10 @@ class CausalSelfAttention(Module):
         self._dropout = Dropout(config.dropout)
 
     def __call__(
-        self, x: Array, cache: LayerCache | None = None, packing: Packing | None = None
+        self,
+        x: Array,
+        cache: LayerCache | LayerRows | None = None,
+        packing: Packing | None = None,
     ) -> Array:
         """Map (B, T, D) to (B, T, D), after the tokens that ``cache`` holds; adds these to it."""
         return self.run(x, cache, packing=packing)
@@ -60,7 +63,7 @@ class CausalSelfAttention(Module):
     def run(
         self,
         x: Array,
-        cache: LayerCache | None = None,
+        cache: LayerCache | LayerRows | None = None,
         rng: Key | None = None,
         packing: Packing | None = None,
     ) -> Array:
@@ -78,6 +81,9 @@ class CausalSelfAttention(Module):
         elif self._rotary is not None:
             start = 0 if cache is None else cache.start()
             q, k = self._rotary.rotate(q, start), self._rotary.rotate(k, start)
+        if isinstance(cache, LayerRows):
+            attended = attend_apart(q, k, v, cache, self._window)
+            return self.out_proj.run(attended.reshape(b, t, -1), keys[1])
         mask: Array | str | None = seen_by(t, self._window, packing)
         if cache is not None:
             mask = cache.mask(t, self._window)
@@ -115,3 +121,21 @@ def seen_by(n_tokens: int, window: int, packing: Packing | None) -> Array | str:
     behind = places[:, None] - places  # (T, T): how many tokens the query stands behind the key
     near = behind < window
     return packing.seen & near if packing else (behind >= 0) & near
+
+
+def attend_apart(q: Array, k: Array, v: Array, cache: LayerRows, window: int) -> Array:
+    """Attend from q (B, N, 1, H) to the cached keys, after adding k and v (B, K, 1, H).
+
+    Each text over its own length and in products of its own, so that not a bit of it depends on
+    who else is there. Rows without a text are 0. Returns (B, N, 1, H).
+    """
+    attended = [mx.zeros((1, *q.shape[1:]))] * len(q)
+    for row, keys, values in cache.append(k, v):
+        seen = slice(-window if window else None, None)
+        attended[row] = mx.fast.scaled_dot_product_attention(
+            q[row : row + 1],
+            keys[:, :, seen],
+            values[:, :, seen],
+            scale=1 / math.sqrt(q.shape[-1]),
+        )  # (1, N, 1, H)
+    return mx.concatenate(attended)

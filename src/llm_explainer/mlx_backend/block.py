@@ -8,7 +8,7 @@ from __future__ import annotations
 from llm_explainer.config import ModelConfig
 from llm_explainer.init import Init
 from llm_explainer.mlx_backend.attention import CausalSelfAttention
-from llm_explainer.mlx_backend.cache import LayerCache
+from llm_explainer.mlx_backend.cache import LayerCache, LayerRows
 from llm_explainer.mlx_backend.feed_forward import FeedForward
 from llm_explainer.mlx_backend.layers import Dropout
 from llm_explainer.mlx_backend.module import Array, Backward, Key, Module, split_key, with_backward
@@ -34,7 +34,10 @@ class Block(Module):
         self._is_post = config.norm_position == "post"
 
     def __call__(
-        self, x: Array, cache: LayerCache | None = None, packing: Packing | None = None
+        self,
+        x: Array,
+        cache: LayerCache | LayerRows | None = None,
+        packing: Packing | None = None,
     ) -> Array:
         """Map (B, T, D) to (B, T, D)."""
         return self.run(x, cache, packing=packing)
@@ -48,7 +51,7 @@ class Block(Module):
     def run(
         self,
         x: Array,
-        cache: LayerCache | None = None,
+        cache: LayerCache | LayerRows | None = None,
         rng: Key | None = None,
         packing: Packing | None = None,
     ) -> Array:

@@ -16,7 +16,7 @@ from llm_explainer.errors import ConfigError
 from llm_explainer.init import initializer
 from llm_explainer.lora_config import LoRAConfig
 from llm_explainer.mlx_backend.block import Block
-from llm_explainer.mlx_backend.cache import KVCache
+from llm_explainer.mlx_backend.cache import KVCache, TextRows
 from llm_explainer.mlx_backend.engine.precision import in_precision
 from llm_explainer.mlx_backend.engine.recompute import recomputed
 from llm_explainer.mlx_backend.layers import Dropout, Embedding, Linear
@@ -79,7 +79,7 @@ class GPT(Module):
             )
 
     def __call__(
-        self, tokens: Any, cache: KVCache | None = None, segments: Any | None = None
+        self, tokens: Any, cache: KVCache | TextRows | None = None, segments: Any | None = None
     ) -> Array:
         """Return the logits (B, T, V) of the token after each of ``tokens`` (B, T).
 
@@ -95,7 +95,7 @@ class GPT(Module):
     def next_logits(
         self,
         tokens: Any,
-        cache: KVCache | None = None,
+        cache: KVCache | TextRows | None = None,
         lengths: Any | None = None,
         *,
         known: bool = False,
@@ -110,14 +110,14 @@ class GPT(Module):
         if lengths is None:
             return self._output(hidden[:, -1]).astype(mx.float32)
         n_rows, n_tokens = tokens.shape
-        if cache is not None:
+        if isinstance(cache, KVCache):
             cache.trim(cache.lengths - n_tokens + lengths)
         return self._output(hidden[mx.arange(n_rows), as_ids(lengths - 1)]).astype(mx.float32)
 
     def next_ids(
         self,
         tokens: Any,
-        cache: KVCache | None = None,
+        cache: KVCache | TextRows | None = None,
         lengths: Any | None = None,
         vocab_size: int | None = None,
         *,
@@ -247,7 +247,7 @@ class GPT(Module):
         loss, grads = mx.value_and_grad(loss_of)(learning)
         return loss, grads
 
-    def check_length(self, n_tokens: int, cache: KVCache | None = None) -> None:
+    def check_length(self, n_tokens: int, cache: KVCache | TextRows | None = None) -> None:
         """Raise a ConfigError where ``n_tokens`` more do not fit the context, or the cache."""
         n_before = 0 if cache is None else cache.texts.longest
         limit = self.config.context_length if cache is None else cache.capacity
@@ -260,7 +260,7 @@ class GPT(Module):
     def _hidden(
         self,
         tokens: Any,
-        cache: KVCache | None = None,
+        cache: KVCache | TextRows | None = None,
         segments: Any | None = None,
         *,
         rng: Key | None = None,

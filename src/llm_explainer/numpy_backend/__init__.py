@@ -5,11 +5,12 @@ from llm_explainer.machine import available_cores
 from llm_explainer.numpy_backend.activations import GELU, ReLU, SiLU
 from llm_explainer.numpy_backend.attention import CausalSelfAttention
 from llm_explainer.numpy_backend.block import Block
-from llm_explainer.numpy_backend.cache import KVCache
+from llm_explainer.numpy_backend.cache import KVCache, TextRows
 from llm_explainer.numpy_backend.engine.allocator import keep_freed_memory
 from llm_explainer.numpy_backend.engine.device import (
     device_kind,
     device_name,
+    leave_thread,
     peak_memory,
     reset_peak_memory,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "SiLU",
     "SinusoidalPositions",
     "StepResult",
+    "TextRows",
     "TiedHead",
     "TrainStep",
     "as_array",
@@ -62,6 +64,7 @@ __all__ = [
     "device_kind",
     "device_name",
     "filler",
+    "leave_thread",
     "peak_memory",
     "reset_peak_memory",
     "training_bytes",

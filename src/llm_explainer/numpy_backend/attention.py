@@ -16,7 +16,7 @@ import numpy as np
 
 from llm_explainer.config import ModelConfig
 from llm_explainer.init import Init
-from llm_explainer.numpy_backend.cache import LayerCache
+from llm_explainer.numpy_backend.cache import LayerCache, LayerRows
 from llm_explainer.numpy_backend.causal import causal_attention
 from llm_explainer.numpy_backend.layers import Dropout, Linear
 from llm_explainer.numpy_backend.module import (
@@ -55,7 +55,10 @@ class CausalSelfAttention(Module):
         self._dropout = Dropout(config.dropout)
 
     def __call__(
-        self, x: Array, cache: LayerCache | None = None, packing: Packing | None = None
+        self,
+        x: Array,
+        cache: LayerCache | LayerRows | None = None,
+        packing: Packing | None = None,
     ) -> Array:
         """Map (B, T, D) to (B, T, D), after the tokens that ``cache`` holds; adds these to it."""
         n_tokens = x.shape[1]
@@ -68,6 +71,8 @@ class CausalSelfAttention(Module):
             for _, norm, heads in self._normed(qkv):
                 heads[...] = norm(heads)
         q, k, v = self._split(self._rotate(qkv, positions))
+        if isinstance(cache, LayerRows):
+            return self.out_proj(attend_apart(q, k, v, cache, self._window))
         if cache is not None:
             keys, values = cache.append(k[:, :, 0], v[:, :, 0])  # (B, K, S, H)
         if cache is None or cache.texts.longest == 0:  # nothing before: a cache changes nothing
@@ -165,3 +170,32 @@ def attend(q: Array, k: Array, v: Array, unseen: Array | None) -> Array:
     attended /= np.add.reduce(weights, axis=-1, keepdims=True)
     attended = attended.reshape(b, n_kv, group, t, width).transpose(0, 3, 1, 2, 4)
     return attended.reshape(b, t, -1)
+
+
+SUMMED_AT_ONCE = 64
+"""Weights of a row are added up in blocks of so many: behind its end there are zeros."""
+
+
+def attend_apart(q: Array, k: Array, v: Array, cache: LayerRows, window: int) -> Array:
+    """Attend from q (B, K, G, 1, H) to the cached keys, after adding k and v (B, K, 1, 1, H).
+
+    Each text in products of its own, over its own length, so that not a bit of it depends on who
+    else is there; only what is done number by number is done for all. Returns (B, 1, K·G·H).
+    """
+    b, n_kv, group, _, width = q.shape
+    rows = q[..., 0, :] * (1 / math.sqrt(width))  # (B, K, G, H)
+    texts = cache.append(k[:, :, 0, 0], v[:, :, 0, 0], window)
+    longest = max(keys.shape[1] for keys, _ in texts)
+    n_blocks = -(-longest // SUMMED_AT_ONCE)
+    blocks = np.full((b, n_kv, group, n_blocks, SUMMED_AT_ONCE), -np.inf, q.dtype)
+    weights = blocks.reshape(b, n_kv, group, -1)  # (B, K, G, S), a view
+    for row, (keys, _) in enumerate(texts):
+        scores = weights[row, :, :, : keys.shape[1]]
+        np.matmul(rows[row], keys.swapaxes(-1, -2), out=scores)
+    weights -= np.maximum.reduce(weights, axis=-1, keepdims=True)
+    np.exp(weights, out=weights)
+    attended = np.empty_like(rows)
+    for row, (_, values) in enumerate(texts):
+        np.matmul(weights[row, :, :, : values.shape[1]], values, out=attended[row])
+    attended /= np.add.reduce(np.add.reduce(blocks, axis=-2), axis=-1, keepdims=True)
+    return attended.reshape(b, 1, -1)

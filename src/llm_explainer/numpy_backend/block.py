@@ -10,7 +10,7 @@ import numpy as np
 from llm_explainer.config import ModelConfig
 from llm_explainer.init import Init
 from llm_explainer.numpy_backend.attention import CausalSelfAttention
-from llm_explainer.numpy_backend.cache import LayerCache
+from llm_explainer.numpy_backend.cache import LayerCache, LayerRows
 from llm_explainer.numpy_backend.feed_forward import FeedForward
 from llm_explainer.numpy_backend.layers import Dropout
 from llm_explainer.numpy_backend.module import (
@@ -42,7 +42,10 @@ class Block(Module):
         self._is_post = config.norm_position == "post"
 
     def __call__(
-        self, x: Array, cache: LayerCache | None = None, packing: Packing | None = None
+        self,
+        x: Array,
+        cache: LayerCache | LayerRows | None = None,
+        packing: Packing | None = None,
     ) -> Array:
         """Map (B, T, D) to (B, T, D)."""
         if self._is_post:

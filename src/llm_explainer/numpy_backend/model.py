@@ -15,7 +15,7 @@ from llm_explainer.errors import ConfigError
 from llm_explainer.init import initializer
 from llm_explainer.lora_config import LoRAConfig
 from llm_explainer.numpy_backend.block import Block
-from llm_explainer.numpy_backend.cache import KVCache
+from llm_explainer.numpy_backend.cache import KVCache, TextRows
 from llm_explainer.numpy_backend.engine.recompute import recomputed
 from llm_explainer.numpy_backend.layers import Dropout, Embedding, Linear
 from llm_explainer.numpy_backend.loss import head_cross_entropy, softmax_loss_, token_weights
@@ -61,7 +61,7 @@ class GPT(Module):
             )
 
     def __call__(
-        self, tokens: Array, cache: KVCache | None = None, segments: Array | None = None
+        self, tokens: Array, cache: KVCache | TextRows | None = None, segments: Array | None = None
     ) -> Array:
         """Return the logits (B, T, V) of the token after each of ``tokens`` (B, T).
 
@@ -77,7 +77,7 @@ class GPT(Module):
     def next_logits(
         self,
         tokens: Array,
-        cache: KVCache | None = None,
+        cache: KVCache | TextRows | None = None,
         lengths: Array | None = None,
         *,
         known: bool = False,
@@ -91,14 +91,14 @@ class GPT(Module):
         hidden = self._hidden(tokens, cache)  # (B, T, D)
         if lengths is None:
             return self._output(hidden[:, -1])
-        if cache is not None:
+        if isinstance(cache, KVCache):
             cache.trim(cache.lengths - tokens.shape[1] + lengths)
         return self._output(hidden[np.arange(len(tokens)), lengths - 1])
 
     def next_ids(
         self,
         tokens: Array,
-        cache: KVCache | None = None,
+        cache: KVCache | TextRows | None = None,
         lengths: Array | None = None,
         vocab_size: int | None = None,
         *,
@@ -193,7 +193,7 @@ class GPT(Module):
         weights = token_weights(targets, mask, logits.dtype, n_counted)
         return softmax_loss_(logits.reshape(-1, logits.shape[-1]), targets.reshape(-1), weights)
 
-    def check_length(self, n_tokens: int, cache: KVCache | None = None) -> None:
+    def check_length(self, n_tokens: int, cache: KVCache | TextRows | None = None) -> None:
         """Raise a ConfigError where ``n_tokens`` more do not fit the context, or the cache."""
         n_before = 0 if cache is None else cache.texts.longest
         limit = self.config.context_length if cache is None else cache.capacity
@@ -203,7 +203,9 @@ class GPT(Module):
                 "shorten the text or keep its end only"
             )
 
-    def _hidden(self, tokens: Array, cache: KVCache | None, segments: Array | None = None) -> Array:
+    def _hidden(
+        self, tokens: Array, cache: KVCache | TextRows | None, segments: Array | None = None
+    ) -> Array:
         """Map tokens (B, T) to what the head reads, (B, T, D)."""
         n_tokens = tokens.shape[1]
         self.check_length(n_tokens, cache)

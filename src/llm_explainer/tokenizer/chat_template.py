@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from llm_explainer.errors import TokenizerError
+from llm_explainer.program import extra
 from llm_explainer.tokenizer.base import END_OF_TEXT
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def _compiled(source: str) -> jinja2.Template:
         from llm_explainer.tokenizer.chat_sandbox import make_sandbox
     except ImportError:
         raise TokenizerError(
-            "a conversation takes jinja2, which is not installed; uv sync --extra chat brings it"
+            f"a conversation takes jinja2, which is not installed; {extra('chat')} brings it"
         ) from None
     try:
         return make_sandbox().from_string(source)

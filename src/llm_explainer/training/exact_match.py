@@ -16,6 +16,7 @@ from llm_explainer.data.records import EncodedRecord
 from llm_explainer.data.stories.questions import StoryQuestion
 from llm_explainer.errors import GenerationError
 from llm_explainer.generation import Completion, complete_batch
+from llm_explainer.program import typed
 from llm_explainer.tokenizer.base import Tokenizer
 from llm_explainer.training.events import Answered
 
@@ -127,7 +128,7 @@ def ask_model(
     if asked > room:
         raise GenerationError(
             f"a question takes {asked} tokens with its story, the model's context only {room}; "
-            "ask one with a longer context, such as `uv run run_demo.py full` trains"
+            f"ask one with a longer context, such as `{typed('full')}` trains"
         )
     longest = max((len(question.answer) for question in questions), default=0) + MORE_TOKENS
     completions: list[Completion] = []

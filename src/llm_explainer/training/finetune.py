@@ -35,6 +35,7 @@ from llm_explainer.data.records import (
 from llm_explainer.errors import ConfigError
 from llm_explainer.lora_config import LoRAConfig
 from llm_explainer.model_spec import ModelSpec
+from llm_explainer.program import typed
 from llm_explainer.tokenizer import Tokenizer
 from llm_explainer.tokenizer.chat_template import WORD_FOR_WORD
 from llm_explainer.training.config import TrainConfig
@@ -149,7 +150,7 @@ class FinetuneSettings:
         if base.lora is not None:
             raise ConfigError(
                 f"{self.start.base} is an adapter on another model; merge it first "
-                "(run_demo.py merge), and fine-tune what comes of it"
+                f"({typed('merge')}), and fine-tune what comes of it"
             )
         model = self._to_learn(base)
 

@@ -22,6 +22,7 @@ from llm_explainer.data.records import (
 )
 from llm_explainer.data.stories.questions import split_questions, stories_to_learn_from
 from llm_explainer.errors import ConfigError
+from llm_explainer.program import typed
 from llm_explainer.settings import setting
 from llm_explainer.tokenizer import Tokenizer
 from llm_explainer.tokenizer.chat_template import ChatTemplate
@@ -128,7 +129,7 @@ def _load_stories(
     if not train:
         raise ConfigError(
             f"no story fits a context of {context_length} tokens together with a question; take a "
-            "base with a longer one, as `uv run run_demo.py full` trains it"
+            f"base with a longer one, as `{typed('full')}` trains it"
         )
     held_out = story_records(split_questions(0, N_HELD_OUT, 0).validation)
     fitting = [r for r in held_out if _fits(r, tokenizer, context_length)]

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import unquote
 
+from llm_explainer.program import DEMO
 from llm_explainer.tutorial.chapters import Chapter, Link, read_chapter
 from llm_explainer.tutorial.running import Mistake
 from llm_explainer.tutorial.thread import tutorial_folder
@@ -74,6 +75,7 @@ def _anchors(path: Path) -> frozenset[str]:
 
 def _wrong_commands(chapter: Chapter) -> Iterator[tuple[int, str]]:
     root = tutorial_folder().parent
+    known = {"--help", *(command.name for command in DEMO)}
     for line, words in commands_of(chapter):
         if tuple(words[:2]) != _RUN:
             yield line, f"a command that begins with {words[0]}, not with uv run"
@@ -86,16 +88,7 @@ def _wrong_commands(chapter: Chapter) -> Iterator[tuple[int, str]]:
             missing = [path for path in paths if not (root / path).is_file()]
         else:
             missing = [] if (root / script).is_file() else [script]
-            if script == "run_demo.py" and rest and rest[0] not in demo_commands(root):
+            if script == "run_demo.py" and rest and rest[0] not in known:
                 missing = [f"{script} {rest[0]}"]
         if missing:
             yield line, f"a command that there isn't: {missing[0]}"
-
-
-@cache
-def demo_commands(root: Path) -> frozenset[str]:
-    """Return the names of the demo's commands, as its script has them."""
-    text = (root / "run_demo.py").read_text(encoding="utf-8")
-    names = re.findall(r"^from llm_explainer\.commands\.\w+ import (.+)$", text, re.MULTILINE)
-    words = {word.strip().replace("_", "-") for line in names for word in line.split(",")}
-    return frozenset(words | set(re.findall(r'command\("([\w-]+)"\)', text)) | {"--help"})

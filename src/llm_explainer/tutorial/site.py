@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 from llm_explainer.errors import ConfigError
 from llm_explainer.files import names_in, write_atomically
+from llm_explainer.program import extra, typed
 from llm_explainer.tutorial.chapters import Chapter, anchor_of, read_chapter
 from llm_explainer.tutorial.exercises.table import exercises_of
 
@@ -106,8 +107,7 @@ def make_markdown() -> MarkdownIt:
         from mdit_py_plugins.dollarmath import dollarmath_plugin
     except ImportError:
         raise ConfigError(
-            "pages need the optional packages: uv sync --extra site (or pip install "
-            "llm-explainer[site])"
+            f"pages need the optional packages: {extra('site')} brings them"
         ) from None
     made = MarkdownIt("commonmark", {"html": True, "highlight": _highlight}).enable("table")
     return made.use(dollarmath_plugin, renderer=_formula, allow_digits=False, double_inline=True)
@@ -152,7 +152,7 @@ def graded_list(chapter: int) -> str:
     """Return the list of a chapter's graded exercises, each with its command; "" for none."""
     rows = "".join(
         f"<li>{escape(one.title)}. {escape(one.task)}<br>"
-        f"<code>uv run run_demo.py learn {chapter} --exercise {one.number}</code></li>\n"
+        f"<code>{typed('learn', str(chapter), '--exercise', str(one.number))}</code></li>\n"
         for one in exercises_of(chapter)
     )
     return f"<ol>\n{rows}</ol>\n" if rows else ""

@@ -141,7 +141,8 @@ def tutorial_folder() -> Path:
     folder = Path(__file__).resolve().parents[3] / "Tutorial"
     if not folder.is_dir():
         raise ConfigError(
-            f"no folder {folder}: the Tutorial is read in a checkout of the project, "
-            f"not from the installed package alone"
+            f"no folder {folder}: the Tutorial is in the project's sources, not in the installed "
+            "package; clone them, or unpack what `pip download --no-binary :all: --no-deps "
+            "llm-explainer` brings, and there: uv run run_demo.py learn"
         )
     return folder

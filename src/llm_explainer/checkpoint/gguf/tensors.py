@@ -19,6 +19,7 @@ import numpy as np
 from llm_explainer.checkpoint.gguf.header import BLOCKS, Header, StoredTensor
 from llm_explainer.checkpoint.tensors import Array, Shape
 from llm_explainer.errors import CheckpointError
+from llm_explainer.program import extra
 
 ROPE_FACTORS = "rope_freqs.weight"
 """By what Llama 3's rule divides each frequency; read with the config."""
@@ -185,6 +186,6 @@ def _quants() -> ModuleType:
     except ImportError:
         raise CheckpointError(
             "quantised weights take the package gguf, which is not installed; "
-            "uv sync --extra gguf brings it"
+            f"{extra('gguf')} brings it"
         ) from None
     return quants

@@ -24,6 +24,7 @@ from llm_explainer.checkpoint.tensors import Array
 from llm_explainer.config import ModelConfig
 from llm_explainer.errors import CheckpointError
 from llm_explainer.files import open_atomically
+from llm_explainer.program import extra
 from llm_explainer.rope_frequencies import rope_frequencies
 from llm_explainer.tokenizer import Tokenizer
 from llm_explainer.tree import flatten
@@ -191,5 +192,5 @@ def _library() -> ModuleType:
     except ImportError:
         raise CheckpointError(
             "writing GGUF takes the package gguf, which is not installed; "
-            "uv sync --extra gguf brings it"
+            f"{extra('gguf')} brings it"
         ) from None

@@ -17,6 +17,7 @@ import numpy as np
 from mlx.nn.utils import average_gradients
 
 from llm_explainer.errors import BackendUnavailable, ProcessLost
+from llm_explainer.program import as_typed
 
 FRAME = 1 << 17
 """Bytes of a broadcast's first collective. What a collective costs is its latency, so shorter
@@ -127,8 +128,7 @@ def connect() -> ProcessGroup:
 
 
 def _alone(reason: str) -> str:
-    return (
-        f"no other process to share the work with ({reason}); start two or more: "
+    return f"no other process to share the work with ({reason}); start two or more: " + as_typed(
         "mlx.launch -n 2 --backend ring -- python train_pretrain.py --distributed ..."
     )
 

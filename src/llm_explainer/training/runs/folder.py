@@ -7,6 +7,7 @@
         data/                 what it trains on; for pre-training train.npy, validation.npy
         log.jsonl, loss.png   history
         step-000400/          a checkpoint, which is a Hugging Face model directory
+        milestones/           early ones, weights only, which are kept for good
         last, best            links to checkpoints
         config.json, ...      links to the files of the one that the run means, the newest or the
                               best: the folder is a model directory itself
@@ -28,13 +29,14 @@ from llm_explainer.checkpoint.json_objects import read_object
 from llm_explainer.errors import CheckpointError
 from llm_explainer.files import write_atomically
 from llm_explainer.folder_lock import FolderLock
-from llm_explainer.run_folders import RECORD, checkpoint_name, is_run, steps_of
+from llm_explainer.program import typed
+from llm_explainer.run_folders import MILESTONES, RECORD, checkpoint_name, is_run, steps_of
 from llm_explainer.spelling import command_line
 from llm_explainer.training.runs.data_files import DATA, DATA_FILES, changed_file
 from llm_explainer.training.runs.entries import renew_entries
 from llm_explainer.training.runs.leftovers import foreign_files
 from llm_explainer.training.runs.names import RUNS, make_free_folder, resume_command
-from llm_explainer.training.runs.own_files import CURVE, LOG, OwnFiles
+from llm_explainer.training.runs.own_files import CURVE, LOG, PAGE, OwnFiles
 
 Meaning = Literal["newest", "best"]
 """Which of its checkpoints a run stands for."""
@@ -88,6 +90,11 @@ class RunFolder:
     def curve_file(self) -> Path:
         """The picture of the loss."""
         return self.path / CURVE
+
+    @property
+    def page_file(self) -> Path:
+        """The page that shows the model from inside, where a command made one."""
+        return self.path / PAGE
 
     @property
     def data_folder(self) -> Path:
@@ -203,7 +210,7 @@ class RunFolder:
         if not self.record_file.is_file():
             raise CheckpointError(
                 f"{self.path} holds no run to resume (it has no run.json); start one with "
-                f"`uv run {command_line('train_pretrain.py', '--out', self.path)}`"
+                f"`{typed('pretrain', '--out', self.path)}`"
             )
         try:
             return read_object(self.record_file)
@@ -233,6 +240,10 @@ class RunFolder:
     def checkpoint(self, step: int) -> Path:
         """Return the folder of a step's checkpoint."""
         return self.path / checkpoint_name(step)
+
+    def milestone(self, step: int) -> Path:
+        """Return the folder in which the weights of an early step are kept."""
+        return self.path / MILESTONES / checkpoint_name(step)
 
     def newest(self) -> Path:
         """Return the checkpoint to resume from.

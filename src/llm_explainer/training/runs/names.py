@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from llm_explainer.errors import CheckpointError
+from llm_explainer.program import BY_NAME, typed
 from llm_explainer.run_folders import RECORD, meant_checkpoint, read_json
-from llm_explainer.spelling import command_line
 
 RUNS = Path("runs")
 """Where the commands keep runs, below the folder in which they are started."""
@@ -21,12 +21,7 @@ MOST = 10_000
 def resume_command(run: Path) -> str:
     """Return the command that goes on with a run, to be pasted into a shell."""
     kind = str(_record(run).get("kind", "pretrain"))
-    return command_line("uv", "run", script_of(kind), "--resume", run)
-
-
-def script_of(kind: str) -> str:
-    """Return the script that starts and resumes runs of a kind: it is named after it."""
-    return f"train_{kind.replace('-', '_')}.py"
+    return typed(kind if kind in BY_NAME else "pretrain", "--resume", run)
 
 
 def make_free_folder(folder: Path, name: str) -> Path:
@@ -81,7 +76,7 @@ def newest_run(
         # quick's model would do for stories, but for its context: a question has no room in it.
         command = "full" if corpus else "quick"
         raise CheckpointError(
-            f"no {what} under {folder}/; train one with `uv run run_demo.py {command}`, or name "
+            f"no {what} under {folder}/; train one with `{typed(command)}`, or name "
             "a checkpoint directory"
         )
     return max(changed, key=lambda path: changed[path])
