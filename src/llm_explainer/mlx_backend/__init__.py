@@ -13,6 +13,7 @@ from llm_explainer.mlx_backend.cache import KVCache, TextRows
 from llm_explainer.mlx_backend.engine.device import (
     device_kind,
     device_name,
+    leave_thread,
     peak_memory,
     reset_peak_memory,
 )
@@ -65,6 +66,7 @@ __all__ = [
     "cross_entropy",
     "device_kind",
     "device_name",
+    "leave_thread",
     "peak_memory",
     "reset_peak_memory",
     "training_bytes",

@@ -10,6 +10,7 @@ from llm_explainer.numpy_backend.engine.allocator import keep_freed_memory
 from llm_explainer.numpy_backend.engine.device import (
     device_kind,
     device_name,
+    leave_thread,
     peak_memory,
     reset_peak_memory,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "cross_entropy",
     "device_kind",
     "device_name",
+    "leave_thread",
     "peak_memory",
     "reset_peak_memory",
     "training_bytes",
