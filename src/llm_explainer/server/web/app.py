@@ -39,6 +39,9 @@ class Service:
         rules: who may ask.
         most_texts: of one request.
         created: when the service began, in seconds since 1970.
+
+    Attributes:
+        addresses: methods and paths of what it answers.
     """
 
     def __init__(
@@ -63,7 +66,8 @@ class Service:
             ("GET", "/tokenizer_info"): self._tokenizer_info,
             ("GET", "/metrics"): self._metrics,
         }
-        self._addresses = {path for _, path in routes}
+        self.addresses = frozenset(routes)
+        self._paths = {path for _, path in routes}
         app = Starlette(
             routes=[
                 Route(path, _guarded(handler), methods=[method])
@@ -79,7 +83,7 @@ class Service:
 
         async def counting(message: Message) -> None:
             if message["type"] == "http.response.start":
-                address = scope["path"] if scope["path"] in self._addresses else "other"
+                address = scope["path"] if scope["path"] in self._paths else "other"
                 self._answers[address, message["status"]] += 1
             await send(message)
 

@@ -121,6 +121,16 @@ def read_sampling(fields: Fields, max_tokens: int, stops: Sequence[str] = ()) ->
     )
 
 
+def check_labels(fields: Fields) -> None:
+    """Refuse names for who asks that are no texts; they change nothing.
+
+    Raises:
+        Problem: names it.
+    """
+    for name in ("user", "safety_identifier", "prompt_cache_key"):
+        fields.text(name)
+
+
 def read_max_tokens(fields: Fields, name: str, low: int) -> int | None:
     """Return how many tokens may be added; a text ends where its model's context does anyway."""
     return fields.whole(name, low, _MOST)

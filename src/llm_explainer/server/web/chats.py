@@ -10,6 +10,7 @@ from llm_explainer.server.requests import MOST_ALTERNATIVES, Completion, Piece
 from llm_explainer.server.served import Served
 from llm_explainer.server.web.asking import (
     Asked,
+    check_labels,
     choose_model,
     read_max_tokens,
     read_sampling,
@@ -92,6 +93,7 @@ def read_chat(values: dict[str, Any], limits: Limits) -> Asked:
     """
     check_names(values, "chat")
     fields = Fields(values)
+    check_labels(fields)
     served = choose_model(fields, limits.models)
     prompt, endings = render(served, read_messages(fields.get("messages")))
     most = [read_max_tokens(fields, name, 1) for name in ("max_completion_tokens", "max_tokens")]

@@ -8,6 +8,7 @@ from llm_explainer.server.requests import MOST_ALTERNATIVES, Completion, Piece
 from llm_explainer.server.served import Served
 from llm_explainer.server.web.asking import (
     Asked,
+    check_labels,
     choose_model,
     read_max_tokens,
     read_sampling,
@@ -81,6 +82,7 @@ def read_completions(values: dict[str, Any], limits: Limits) -> Asked:
     """
     check_names(values, "completions")
     fields = Fields(values)
+    check_labels(fields)
     served = choose_model(fields, limits.models)
     prompts = read_prompts(fields.get("prompt"), served)
     n = fields.whole("n", 1, limits.most_texts) or 1
