@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -106,12 +107,15 @@ def serving(
     max_batch: int = 8,
     queue: int = 64,
     most_texts: int | None = None,
+    send_buffer: int | None = None,
 ) -> Iterator[Address]:
     """Serve models at a free port for as long as the block takes."""
     engine = Engine(models, max_batch=max_batch, queue=queue)
     service = Service(engine, rules or Rules(), most_texts or max_batch + queue, created=0)
     server, ready = Server(service), threading.Event()
     with listen("127.0.0.1", 0) as listening:
+        if send_buffer:  # of the system, in bytes, which connections inherit
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
         thread = threading.Thread(target=server.run_on, args=(listening, ready.set))
         thread.start()
         assert ready.wait(30)

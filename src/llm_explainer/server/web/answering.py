@@ -17,9 +17,6 @@ from llm_explainer.server.ticket import Ticket
 from llm_explainer.server.web.asking import Asked
 from llm_explainer.server.web.problems import problem_of
 
-SEND_S = 30.0
-"""Seconds in which a client has to take what it was sent."""
-
 SILENCE_S = 15.0
 """Seconds after which a stream says that it is still there, so that nobody hangs up on it."""
 
@@ -74,11 +71,11 @@ class Answer:
 
     async def _stream(self, send: Send) -> None:
         headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
-        await _send(send, {"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
         async for event in self._events():
             data = event.encode()
-            await _send(send, {"type": "http.response.body", "body": data, "more_body": True})
-        await _send(send, {"type": "http.response.body", "body": b"", "more_body": False})
+            await send({"type": "http.response.body", "body": data, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _events(self) -> AsyncIterator[str]:
         """Yield the events of a stream, each with the empty line that ends it."""
@@ -114,12 +111,6 @@ class Answer:
 
 def _event(value: dict[str, Any]) -> str:
     return f"data: {json.dumps(value, ensure_ascii=False, separators=(',', ':'))}\n\n"
-
-
-async def _send(send: Send, message: dict[str, Any]) -> None:
-    """Send, or give up a client that does not take it."""
-    async with asyncio.timeout(SEND_S):
-        await send(message)
 
 
 @contextmanager

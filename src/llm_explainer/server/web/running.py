@@ -1,8 +1,8 @@
 """The server under the service: it waits for nobody too long, and ends in order.
 
-Waiting for a request's head, for more of its body, or for who reads an answer has an end: whoever
-opens connections and sends nothing would have them all otherwise. The body's and the answer's are
-in ``bodies`` and ``answering``, the head's is here.
+Waiting for a request's head, for its body, or for who reads an answer has an end: whoever opens
+connections and does nothing would have them all otherwise. The body's is in ``bodies``, the head's
+and the answer's are here.
 """
 
 from __future__ import annotations
@@ -19,19 +19,23 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from llm_explainer.errors import ConfigError
+from llm_explainer.server.web.safety import MOST_HEAD_BYTES
 
 HEAD_S = 10.0
 """Seconds in which the head of a request has to be there, from its connection's beginning."""
 
+TAKE_S = 30.0
+"""Seconds in which some of a long answer has to be taken."""
+
 KEEP_ALIVE_S = 30
 MOST_CONNECTIONS = 512
-MOST_HEAD_BYTES = 16 << 10
 
 
 class PatientProtocol(H11Protocol):
     """HTTP/1.1 as uvicorn has it, for as long as patience lasts."""
 
     _deadline: asyncio.TimerHandle | None = None
+    _taking: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         """Begin to wait for a request."""
@@ -41,6 +45,7 @@ class PatientProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no more."""
         self._wait_no_more()
+        self._watch_no_more()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -58,6 +63,32 @@ class PatientProtocol(H11Protocol):
             self._wait_no_more()
         elif self._deadline is None:
             self._wait()
+
+    def pause_writing(self) -> None:
+        """Begin to watch whether anything is taken of what was sent."""
+        super().pause_writing()
+        self._watch()
+
+    def resume_writing(self) -> None:
+        """Watch no more."""
+        self._watch_no_more()
+        super().resume_writing()
+
+    def _watch(self) -> None:
+        n_left = self.transport.get_write_buffer_size()
+
+        def judge() -> None:
+            if self.transport.get_write_buffer_size() >= n_left:
+                self.transport.abort()
+            else:
+                self._watch()
+
+        self._taking = self.loop.call_later(TAKE_S, judge)
+
+    def _watch_no_more(self) -> None:
+        if self._taking is not None:
+            self._taking.cancel()
+            self._taking = None
 
     def _wait(self) -> None:
         self._deadline = self.loop.call_later(HEAD_S, self.transport.close)

@@ -22,6 +22,8 @@ OPEN = frozenset({"/", "/health"})
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
+MOST_HEADERS, MOST_HEAD_BYTES = 100, 16 << 10
+
 _PORT = re.compile(r":\d{1,5}$")
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -88,12 +90,20 @@ class Guard:
         Raises:
             Problem: says why.
         """
+        n_bytes = sum(len(name) + len(value) for name, value in headers.raw)
+        if n_bytes > MOST_HEAD_BYTES or len(headers.raw) > MOST_HEADERS:
+            raise Problem(
+                431, f"a head has at most {MOST_HEADERS} lines and {MOST_HEAD_BYTES} bytes"
+            )
         hosts = headers.getlist("host")
         if len(hosts) != 1 or _PORT.sub("", hosts[0]).lower() not in self._rules.hosts:
             named = ", ".join(hosts)[:80]
             raise Problem(
                 403, f"the host {named!r} is none of this service's; --allowed-host adds one"
             )
+        if "transfer-encoding" in headers and "content-length" in headers:
+            # A proxy before us may go by the other one, and see two requests where we see one.
+            raise Problem(400, "a body has a length or comes in chunks, not both")
         origins = headers.getlist("origin")
         own = {f"http://{hosts[0]}", f"https://{hosts[0]}"}
         if any(each not in own and each not in self._rules.origins for each in origins):
