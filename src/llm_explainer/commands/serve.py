@@ -182,7 +182,7 @@ def read_rules(host: str, hosts: list[str], origins: list[str], key: str | None)
         scheme, _, rest = origin.partition("://")
         if scheme not in ("http", "https") or not rest or "/" in rest or "*" in rest:
             raise ConfigError(
-                f"cors-origin is {origin!r}; it takes one like http://localhost:3000, and no *"
+                f"cors_origin is {origin!r}; it takes one like http://localhost:3000, and no *"
             )
     own = f"[{host}]" if ":" in host else host
     named = {each.lower() for each in (*hosts, own) if each not in ("0.0.0.0", "[::]")}
