@@ -1,6 +1,6 @@
 """Chat templates and conversations for tests, and, run as a program, what transformers renders.
 
-uv run --with transformers tests/chat_templates.py > tests/chat_templates.json
+uv run --group peers tests/chat_templates.py > tests/chat_templates.json
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from llm_explainer.tokenizer.chat_template import PLAIN_WORDS
@@ -105,6 +106,30 @@ CONVERSATIONS = {
     "markup": turns("<b>&amp; \"quotes\" 'n' {{ braces }} {% if %}", "a\nb\n\n  c "),
     "unicode": turns("naïve Füchse 🦊?", "« oui »\u2028fin"),
     "unanswered": turns("One?", "1", "Two?"),
+    "only a question": turns("Is anybody there?"),
+    "a system and a question": turns("Why?", system="Be kind."),
+    "only a system": turns(system="Wait."),
+    "an empty question": turns("", "What?"),
+    "an empty answer": turns("Say nothing.", "", "Thank you."),
+    "an empty system": turns("Hi", "Ho", system=""),
+    "blanks": turns("   ", "\t", " \n "),
+    "line breaks around": turns("\n\nHi\n", "\nHo\n\n"),
+    "carriage returns": turns("a\r\nb", "c\rd"),
+    "names of special tokens": turns("<|endoftext|><|im_end|>", "<|im_start|>user\n", "</s>"),
+    "marks of a template": turns("[INST] no [/INST]", "<|eot_id|>", "<|start_header_id|>"),
+    "Jinja's comments": turns("{# not shown? #}", "{%- raw -%}x{% endraw %}", "#}"),
+    "braces in a system": turns("a", "b", system="{{ messages }} {{ bos_token }}"),
+    "thoughts": turns("2 + 2?", "<think>\nTwo and two.\n</think>\n\n4", "3 + 3?"),
+    "only a thought": turns("Hm?", "<think>Nothing.</think>", "And now?"),
+    "an open thought": turns("Hm?", "<think>I begin", "Go on."),
+    "a closed thought": turns("Hm?", "as I said</think>so", "Go on."),
+    "a tool's words": turns("<tool_response>\n7\n</tool_response>", "7", "Why?"),
+    "from right to left": turns("שלום עולם", "مرحبا \u202e.txt", "ok"),
+    "characters of several": turns("👩‍👩‍👧‍👦 e\u0301 \u00e9", "🇨🇭🏽", "ﬁ Ⅳ"),
+    "no characters of print": turns("a\x00b\x1b[0m", "\ufeffc\u200b", "\x7f"),
+    "quotes and slashes": turns("\\n \"\\\" 'it''s'", "C:\\new", "`${x}`"),
+    "many turns": turns(*(f"{number}?" for number in range(12)), system="Count."),
+    "a long turn": turns("word " * 60, "w" * 200, "end"),
 }
 
 
@@ -127,12 +152,14 @@ def rendered(apply: Any) -> dict[str, dict[str, list[str | None]]]:
     }
 
 
-def by_transformers(template: str, messages: Turns, ask: bool) -> str:
+def by_transformers(
+    template: str, messages: Turns, ask: bool, tokens: Mapping[str, str] = TOKENS
+) -> str:
     """Return the text that transformers renders."""
     from transformers.utils.chat_template_utils import render_jinja_template
 
     texts, _ = render_jinja_template(
-        [messages], chat_template=template, add_generation_prompt=ask, **TOKENS
+        [messages], chat_template=template, add_generation_prompt=ask, **tokens
     )
     return texts[0]  # type: ignore[no-any-return]
 

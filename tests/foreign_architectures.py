@@ -2,7 +2,7 @@
 
 By hand, with the peers::
 
-    uv run --with transformers --with torch python -m tests.foreign_architectures 200
+    uv run --group peers python -m tests.foreign_architectures 200
 
 Each configuration is drawn with grouped heads, heads of their own width, windows and scaled
 rotations, and read past its window and its original context. As many more have a key that we do not

@@ -2,7 +2,7 @@
 
 By hand, with the peers; `tests/test_checkpoint_keys.py` holds what it found::
 
-    uv run --with transformers --with torch python -m tests.foreign_configs
+    uv run --group peers python -m tests.foreign_configs
 
 Four kinds, as transformers' own classes and the models' authors write them: GPT-2, GPT-2 with its
 older keys, Llama, and Llama as SmolLM has it; each key set to every plausible value.

@@ -2,7 +2,7 @@
 
 By hand, with the peers (`tests/test_foreign_files.py` holds the goldens that it writes)::
 
-    uv run --with tokenizers python -m tests.foreign_files [FOLDER ...] [--write]
+    uv run --group peers python -m tests.foreign_files [FOLDER ...] [--write]
 
 Eight kinds of ``tokenizer.json``, cut down to a small vocabulary, and each key of them set to every
 plausible value. The layouts are those of GPT-2, GPT-3.5, GPT-4o, gpt-oss, Llama 3, Llama 3.1,

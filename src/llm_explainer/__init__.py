@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from llm_explainer.generation import generate
     from llm_explainer.lora_config import LoRAConfig
     from llm_explainer.tokenizer import BPETokenizer
+    from llm_explainer.tracing import trace
 
 __all__ = [
     "BPETokenizer",
@@ -28,6 +29,7 @@ __all__ = [
     "merge_lora",
     "plain",
     "save_checkpoint",
+    "trace",
     "train",
     "unmerge_lora",
 ]
@@ -43,6 +45,7 @@ _HOMES = {
     "load_checkpoint": "llm_explainer.checkpoint",
     "merge_lora": "llm_explainer.adapters",
     "save_checkpoint": "llm_explainer.checkpoint",
+    "trace": "llm_explainer.tracing",
     "train": "llm_explainer.commands.from_python",
     "unmerge_lora": "llm_explainer.adapters",
 }

@@ -52,6 +52,7 @@ COMMANDS = (
     Command("merge", "merge:merge", 10),
     Command("export", "export:export"),
     Command("presets", "presets:presets", 2),
+    Command("trace", "trace:trace", 7),
     Command("gradcheck", "gradcheck:gradcheck", 2),
     Command("verify-resume", "verify_resume:verify_resume"),
     Command("profile", "profile:profile", 12),

@@ -16,6 +16,7 @@ from llm_explainer.errors import CheckpointError
 
 RECORD = "run.json"
 OWN_FILES = "run-files.json"
+MILESTONES = "milestones"
 FORMAT = "llm-explainer run, 1"
 _STEP = re.compile(r"step-(\d{6,})", re.ASCII)
 _MAX_BYTES = 1 << 20
@@ -39,6 +40,26 @@ def steps_of(folder: Path) -> list[int]:
     matches = (_STEP.fullmatch(entry.name) for entry in folder.iterdir())
     steps = {int(match[1]) for match in matches if match}
     return sorted(step for step in steps if (folder / checkpoint_name(step)).is_dir())
+
+
+def milestones_of(folder: Path) -> list[tuple[int, Path]]:
+    """Return the early states of a model that its run keeps: step and checkpoint, in order.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    place = folder / MILESTONES
+    return [(step, place / checkpoint_name(step)) for step in steps_of(place)]
+
+
+def history_of(folder: Path) -> list[tuple[int, Path]]:
+    """Return all there is of how a run's model learned: milestones and checkpoints, in order.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    newest = {step: folder / checkpoint_name(step) for step in steps_of(folder)}
+    return sorted((newest | dict(milestones_of(folder))).items())
 
 
 def read_own_files(folder: Path) -> dict[str, Any]:

@@ -193,6 +193,7 @@ EXCLUSIONS = (
         ("stories", "--no-special-tokens"),
     ),
     Exclusion("train_tokenizer", ("name",), "--out is the folder", _given("out"), ("--out=x",)),
+    Exclusion("trace", ("against",), "it goes with --why", _missing("why"), ("--prompt=x",)),
     Exclusion("gradcheck", ("lora",), "--dora checks adapters, too", _given("dora"), ("--dora",)),
     Exclusion(
         "evaluate",

@@ -94,6 +94,7 @@ def quick_settings(steps: int, seed: int, backend: str) -> PretrainSettings:
             eval_windows=64,
             sample_every=500,
             checkpoint_every=1000,
+            keep_milestones=6,
             seed=seed,
         ),
         backend=backend,

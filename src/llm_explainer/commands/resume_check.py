@@ -15,6 +15,7 @@ from typing import Any
 
 from llm_explainer.data.stories.questions import STORY_CONTEXT
 from llm_explainer.errors import TrainingError
+from llm_explainer.run_folders import MILESTONES, milestones_of
 from llm_explainer.training.runs.folder import RunFolder
 from llm_explainer.training.runs.log import read_log
 
@@ -71,6 +72,7 @@ def check_kind(
     straight, killed = folder / name, folder / f"{name}-killed"
     command, options = KINDS[kind]
     options = [*options, f"--backend={backend}", f"--steps={steps}", "--checkpoint-every=5"]
+    options += ["--keep-milestones=4"]
     options += [f"--eval-every={max(1, steps // 4)}", "--sample-every=0"]
     options += _PRETRAINING if kind == BASE else [*_FINETUNING, f"--from={folder / BASE}"]
     report(0, kills + 2)
@@ -131,15 +133,26 @@ def _last_step(run: Path) -> int:
 
 
 def differing_files(straight: Path, killed: Path) -> list[str]:
-    """Return the names of what differs in the last checkpoints and the logs."""
+    """Return the names of what differs in the last checkpoints, the milestones and the logs."""
     one, other = (RunFolder(path).newest() for path in (straight, killed))
     names = sorted({file.name for path in (one, other) for file in path.iterdir()})
     found = [name for name in names if _bytes(one / name) != _bytes(other / name)]
+    kept = [_milestones(path) for path in (straight, killed)]
+    if kept[0] != kept[1]:
+        found.append(MILESTONES)
     if one.name != other.name:
         found.append(f"{one.name} and {other.name}")
     if _history(straight) != _history(killed):
         found.append("log.jsonl")
     return found
+
+
+def _milestones(run: Path) -> dict[int, dict[str, bytes]]:
+    """Return all files of a run's milestones."""
+    return {
+        step: {file.name: file.read_bytes() for file in path.iterdir()}
+        for step, path in milestones_of(run)
+    }
 
 
 def _bytes(file: Path) -> bytes | None:

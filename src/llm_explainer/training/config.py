@@ -63,6 +63,9 @@ class TrainConfig:
     sample_prompt: str = setting("", "what samples continue; empty starts a new document")
     checkpoint_every: int = setting(200, "steps between checkpoints")
     keep_checkpoints: int = setting(2, "newest checkpoints kept, beside the best")
+    keep_milestones: int = setting(
+        0, "early states kept for good, weights only: the fresh model, then ever three times as far"
+    )
     workers: int = setting(
         0, "processes that share a batch, or threads where none can fork; 0: one a processor"
     )
@@ -81,7 +84,7 @@ class TrainConfig:
         for field in ("steps", "batch_size", "accumulate", "eval_windows", "keep_checkpoints"):
             self._require(field, int, at_least=1)
         periods = ("eval_every", "sample_every", "checkpoint_every")
-        counts = ("warmup_steps", "seed", "workers", "micro_batch", "patience")
+        counts = ("warmup_steps", "seed", "workers", "micro_batch", "patience", "keep_milestones")
         for field in (*periods, *counts):
             self._require(field, int, at_least=0)
         for field in ("learning_rate", "eps"):

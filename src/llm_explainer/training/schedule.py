@@ -31,3 +31,8 @@ def learning_rate(config: TrainConfig, step: int) -> float:
             return peak * math.sqrt(max(1, warmup) / max(1, step))
         case "constant":
             return peak
+
+
+def is_due(step: int, period: int) -> bool:
+    """Whether what happens every ``period`` steps happens after this one; 0 is never."""
+    return period > 0 and step % period == 0

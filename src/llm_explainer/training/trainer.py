@@ -26,16 +26,10 @@ from llm_explainer.training.diagnosis import first_non_finite
 from llm_explainer.training.distributed.processes import Processes
 from llm_explainer.training.distributed.shared_step import SharedStep
 from llm_explainer.training.evaluation import Evaluation, evaluate, token_byte_lengths
-from llm_explainer.training.events import (
-    Evaluated,
-    Event,
-    Observer,
-    Saved,
-    Saving,
-    StepDone,
-)
+from llm_explainer.training.events import Evaluated, Event, Observer, Saved, Saving, StepDone
+from llm_explainer.training.milestones import milestone_steps
 from llm_explainer.training.runs.folder import RunFolder
-from llm_explainer.training.schedule import learning_rate
+from llm_explainer.training.schedule import is_due, learning_rate
 from llm_explainer.training.train_step import make_train_step
 
 Save = Callable[..., Path]
@@ -138,6 +132,7 @@ class Trainer:
             CheckpointError: a checkpoint cannot be written.
         """
         if not self.folder.steps():
+            self._keep_milestone()
             self._save()  # from here on there always is something to resume from
         try:
             evaluation = self._train()
@@ -156,12 +151,13 @@ class Trainer:
         config = self.config
         while self.step < config.steps and not (self._stop_requested or self._is_past_its_best()):
             self._update()
+            self._keep_milestone()  # before a checkpoint behind which it would not come again
             if self.step == config.steps:
                 break
-            is_best = _is_due(self.step, config.eval_every) and self._evaluate()
-            if _is_due(self.step, config.sample_every):
+            is_best = is_due(self.step, config.eval_every) and self._evaluate()
+            if is_due(self.step, config.sample_every):
                 self._demonstrate()
-            if is_best or _is_due(self.step, config.checkpoint_every):
+            if is_best or is_due(self.step, config.checkpoint_every):
                 self._save()  # the last thing of its step: one resumed from it misses nothing
         try:
             return self._finish()
@@ -257,6 +253,12 @@ class Trainer:
             raise self._diverged(self.step, what, self.batches.training(0)) from None
         self._tell(event)
 
+    def _keep_milestone(self) -> None:
+        """Write the weights of this step alone, if they are to be kept."""
+        if self.step in milestone_steps(self.config):
+            place = self.folder.milestone(self.step)
+            self._write(place, self.model, tokenizer=self.tokenizer, overwrite=True)
+
     def _save_if_new(self) -> None:
         """Save, unless this step's checkpoint is there and says the same."""
         step, best_step = self._saved
@@ -292,7 +294,3 @@ class Trainer:
 
 class _Stopped(Exception):  # noqa: N818 - says what happened
     """The end of training was asked for during the last evaluation."""
-
-
-def _is_due(step: int, period: int) -> bool:
-    return period > 0 and step % period == 0

@@ -7,6 +7,7 @@
         data/                 what it trains on; for pre-training train.npy, validation.npy
         log.jsonl, loss.png   history
         step-000400/          a checkpoint, which is a Hugging Face model directory
+        milestones/           early ones, weights only, which are kept for good
         last, best            links to checkpoints
         config.json, ...      links to the files of the one that the run means, the newest or the
                               best: the folder is a model directory itself
@@ -29,7 +30,7 @@ from llm_explainer.errors import CheckpointError
 from llm_explainer.files import write_atomically
 from llm_explainer.folder_lock import FolderLock
 from llm_explainer.program import typed
-from llm_explainer.run_folders import RECORD, checkpoint_name, is_run, steps_of
+from llm_explainer.run_folders import MILESTONES, RECORD, checkpoint_name, is_run, steps_of
 from llm_explainer.spelling import command_line
 from llm_explainer.training.runs.data_files import DATA, DATA_FILES, changed_file
 from llm_explainer.training.runs.entries import renew_entries
@@ -234,6 +235,10 @@ class RunFolder:
     def checkpoint(self, step: int) -> Path:
         """Return the folder of a step's checkpoint."""
         return self.path / checkpoint_name(step)
+
+    def milestone(self, step: int) -> Path:
+        """Return the folder in which the weights of an early step are kept."""
+        return self.path / MILESTONES / checkpoint_name(step)
 
     def newest(self) -> Path:
         """Return the checkpoint to resume from.

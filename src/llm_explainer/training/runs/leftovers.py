@@ -54,7 +54,7 @@ def remove_temporary_checkpoints(folder: Path) -> None:
     Raises:
         OSError: no permission.
     """
-    for entry in folder.iterdir():
+    for entry in folder.iterdir() if folder.is_dir() else ():
         match = _CHECKPOINT.fullmatch(entry.name)
         if not match or entry.is_symlink() or not entry.is_dir():
             continue

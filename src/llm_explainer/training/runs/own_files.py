@@ -24,10 +24,12 @@ from llm_explainer.files import names_in, write_atomically
 from llm_explainer.folder_lock import LOCK
 from llm_explainer.run_folders import (
     FORMAT,
+    MILESTONES,
     OWN_FILES,
     RECORD,
     checkpoint_name,
     is_run,
+    milestones_of,
     read_own_files,
     steps_of,
 )
@@ -42,7 +44,7 @@ from llm_explainer.training.runs.leftovers import (
 LOG, CURVE = "log.jsonl", "loss.png"
 _ABOUT = "what this run wrote here; everything else in this folder is left alone"
 _ASIDE = re.compile(r"\.replaced-[0-9a-f]{8}", re.ASCII)
-_STEP = re.compile(r"step-\d{6,}", re.ASCII)
+_CHECKPOINT = re.compile(rf"({MILESTONES}/)?step-\d{{6,}}", re.ASCII)
 
 
 class OwnFiles:
@@ -105,7 +107,9 @@ class OwnFiles:
         }
         write_atomically(listed, (json.dumps(content, indent=2) + "\n").encode())
         for name in old:
+            (aside / name).parent.mkdir(exist_ok=True)
             (self._folder / name).rename(aside / name)
+        _remove_if_empty(self._folder / MILESTONES)
 
     def finish(self, means: str = "newest") -> None:
         """Say that the run is ready, and which checkpoint it means; what it replaced is gone.
@@ -145,6 +149,7 @@ class OwnFiles:
             (self._folder / OWN_FILES).unlink(missing_ok=True)
         if aside != self._folder:
             _remove_if_empty(aside / DATA)
+            _remove_if_empty(aside / MILESTONES)
             _remove_if_empty(aside)
 
     def recover(self) -> None:
@@ -167,6 +172,7 @@ class OwnFiles:
         own = self.read()
         found = [RECORD, LOG, CURVE, *_data_names(own)]
         found += [checkpoint_name(step) for step in steps_of(self._folder)]
+        found += [f"{MILESTONES}/{path.name}" for _, path in milestones_of(self._folder)]
         found = [name for name in found if (self._folder / name).exists()]
         return found + made_entries(self._folder)
 
@@ -181,7 +187,8 @@ class OwnFiles:
         remove_temporary_files(self._folder, files)
         data = {Path(name).name for name in _data_names(own)}
         remove_temporary_files(self._folder / DATA, data)
-        remove_temporary_checkpoints(self._folder)
+        for place in (self._folder, self._folder / MILESTONES):
+            remove_temporary_checkpoints(place)
         for entry in self._folder.iterdir():
             if _ASIDE.fullmatch(entry.name) and entry.name != own.get("replaced"):
                 _remove_unused_aside(entry)
@@ -202,7 +209,8 @@ def _plain_names(names: object) -> list[str]:
     return [
         name
         for name in (names if isinstance(names, list) else [])
-        if isinstance(name, str) and (name in fixed or _STEP.fullmatch(name) or _is_data_name(name))
+        if isinstance(name, str)
+        and (name in fixed or _CHECKPOINT.fullmatch(name) or _is_data_name(name))
     ]
 
 
@@ -230,9 +238,10 @@ def _refuse_foreign(path: Path) -> None:
 
 def _remove_unused_aside(aside: Path) -> None:
     """Remove a folder for what is replaced that was made, and nothing moved there before a kill."""
-    if {entry.name for entry in aside.iterdir()} <= {DATA, OWN_FILES}:
+    if {entry.name for entry in aside.iterdir()} <= {DATA, MILESTONES, OWN_FILES}:
         _remove_if_empty(aside / DATA)
-        if not (aside / DATA).exists():
+        _remove_if_empty(aside / MILESTONES)
+        if not ((aside / DATA).exists() or (aside / MILESTONES).exists()):
             (aside / OWN_FILES).unlink(missing_ok=True)
             _remove_if_empty(aside)
 
