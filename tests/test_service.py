@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from served_model import Address, make_model, serving
 
+from llm_explainer.server.web.logprobs import token_text
 from llm_explainer.server.web.page import page_response
+from llm_explainer.tracing import attribute, lens, trace
 
 TEXTS = ["Once there was", "é — 日本 🦊", "a\x00b", "She said: “no”.", "<|endoftext|>Once", "Z"]
 
@@ -160,11 +162,36 @@ def test_tokens_there_and_back(service, model):
         assert found["tokens"] == tokenizer.encode(text)
         assert found["count"] == len(found["token_strs"]) == len(found["tokens"])
         assert service.post("/detokenize", tokens=found["tokens"]) == {"prompt": text}
+    assert token_text(tokenizer, tokenizer.end_of_text) == "<|endoftext|>"
     chat = service.post("/tokenize", messages=turns("Hi"))
     assert service.post("/detokenize", tokens=chat["tokens"])["prompt"] == "User: Hi\nAssistant:"
     _, info, _ = service.ask("GET", "/tokenizer_info")
     assert info["eos_token"] == "<|endoftext|>"
     assert "messages" in info["chat_template"]
+
+
+def test_explanations_are_those_of_a_trace(service, model):
+    gpt, tokenizer = model
+    text = "Once there was"
+    traced = trace(gpt, tokenizer, text)
+    found = service.post("/v1/explain", model="tiny", prompt=text, top=3)
+    assert found["tokens"] == traced.ids.tolist()
+    assert found["losses"] == [None, *traced.losses.tolist()]
+    assert found["loss"] == traced.loss
+    seen = lens(traced, top=3)
+    assert found["lens"]["rows"] == list(seen.rows)
+    assert found["lens"]["tokens"] == seen.tokens.tolist()
+    assert found["lens"]["probabilities"] == seen.probabilities.tolist()
+    assert np.shape(found["lens"]["token_strs"]) == seen.tokens.shape
+    parts = found["attribution"]["parts"]
+    assert sum(parts.values()) == pytest.approx(found["attribution"]["logit"], abs=1e-4)
+    chosen = {"position": 1, "token": 40, "against": 41}
+    found = service.post("/v1/explain", model="tiny", prompt=traced.ids.tolist(), **chosen)
+    split = attribute(traced, 1, 40, against=41)
+    assert found["attribution"]["parts"] == dict(zip(split.names, split.values, strict=True))
+    for wrong in ({"position": 50}, {"token": 300}, {"against": -1}, {"prompt": ["a", "b"]}):
+        asked = {"model": "tiny", "prompt": text, **wrong}
+        assert service.refused("/v1/explain", **asked)["param"] == next(iter(wrong))
 
 
 def test_a_full_queue_says_when_to_come_again():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -19,6 +20,7 @@ from llm_explainer.server.web.asking import Asked, choose_model
 from llm_explainer.server.web.bodies import read_object
 from llm_explainer.server.web.chats import read_chat
 from llm_explainer.server.web.completions import read_completions
+from llm_explainer.server.web.explaining import read_explanation
 from llm_explainer.server.web.fields import Fields
 from llm_explainer.server.web.limits import Limits
 from llm_explainer.server.web.metrics import MEDIA_TYPE, write_metrics
@@ -61,6 +63,7 @@ class Service:
             ("GET", "/v1/models"): self._list_models,
             ("POST", "/v1/completions"): self._completions,
             ("POST", "/v1/chat/completions"): self._chat,
+            ("POST", "/v1/explain"): self._explain,
             ("POST", "/tokenize"): self._tokenize,
             ("POST", "/detokenize"): self._detokenize,
             ("GET", "/tokenizer_info"): self._tokenizer_info,
@@ -117,6 +120,10 @@ class Service:
 
     def _answer(self, asked: Asked) -> ASGIApp:
         return Answer(asked, self._engine)
+
+    async def _explain(self, request: Request) -> ASGIApp:
+        explanation = read_explanation(await read_object(request), self._limits)
+        return JSONResponse(await asyncio.wrap_future(self._engine.call(explanation)))
 
     async def _tokenize(self, request: Request) -> ASGIApp:
         return JSONResponse(tokenize(await read_object(request), self._limits))

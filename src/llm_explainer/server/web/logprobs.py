@@ -11,10 +11,8 @@ from llm_explainer.tokenizer.base import Tokenizer
 
 
 def token_bytes(tokenizer: Tokenizer, token: int) -> bytes:
-    """Return what a token is made of; half a character for some."""
-    piece = tokenizer.vocab.get(token)
-    if piece is None:
-        return tokenizer.decode([token]).encode()
+    """Return what a token is made of: half a character for some, nothing for an id without one."""
+    piece = tokenizer.vocab.get(token, b"")
     return piece if isinstance(piece, bytes) else piece.encode()
 
 
