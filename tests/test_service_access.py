@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,9 @@ from llm_explainer.commands.serve import KEY_VARIABLE, load_models, read_key, re
 from llm_explainer.errors import ConfigError
 from llm_explainer.server.client import Client, ServiceError
 from llm_explainer.server.web.safety import LOOPBACK, Rules
+
+AS_SENT = json.loads((Path(__file__).parent / "client_requests.json").read_text())
+"""Bodies as LangChain, Open WebUI, lm-evaluation-harness and curl send them, with less to do."""
 
 KEY = "sk-open-sesame"
 FRIEND = "http://localhost:3000"
@@ -122,6 +126,23 @@ def test_models_are_named_by_their_folders(tmp_path: Path, monkeypatch):
     for adapter in ("nothing", "=path", "name=", "some.model=path"):
         with pytest.raises(ConfigError, match="adapter is"):
             load_models(Path("some.model"), None, [adapter], **chosen)
+
+
+@pytest.mark.parametrize("name", AS_SENT)
+def test_what_known_clients_send_is_answered(name, service):
+    request = AS_SENT[name]
+    path, body = request["path"], request["body"]
+    if body.get("stream"):
+        *events, last = service.events(path, **body)
+        assert last == "[DONE]"
+        choices = [choice for event in events for choice in event["choices"]]
+        usage = events[-1].get("usage")
+        assert bool(usage) == bool(body.get("stream_options"))
+    else:
+        answer = service.post(path, **body)
+        choices, usage = answer["choices"], answer["usage"]
+        assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
+    assert choices[-1]["finish_reason"] in ("stop", "length")
 
 
 @pytest.fixture
