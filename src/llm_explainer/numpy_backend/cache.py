@@ -142,16 +142,15 @@ class LayerRows:
     """One layer's caches of several texts, the first rows of the batch."""
 
     def __init__(self, caches: Sequence[LayerCache], texts: TextLengths) -> None:
-        self._caches = caches
+        self._pairs = [cache.of_one() for cache in caches]
         self.texts = texts
 
     def append(self, k: Array, v: Array, window: int) -> list[tuple[Array, Array]]:
         """Store k and v (B, K, H); return each text's keys and values (K, S, H), of its window."""
         found = []
-        for row, cache in enumerate(self._caches):
-            end = int(self.texts.lengths[row])
-            keys, values = cache.of_one()
-            keys[:, end], values[:, end] = k[row], v[row]
+        ends = self.texts.lengths.tolist()
+        for (keys, values), end, k_row, v_row in zip(self._pairs, ends, k, v, strict=False):
+            keys[:, end], values[:, end] = k_row, v_row
             seen = slice(max(0, end + 1 - window) if window else 0, end + 1)
             found.append((keys[:, seen], values[:, seen]))
         return found

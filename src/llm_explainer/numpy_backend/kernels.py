@@ -93,16 +93,16 @@ def _times_apart(rows: Array, weight: Array) -> Array:
     n_rows = len(rows)
     if ROWS_TOGETHER * weight.size > SMALL_PRODUCT:
         return _times_each(rows, weight)
-    if n_rows == 1:
+    if n_rows == 1:  # any others do
         y: Array = np.matmul(rows.repeat(ROWS_TOGETHER, 0), weight.T)
         return y[:1]
-    n_padded = -(-n_rows // ROWS_TOGETHER) * ROWS_TOGETHER
-    padded = np.zeros((n_padded, rows.shape[1]), rows.dtype)
-    padded[:n_rows] = rows
-    y = np.empty((n_padded, len(weight)), rows.dtype)
-    for start in range(0, n_padded, ROWS_TOGETHER):
+    n_missing = -n_rows % ROWS_TOGETHER
+    if n_missing:
+        rows = np.concatenate([rows, rows[:1].repeat(n_missing, 0)])
+    y = np.empty((len(rows), len(weight)), rows.dtype)
+    for start in range(0, len(rows), ROWS_TOGETHER):
         few = slice(start, start + ROWS_TOGETHER)
-        np.matmul(padded[few], weight.T, out=y[few])
+        np.matmul(rows[few], weight.T, out=y[few])
     return y[:n_rows]
 
 

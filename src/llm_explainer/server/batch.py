@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 
@@ -54,8 +53,11 @@ class Batch:
         """
         self._drop_ended()
         if self._reading:
-            with _ending(self._reading[0]):
-                self._read_on(self._reading[0])
+            text = self._reading[0]
+            try:
+                self._read_on(text)
+            except Exception as error:
+                text.ticket.end(error)
             self._drop_ended()
         if self._writing:
             self._write()
@@ -132,19 +134,12 @@ class Batch:
         with rows.apart():
             logits = np.asarray(self._served.model.next_logits(tokens, rows, known=True))  # (B, V)
         for text, scores in zip(texts, logits, strict=False):
-            with _ending(text):
+            try:
                 self._choose(text, scores)
+            except Exception as error:
+                text.ticket.end(error)
 
     def _choose(self, text: RunningText, logits: Scores) -> None:
         n_before = len(text.ids)
         text.choose(logits)
         self._stats.made_tokens += len(text.ids) - n_before
-
-
-@contextmanager
-def _ending(text: RunningText) -> Iterator[None]:
-    """End a text with the error that comes up, for nobody else to notice."""
-    try:
-        yield
-    except Exception as error:
-        text.ticket.end(error)

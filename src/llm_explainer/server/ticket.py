@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from collections import deque
@@ -10,6 +11,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 
 from llm_explainer.server.requests import Completion, Piece
+
+PATIENCE_S = 0.005
+"""A reader is woken no more often than that: where tokens come faster, to wake it for each would
+take as long as the token."""
 
 
 class Ticket(Iterator[Piece], AsyncIterator[Piece]):
@@ -39,6 +44,7 @@ class Ticket(Iterator[Piece], AsyncIterator[Piece]):
         self.error: Exception | None = None
         self.ended = self.finished = self.cancelled = False
         self._changed = threading.Condition()
+        self._woken_at = -math.inf
         self._wake: Callable[[], object] | None = None  # a reader in an event loop
 
     def cancel(self) -> None:
@@ -58,7 +64,11 @@ class Ticket(Iterator[Piece], AsyncIterator[Piece]):
                 return
             self._pieces.append(piece)
             self.ended = self.finished = piece.finish_reason is not None
-        self._notify()
+            now = time.monotonic()
+            is_due = self.ended or now - self._woken_at >= PATIENCE_S
+        if is_due:
+            self._woken_at = now
+            self._notify()
 
     def end(self, error: Exception) -> None:
         """Say that no more pieces come, and why. For the engine."""
