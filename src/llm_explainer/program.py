@@ -47,6 +47,8 @@ COMMANDS = (
     Command("generate", "generate:generate", 9),
     Command("chat", "chat:chat", 10),
     Command("ask", "ask:ask", 10),
+    Command("serve", "serve:serve"),
+    Command("client", "client:client"),
     Command("merge", "merge:merge", 10),
     Command("export", "export:export"),
     Command("get", "get:get"),
