@@ -89,6 +89,8 @@ def _write(model: Path, to: Format, kind: Any, folder: Path, **common: Any) -> P
     from llm_explainer.checkpoint import load_checkpoint
     from llm_explainer.checkpoint.storage import FLOAT32
 
+    if to == "adapter":
+        exports.base_of_adapters(model)  # refused before anything is loaded
     announce(model, FLOAT32)
     loaded, tokenizer = load_checkpoint(model, "numpy")
     if to == "adapter":

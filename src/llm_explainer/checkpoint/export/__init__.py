@@ -7,9 +7,16 @@ writes a Hugging Face directory or a GGUF file, ``ollama`` what Ollama wants bes
 whole or in few bits, and ``adapters`` the files of PEFT and mlx-lm.
 """
 
-from llm_explainer.checkpoint.export.adapters import export_adapter
+from llm_explainer.checkpoint.export.adapters import base_of_adapters, export_adapter
 from llm_explainer.checkpoint.export.folders import export_gguf, export_hf
 from llm_explainer.checkpoint.export.mlx_lm import export_mlx
 from llm_explainer.checkpoint.export.ollama import export_ollama
 
-__all__ = ["export_adapter", "export_gguf", "export_hf", "export_mlx", "export_ollama"]
+__all__ = [
+    "base_of_adapters",
+    "export_adapter",
+    "export_gguf",
+    "export_hf",
+    "export_mlx",
+    "export_ollama",
+]

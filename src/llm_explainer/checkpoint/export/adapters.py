@@ -51,13 +51,11 @@ def export_adapter(
         CheckpointError: a model without adapters; a base that other software does not know; they
             cannot be written; they are not the same when they are read again.
     """
-    if model.lora is None:
-        raise CheckpointError(f"{path} has no adapters; take --to hf for a model as a whole")
     if model.config.family is None:
         raise CheckpointError(
             f"PEFT and mlx-lm have no model with the base's switches, {model.config.described()}"
         )
-    base, has_tokenizer = _base(path)
+    base, has_tokenizer = base_of_adapters(path)
     own = tokenizer if has_tokenizer else None
     with new_folder(folder, (*ADAPTER_FILES, TOKENIZER_CONFIG), overwrite=overwrite) as new:
         save_adapter(new, model, base=base, tokenizer=own)
@@ -72,11 +70,15 @@ def export_adapter(
     return proof
 
 
-def _base(path: Path) -> tuple[Path, bool]:
-    """Return where the base is, and whether the adapters have a tokenizer of their own."""
+def base_of_adapters(path: Path) -> tuple[Path, bool]:
+    """Return where the base is, and whether the adapters have a tokenizer of their own.
+
+    Raises:
+        CheckpointError: a model without adapters; the base is not where it was.
+    """
     with reading(path) as directory:
         if not is_adapter(directory):
-            raise CheckpointError(f"{path} holds no adapters; take --to hf for a model as a whole")
+            raise CheckpointError(f"{path} has no adapters; take --to hf for a model as a whole")
         return base_of(directory), (directory / TOKENIZER).exists()
 
 
