@@ -84,6 +84,7 @@ def astral(literal: str) -> str:
 def test_a_template_writes_the_same_in_go(source: str) -> None:
     template = ChatTemplate(source, TOKENS)
     written = go_template(turns_of(template))
+    assert written.isascii()  # what cannot be seen gets lost between quotes
     for roles in ("u", "su", "uau", "suau", "suauau"):
         for content in ("Hi", 'a\n "b"', "{{ .X }}"):
             turns = talk(roles, content)

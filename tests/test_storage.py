@@ -92,6 +92,19 @@ def test_bfloat16_is_near_and_half_as_large(pair: tuple[Any, Path], bits: int | 
     np.testing.assert_allclose(step, expected[:, -1], atol=near)
 
 
+def test_it_is_never_there_in_float32_as_a_whole(tmp_path: Path) -> None:
+    sizes = {"d_model": 256, "n_layers": 4, "d_ff": 1024}
+    config = ModelConfig(**{**SIZES, **SWITCHES["llama"], **sizes})
+    path = save_checkpoint(tmp_path / "model", GPT(config))
+    for storage, share in ((Storage(), 1.1), (Storage("bfloat16"), 0.7), (Storage(bits=4), 0.4)):
+        before = mx.get_active_memory()
+        mx.reset_peak_memory()
+        model = load_model(path, "mlx", storage)
+        assert mx.get_peak_memory() - before < share * Storage().n_bytes(config)
+        assert mx.get_active_memory() - before < 1.02 * storage.n_bytes(config)
+        del model
+
+
 @pytest.mark.parametrize(
     ("backend", "storage", "message"),
     [
