@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ import pytest
 from command_line import assert_one_line, command_runner
 from mlx_twins import mx
 from small_models import SMALL, SWITCHES, random_tokens, randomize
+from test_checkpoint_foreign import write_bfloat16
 
 from llm_explainer import BPETokenizer, LoRAConfig, ModelConfig, apply_lora, save_checkpoint
 from llm_explainer.checkpoint import load_model, save_adapter
 from llm_explainer.checkpoint import storage as storages
 from llm_explainer.checkpoint.packed import Packing, pack, unpack
 from llm_explainer.checkpoint.storage import Storage, describe_size
+from llm_explainer.checkpoint.tensors import TensorFiles
 from llm_explainer.commands import talking
 from llm_explainer.commands.ask import ask
 from llm_explainer.commands.chat import chat
@@ -119,6 +122,19 @@ def test_what_a_backend_lacks_is_refused_before_anything_is_read(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         load_model("nowhere", backend, storage)
+
+
+def test_a_file_is_read_tensor_by_tensor(tmp_path: Path) -> None:
+    """Also in bfloat16, which NumPy lacks, so that safetensors would hand out the whole file."""
+    tensors = {f"t{i}": np.full((256, 256), i + 0.5, np.float32) for i in range(16)}
+    write_bfloat16(tmp_path / "t.safetensors", tensors)
+    with TensorFiles([tmp_path / "t.safetensors"]) as files:
+        tracemalloc.start()
+        for name, array in tensors.items():
+            np.testing.assert_array_equal(files.read(name), array)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < 6 * array.nbytes
 
 
 def test_what_has_no_whole_groups_stays_as_it_is(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, deserialize, safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from llm_explainer.checkpoint.json_objects import require_file
@@ -73,7 +74,7 @@ class TensorFiles:
     def __init__(self, paths: list[Path]) -> None:
         self.shapes: dict[str, Shape] = {}
         self._homes: dict[str, tuple[Path, Any]] = {}
-        self._raw: dict[Path, dict[str, bytearray]] = {}
+        self._starts: dict[Path, dict[str, int]] = {}
         with ExitStack() as stack:
             for path in paths:
                 self._open(path, stack)
@@ -162,9 +163,21 @@ class TensorFiles:
 
     def _read_bfloat16(self, path: Path, name: str) -> Array:
         """Widen bfloat16, a type that NumPy lacks: it is the upper half of a float32's bits."""
-        if path not in self._raw:
-            entries = deserialize(path.read_bytes())  # type: ignore[no-untyped-call]
-            self._raw[path] = {key: entry["data"] for key, entry in entries}
-        halves = np.frombuffer(self._raw[path][name], "<u2").astype(np.uint32)
+        if path not in self._starts:
+            self._starts[path] = _starts_of(path)
+        shape, start = self.shapes[name], self._starts[path][name]
+        halves = np.fromfile(path, "<u2", math.prod(shape), offset=start).astype(np.uint32)
         halves <<= 16
-        return halves.view(np.float32).reshape(self.shapes[name])
+        return halves.view(np.float32).reshape(shape)
+
+
+def _starts_of(path: Path) -> dict[str, int]:
+    """Return where each tensor of a file begins, in bytes; ``safe_open`` has checked the file."""
+    with path.open("rb") as file:
+        n_bytes = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(n_bytes))
+    return {
+        name: 8 + n_bytes + entry["data_offsets"][0]
+        for name, entry in header.items()
+        if name != "__metadata__"
+    }
