@@ -106,7 +106,7 @@ def load_config(path: str | os.PathLike[str]) -> ModelConfig:
     Raises:
         CheckpointError: missing, damaged, or a model that we cannot build.
     """
-    with reading(path) as directory:
+    with reading(path) as directory, _naming_the_way_back(directory):
         if is_gguf(directory):
             return read_config(directory, read_header(directory))[1]
         if is_adapter(directory):
