@@ -55,6 +55,11 @@ class Engine:
         self._thread = threading.Thread(target=self._run, name="model", daemon=True)
         self._thread.start()
 
+    @property
+    def served(self) -> Mapping[str, Served]:
+        """The models, by their names."""
+        return self._served
+
     def submit(self, completion: Completion, model_name: str) -> Ticket:
         """Ask for a text; returns at once.
 
