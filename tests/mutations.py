@@ -40,13 +40,13 @@ they take a third of it with nothing broken, it is three times as long as that."
 PLAIN_TESTS = ("plain", "plain_record", "plain_agreement", "architectures", "plain_page", "lora")
 LAYER_TESTS = ("layer_values", "layer_edges", "layers", "plain_agreement")
 TESTS: dict[str, tuple[str, ...]] = {
-    "kernels": (*LAYER_TESTS, "pieces", "loss", "cache"),
-    "norms": (*LAYER_TESTS, "cache"),
+    "kernels": (*LAYER_TESTS, "pieces", "loss", "cache", "server_engine"),
+    "norms": (*LAYER_TESTS, "cache", "server_engine"),
     "packing": ("packing",),
     "causal": (*LAYER_TESTS, "architectures", "pieces", "gradients"),
     "positions": (*LAYER_TESTS, "architectures"),
     "rope_frequencies": ("architectures", "checkpoint_golden"),
-    "attention": (*LAYER_TESTS, "architectures", "cache", "pieces", "gradients"),
+    "attention": (*LAYER_TESTS, "architectures", "cache", "pieces", "gradients", "server_engine"),
     "block": (*LAYER_TESTS, "cache", "gradients"),
     "model": ("layer_edges", "plain_agreement", "model", "cache", "freezing", "gradients"),
     "loss": ("loss", "layer_edges", "plain_agreement", "gradients"),

@@ -17,7 +17,7 @@ from llm_explainer.server.requests import Completion
 from llm_explainer.tokenizer import BPETokenizer
 
 TEXT = "Once upon a time a fox met a hen.\nThe hen sang — für Élise 🦊 — and ran. 你好，世界！\n"
-CONTEXT = 96
+CONTEXT = 90
 SIZES: dict[str, Any] = {"context_length": CONTEXT, "d_model": 48, "n_layers": 2, "n_heads": 4}
 LLAMA: dict[str, Any] = {
     "norm": "rmsnorm",

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llm_explainer.config import ModelConfig
+from llm_explainer.mlx_backend.engine.device import device_kind
 from llm_explainer.mlx_backend.module import Array, as_ids
 from llm_explainer.text_lengths import TextLengths
 
@@ -138,12 +139,7 @@ class TextRows:
     To the model it is a cache, by which every text grows by a token. Texts come and go between
     steps, and no text's numbers depend on the others': attention is worked out for each by itself,
     and products have always as many rows.
-
-    Attributes:
-        multiple: the batch has so many rows, or twice as many, or thrice.
     """
-
-    multiple = 8
 
     def __init__(self, caches: Sequence[KVCache], n_rows: int) -> None:
         self._caches = caches
@@ -154,6 +150,15 @@ class TextRows:
         self.texts.move_to(lengths)
         of_layers = zip(*(cache.layers for cache in caches), strict=True)
         self.layers = [LayerRows(of_layer, self.texts) for of_layer in of_layers]
+
+    @staticmethod
+    def n_rows() -> int | None:
+        """Return how many rows a batch has to have, whoever is there: products round by it.
+
+        To a GPU eight are hardly more than one. To a processor, as MLX multiplies there, they are
+        four times as much, so a text has a batch of its own.
+        """
+        return 1 if device_kind() == "cpu" else 8
 
     @property
     def lengths(self) -> Lengths:

@@ -105,12 +105,7 @@ class TextRows:
     To the model it is a cache, by which every text grows by a token. Texts come and go between
     steps, and no text's numbers depend on the others': attention is worked out for each by itself,
     and products as ``rows_apart`` says.
-
-    Attributes:
-        multiple: the batch has so many rows, or twice as many, or thrice.
     """
-
-    multiple = 1
 
     def __init__(self, caches: Sequence[KVCache], n_rows: int) -> None:
         self._caches = caches
@@ -121,6 +116,11 @@ class TextRows:
         self.texts.move_to(lengths)
         of_layers = zip(*(cache.layers for cache in caches), strict=True)
         self.layers = [LayerRows(of_layer, self.texts) for of_layer in of_layers]
+
+    @staticmethod
+    def n_rows() -> int | None:
+        """Return how many rows a batch has to have; None where any number is right, as here."""
+        return None
 
     @property
     def lengths(self) -> Array:

@@ -101,10 +101,10 @@ class LayerNorm(Module):
         x_hat: Array
         if len(x) == 1:
             x_hat = x - np.add.reduce(x[0]) / dims
-            x_hat *= inverse_root(np.dot(x_hat[0], x_hat[0]) / dims + self._eps)
+            x_hat /= math.sqrt(np.dot(x_hat[0], x_hat[0]) / dims + self._eps)
         else:
             x_hat = x - np.add.reduce(x, axis=1, keepdims=True) / dims
-            x_hat *= inverse_roots(np.vecdot(x_hat, x_hat) / dims + self._eps)
+            x_hat /= np.sqrt(np.vecdot(x_hat, x_hat) / dims + self._eps)[:, None]
         return x_hat
 
 
@@ -155,20 +155,12 @@ class RMSNorm(Module):
         """Return rows of mean square 1, (N, D), in fewer calls where it is one: see LayerNorm."""
         dims = x.shape[1]
         if len(x) == 1:
-            return x * inverse_root(np.dot(x[0], x[0]) / dims + self._eps)
-        return x * inverse_roots(np.vecdot(x, x) / dims + self._eps)
+            x_hat: Array = x / math.sqrt(np.dot(x[0], x[0]) / dims + self._eps)
+        else:
+            x_hat = x / np.sqrt(np.vecdot(x, x) / dims + self._eps)[:, None]
+        return x_hat
 
 
 def are_few(rows: Array) -> bool:
     """Return whether rows (N, D) are those of tokens that are being decoded."""
     return len(rows) <= FEW_ROWS or are_apart()
-
-
-def inverse_root(number: float) -> float:
-    """Return 1 / sqrt(number), for float32 worked out in float64."""
-    return 1 / math.sqrt(number)
-
-
-def inverse_roots(numbers: Array) -> Array:
-    """Return what ``inverse_root`` gives for each of (N,), to the last bit, as a column (N, 1)."""
-    return (1 / np.sqrt(numbers, dtype=np.float64)).astype(numbers.dtype)[:, None]

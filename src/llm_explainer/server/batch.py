@@ -59,9 +59,10 @@ class Batch:
             except Exception as error:
                 text.ticket.end(error)
             self._drop_ended()
-        if self._writing:
-            self._write()
-            self._drop_ended()
+        at_once = self._rows.n_rows() or len(self._writing)
+        for first in range(0, len(self._writing), at_once or 1):
+            self._write(self._writing[first : first + at_once])
+        self._drop_ended()
 
     def end(self, error: Exception) -> None:
         """End all texts with an error."""
@@ -124,11 +125,9 @@ class Batch:
         n_most = len(asked.prompt_ids) + asked.sampling.max_tokens
         return min(self._served.context_length, -(-n_most // CHUNK) * CHUNK)
 
-    def _write(self) -> None:
-        """Add a token to each text beyond its prompt."""
-        texts = self._writing
-        multiple = self._rows.multiple
-        tokens = np.zeros((-(-len(texts) // multiple) * multiple, 1), np.int64)  # (B, 1)
+    def _write(self, texts: list[RunningText]) -> None:
+        """Add a token to each of some texts beyond their prompts."""
+        tokens = np.zeros((self._rows.n_rows() or len(texts), 1), np.int64)  # (B, 1)
         tokens[: len(texts), 0] = [text.ids[-1] for text in texts]
         rows = self._rows([text.cache for text in texts], len(tokens))
         with rows.apart():

@@ -12,7 +12,7 @@ from functools import partial
 
 from llm_explainer.server.requests import Completion, Piece
 
-PATIENCE_S = 0.005
+PATIENCE_S = 0.02
 """A reader is woken no more often than that: where tokens come faster, to wake it for each would
 take as long as the token."""
 
