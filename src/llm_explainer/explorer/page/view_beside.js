@@ -3,7 +3,7 @@
 import { sees } from "./derive.js";
 import { el, refill, scrolling, table } from "./dom.js";
 import { heat, paintSigned, paintWeights } from "./heat.js";
-import { piece, pieceOf, resultName } from "./names.js";
+import { piece, pieceOf, streamName } from "./names.js";
 import { largest, percent, show, signed } from "./numbers.js";
 import { pickGrid } from "./pick_grid.js";
 import { defineView } from "./views.js";
@@ -88,7 +88,7 @@ function lensTable({ data }, which, place) {
     data.array(`pair/${which}/${name}`).values);
   const lines = rows.map((name, row) => {
     const at = row * size + place;
-    return [resultName(name), el("bdi", { class: "piece" }, data.facts.vocabulary[ids[at]]), percent(chances[at]), percent(ofTarget[at])];
+    return [streamName(name), el("bdi", { class: "piece" }, data.facts.vocabulary[ids[at]]), percent(chances[at]), percent(ofTarget[at])];
   });
   return scrolling("lens", table("if each layer were the last", ["read behind", "likeliest", "p", "p of target"], lines));
 }

@@ -4,7 +4,7 @@ import { el, refill, scrolling, table } from "./dom.js";
 import { sees } from "./derive.js";
 import { heat, paintSigned, paintWeights } from "./heat.js";
 import { lossChart } from "./loss_chart.js";
-import { piece, pieceOf, resultName } from "./names.js";
+import { piece, pieceOf, streamName } from "./names.js";
 import { percent } from "./numbers.js";
 import { pickGrid } from "./pick_grid.js";
 import { defineView } from "./views.js";
@@ -107,7 +107,7 @@ function lensGrid(app) {
         scrolling("the lens at one token", table("the lens at the selected token", ["read behind", "likeliest", "p", "p of target", "rank"],
           rows.map((name, row) => {
             const at = (moment * rows.length + row) * size + place;
-            return [resultName(name), pieceOf(app, ids[at]), percent(chances[at]), percent(ofTarget[at]), `${ranks[at] + 1}`];
+            return [streamName(name), pieceOf(app, ids[at]), percent(chances[at]), percent(ofTarget[at]), `${ranks[at] + 1}`];
           }))));
     },
   };
