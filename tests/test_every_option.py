@@ -16,7 +16,7 @@ from command_line import command_runner
 from test_options import COMMANDS, FUNCTIONS, OPTIONS
 from tiny_base import make_base, write_records
 
-from llm_explainer import gradcheck, parity, profiling
+from llm_explainer import explorer, gradcheck, parity, profiling, tracing
 from llm_explainer.commands import resume_check
 from llm_explainer.data import corpora
 from llm_explainer.errors import ConfigError
@@ -37,6 +37,8 @@ CALLS = {  # of each command one that works, quick to end
     "merge": ["base"],
     "export": ["base"],
     "presets": [],
+    "trace": ["base", "--prompt=a"],
+    "explore": ["base", "--prompt=a"],
     "gradcheck": [],
     "verify_resume": [],
     "profile": [],
@@ -88,6 +90,8 @@ def call(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     for owner, name in (
         (runs.Run, "train"),
         (gradcheck, "check_model"),
+        (tracing, "trace"),
+        (explorer, "explore"),
         (parity, "check_parity"),
         (profiling, "profile_step"),
         (resume_check, "check_kind"),
