@@ -22,8 +22,11 @@ VIEWS = ["tokens", "pass", "attention", "lens", "why", "backward", "step", "lear
 class Opened:
     """A page of a small model in the browser, with what it is about and what it asked for."""
 
-    def __init__(self, browser: Any, file: Path, changes: dict[str, Any]) -> None:
+    def __init__(
+        self, browser: Any, file: Path, changes: dict[str, Any], add: Any = lambda *_: None
+    ) -> None:
         self.model, self.trace, self.content = content_of(**changes)
+        add(self.content, self.trace)
         file.write_text(page_of(self.content.packed()), encoding="utf-8")
         self.page = browser.new_page(viewport={"width": 1200, "height": 900})
         self.requests: list[str] = []

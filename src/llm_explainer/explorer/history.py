@@ -17,7 +17,7 @@ def put_history(content: Content, moments: Sequence[Moment]) -> None:
     probabilities (M, R, T), of the lens's likeliest; of_target and ranks (M, R, T).
     """
     lenses = [moment.lens for moment in moments]
-    content.put("history/losses", np.stack([moment.losses for moment in moments]))
+    content.put("history/losses", np.stack([m.losses for m in moments]), "float32")
     content.put("history/attention", np.stack([moment.attention for moment in moments]), "int8")
     content.put("history/tokens", np.stack([lens.tokens[..., 0] for lens in lenses]), "uint32")
     chances = np.stack([lens.probabilities[..., 0] for lens in lenses])
