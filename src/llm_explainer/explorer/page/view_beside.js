@@ -90,7 +90,7 @@ function lensTable({ data }, which, place) {
     const at = row * size + place;
     return [streamName(name), el("bdi", { class: "piece" }, data.facts.vocabulary[ids[at]]), percent(chances[at]), percent(ofTarget[at])];
   });
-  return scrolling("lens", table("if each layer were the last", ["read behind", "likeliest", "p", "p of target"], lines));
+  return scrolling(`lens of ${which} model`, table("if each layer were the last", ["read behind", "likeliest", "p", "p of target"], lines));
 }
 
 // The same head in both; of models with other heads, each its own count.

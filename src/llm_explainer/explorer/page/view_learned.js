@@ -74,7 +74,7 @@ function tokenStrip(app) {
       pieces.forEach((button, place) => {
         const loss = place ? values[moment * shape[1] + place - 1] : 0;
         button.title = place ? `${percent(Math.exp(-loss))} likely then` : "nothing comes before it";
-        button.style.setProperty("--share", `${Math.round(100 * Math.min(1, loss / 6))}%`);
+        button.style.setProperty("--share", `${Math.round(60 * Math.min(1, loss / 6))}%`);
         button.setAttribute("aria-pressed", String(place === app.state.get("position")));
       });
     },
