@@ -185,7 +185,7 @@ def test_views_follow_the_keyboard_and_the_address(opened: Opened) -> None:
         opened.page.url.partition("#")[0] + "#view=attention&head=2&position=99&layer=7"
     )
     opened.page.wait_for_function("window.explorer.app.state.get('view') === 'attention'")
-    assert opened.page.locator(".large h3").inner_text() == "layer 1, head 2"
+    assert opened.page.locator(".large h3").first.inner_text() == "layer 1, head 2"
 
 
 def test_the_tour_goes_through_the_views_and_ends(opened: Opened) -> None:

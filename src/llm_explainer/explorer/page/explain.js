@@ -197,7 +197,9 @@ function rotate(app, making, [head, place, channel]) {
   return { lines: [line], terms };
 }
 
-function scores(app, making, [head, query, key]) {
+function scores(app, making, [head, query, key], name) {
+  const window = app.data.facts.windows[Number(name.split(".")[1])];
+  if (!sees(query, key, window)) return { lines: ["masked: the token is not seen"] };
   const [q, k] = making.inputs.map((name) => input(app, name));
   const group = q.shape[0] / k.shape[0];
   const scale = 1 / Math.sqrt(q.shape[2]);
@@ -238,7 +240,7 @@ function weights(app, making, index, name) {
   return {
     lines: [
       `the largest score is ${show(most)}; it goes first, so that exp cannot overflow`,
-      `exp(${show(row[at])} − ${show(most).replace("−", "−")}) / ${show(sum)} = ${show(Math.exp(row[at] - most))} / ${show(sum)}`,
+      `exp(${show(row[at])} − ${show(most)}) / ${show(sum)} = ${show(Math.exp(row[at] - most))} / ${show(sum)}`,
     ],
     result,
   };
