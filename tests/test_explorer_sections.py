@@ -75,7 +75,10 @@ def test_history(tmp_path: Path) -> None:
     assert put["history/losses"].shape == (3, 7)
     assert put["history/attention"].shape == (3, 1, 2, 8, 8)
     assert put["history/ranks"].shape == (3, 2, 8)
-    np.testing.assert_array_equal(put["history/attention"][1], found[1].attention)
+    weights = found[1].attention
+    error = np.abs(put["history/attention"][1] - weights)
+    assert (error <= weights.max(-1, keepdims=True) / 21).all()
+    assert len(np.unique(put["history/attention"][1, 0, 0, 7])) <= 12
     np.testing.assert_array_equal(put["history/tokens"][2, -1], found[2].lens.tokens[-1, :, 0])
     assert facts["samples"][2] == found[2].sample
 

@@ -26,8 +26,8 @@ def put_backward(content: Content, trace: Trace, step: Step | None) -> None:
     terms = {name: terms_of(name, trace.config) for name in names}
     lengths = [_lengths(trace.gradients[name]) for name in names]
     ways = [_lengths(way_back(trace, name, term)) for name in names for term in terms[name]]
-    content.put("backward/lengths", np.stack(lengths))
-    content.put("backward/ways", np.stack(ways))
+    content.put("backward/lengths", np.stack(lengths), "float16")
+    content.put("backward/ways", np.stack(ways), "float16")
     content.facts["backward"] = {
         "nodes": [
             {

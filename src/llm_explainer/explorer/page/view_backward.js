@@ -80,7 +80,7 @@ function render(root, app) {
         {},
         `Its gradient at `,
         piece(app, place),
-        ` is ${show(lengths.values[row * columns + place], 4)} long. `,
+        ` is ${show(lengths.values[row * columns + place], 3)} long. `,
         whatItIs(node),
       ),
       waysTable(app, node, starts[row], place, go),
@@ -143,7 +143,7 @@ function waysTable({ data }, node, first, place, go) {
       ? el("button", { class: "link", onclick: () => go(term.of) }, resultName(term.of))
       : "the target",
     term.rule,
-    show(ways.values[(first + i) * columns + place], 4),
+    show(ways.values[(first + i) * columns + place], 3),
   ]);
   return table("By way of", ["from", "rule", "length here"], rows);
 }
