@@ -133,6 +133,7 @@ function ablation(app) {
   const { place, at, k } = chosen(app);
   const array = app.data.array("ablation");
   const [layers, parts, places] = array.shape;
+  const first = app.data.facts.config.n_layers - layers; // of a large model the last layers
   const row = place - (app.data.facts.tokens.length - places);
   const heading = el("h3", {}, "without it, the score changes by");
   if (row < 0)
@@ -143,7 +144,10 @@ function ablation(app) {
   const found = [];
   for (let layer = 0; layer < layers; layer++) {
     for (let part = 0; part < parts; part++) {
-      const name = part < parts - 1 ? `layer ${layer} head ${part}` : `layer ${layer} feed forward`;
+      const name =
+        part < parts - 1
+          ? `layer ${first + layer} head ${part}`
+          : `layer ${first + layer} feed forward`;
       found.push({ name, value: array.values[((layer * parts + part) * places + row) * k + at] });
     }
   }
