@@ -10,6 +10,9 @@ Read the files in this order:
     words        tokens as a person can see them, and how their merges went
     formulas     how each result is made, and the line of ``plain/`` that makes it
     next_tokens  what may come next, and what the scores of that hang on
+    backward     the way back, and what a step of training changes
+    history      the same text at every state that a run has kept
+    pair         two models side by side
     gathering    a trace as content
     largest      of a large model's products, the terms that count
     bundle       the scripts of ``page/`` as one

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 
 from llm_explainer.config import ModelConfig
+from llm_explainer.explorer.backward import put_backward
 from llm_explainer.explorer.content import Content
 from llm_explainer.explorer.formulas import makings, rotation, rules
 from llm_explainer.explorer.largest import put_largest
@@ -20,7 +21,7 @@ from llm_explainer.explorer.next_tokens import (
 from llm_explainer.explorer.packing import Kind
 from llm_explainer.explorer.words import merges, tokens, vocabulary
 from llm_explainer.tokenizer import Tokenizer
-from llm_explainer.tracing import Trace, saliency
+from llm_explainer.tracing import Trace, saliency, take_step
 from llm_explainer.tree import flatten
 
 MOST_PARAMETERS = 2_000_000
@@ -81,6 +82,7 @@ def gather(trace: Trace, tokenizer: Tokenizer, text: str, name: str) -> Content:
     else:
         put_ablation(content, trace, candidates, 1, min(config.n_layers, LAST_LAYERS))
         put_largest(content, trace)
+    put_backward(content, trace, take_step(trace) if trace.n_tokens > 1 else None)
     return content
 
 

@@ -12,9 +12,11 @@ from typing import Any
 from llm_explainer.errors import ConfigError
 from llm_explainer.explorer.bundle import bundle, styles
 from llm_explainer.explorer.gathering import gather
+from llm_explainer.explorer.history import put_history
+from llm_explainer.explorer.pair import put_pair
 from llm_explainer.files import write_atomically
 from llm_explainer.tokenizer import Tokenizer
-from llm_explainer.tracing import Target, trace
+from llm_explainer.tracing import Target, moments, trace
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -78,6 +80,9 @@ def explore(
     *,
     target: Target | None = None,
     name: str = "a model",
+    run: str | Path | None = None,
+    beside: Any | None = None,
+    beside_name: str = "the other model",
 ) -> Page:
     """Return a page that shows all that a model does with a text, forward and backward.
 
@@ -87,13 +92,22 @@ def explore(
         text: one token or more; at most as many as the context holds.
         target: what gradients are of, as for ``trace``.
         name: what the page calls the model.
+        run: the folder of its run, whose milestones and checkpoints become a slider.
+        beside: another model with the same tokenizer, to stand side by side with it.
+        beside_name: what the page calls that one.
 
     Raises:
-        GenerationError: a text that cannot be traced.
+        CheckpointError: no run, or one with a damaged checkpoint.
+        GenerationError: a text that cannot be traced; models that do not go side by side.
         TokenizerError: text that the tokenizer cannot encode.
     """
     found = trace(model, tokenizer, text, target=target)
     content = gather(found, tokenizer, text, name)
+    if run is not None:
+        put_history(content, moments(Path(run), found.ids.tolist()))
+    if beside is not None:
+        other = trace(beside, tokenizer, found.ids.tolist())
+        put_pair(content, found, other, (name, beside_name))
     return Page(page_of(content.packed()), f"{name}, {found.n_tokens} tokens")
 
 

@@ -10,6 +10,10 @@ import {} from "./view_pass.js";
 import {} from "./view_attention.js";
 import {} from "./view_lens.js";
 import {} from "./view_why.js";
+import {} from "./view_backward.js";
+import {} from "./view_step.js";
+import {} from "./view_learned.js";
+import {} from "./view_beside.js";
 
 async function open() {
   const root = document.getElementById("app");
