@@ -44,7 +44,15 @@ def test_the_text_is_what_transformers_renders() -> None:
         ("{{ messages[9].content }}", "refuses or fails: .*has no element 9"),
         ("{{ messages.append(1) }}", "refuses or fails: .*unsafe"),
         ("{{ ''.__class__.__mro__ }}", "refuses or fails: .*unsafe"),
-        ("{% for i in range(10 ** 9) %}{% endfor %}", "refuses or fails: Range too big"),
+        ("{% for i in range(10 ** 9) %}{% endfor %}", "refuses or fails: more than 1,000,000"),
+        (
+            "{% for i in range(90000) %}{% for j in range(90000) %}{% endfor %}{% endfor %}",
+            "refuses or fails: more than 1,000,000 steps",
+        ),
+        (
+            "{% set x = 'a' * 100000 %}{% for i in range(900) %}{{ x }}{% endfor %}",
+            "refuses or fails: a text of more than 16,777,216",
+        ),
         ("{% include 'x' %}", "refuses or fails: no loader"),
         ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "refuses or fails: maximum recursion"),
         ("{% generation %}a", "cannot be read as Jinja"),

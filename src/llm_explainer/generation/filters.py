@@ -62,10 +62,11 @@ def keep_top_p(probabilities: Scores, p: float) -> Indices:
     # Tokens below (1 - p) / V have less than 1 - p together, so the others suffice for the
     # nucleus, and only those need sorting. (Half of it, to be safe from rounding.)
     enough = probabilities[probabilities >= 0.5 * (1 - p) / len(probabilities)]
-    highest_first = np.sort(enough)[::-1]
+    enough.sort()
+    highest_first = enough[::-1]
     # The token that reaches p belongs to the nucleus. What a sum of rounded numbers misses by is
     # no reason for one more: 0.7 + 0.1 is to reach 0.8, and in float64 it falls short.
-    n_kept = int(np.searchsorted(np.cumsum(highest_first), p * (1 - 1e-12))) + 1
+    n_kept = int(highest_first.cumsum().searchsorted(p * (1 - 1e-12))) + 1
     return _keep_down_to(highest_first[n_kept - 1], probabilities, n_kept)
 
 
@@ -82,8 +83,8 @@ def keep_min_p(probabilities: Scores, p: float) -> Indices:
 
 def _keep_down_to(lowest: np.floating[Any], scores: Scores, n: int) -> Indices:
     """Return the indices of ``n`` scores: all those over ``lowest``, and the first equal to it."""
-    kept = np.flatnonzero(scores >= lowest)
+    (kept,) = (scores >= lowest).nonzero()
     if len(kept) > n:
-        equal = np.flatnonzero(scores == lowest)
+        (equal,) = (scores == lowest).nonzero()
         kept = np.setdiff1d(kept, equal[n - len(kept) :])
     return kept

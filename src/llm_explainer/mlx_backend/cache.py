@@ -9,6 +9,7 @@ Explained in ``Tutorial/09 - TextGeneration.md``.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import mlx.core as mx
 import numpy as np
@@ -56,6 +57,8 @@ class LayerCache:
         Slots behind a shorter row's end hold leftovers: the mask hides them.
         """
         n_tokens, stop = k.shape[2], self.texts.longest + k.shape[2]
+        if k.dtype != self._keys.dtype:  # the model computes in fewer bits
+            self._keys, self._values = (x.astype(k.dtype) for x in (self._keys, self._values))
         if self.texts.agree:
             self._keys[:, :, stop - n_tokens : stop] = k
             self._values[:, :, stop - n_tokens : stop] = v
@@ -64,6 +67,10 @@ class LayerCache:
             self._keys = mx.put_along_axis(self._keys, slots, k, axis=2)
             self._values = mx.put_along_axis(self._values, slots, v, axis=2)
         return self._keys[:, :, :stop], self._values[:, :, :stop]
+
+    def of_one(self) -> tuple[Array, Array]:
+        """Return the keys and values of the only row, (K, L, H) each."""
+        return self._keys[0], self._values[0]
 
     def keep(self, rows: Lengths) -> None:
         """Forget all rows but these."""
@@ -103,6 +110,21 @@ class KVCache:
         """Forget all but the first ``lengths`` (B,) tokens of each row."""
         self.texts.move_to(lengths)
 
+    def copy_of(self, start: int, stop: int) -> list[tuple[Array, Array]]:
+        """Return copies of the only text's keys and values from ``start`` to ``stop``, by layer."""
+        pairs = [layer.of_one() for layer in self.layers]
+        # A part of MLX's arrays would hold on to all of them.
+        return [
+            (mx.array(np.array(k[:, start:stop])), mx.array(np.array(v[:, start:stop])))
+            for k, v in pairs
+        ]
+
+    def extend(self, copied: list[tuple[Array, Array]]) -> None:
+        """Add what ``copy_of`` returned, (K, T, H) each, behind the only text's last token."""
+        for layer, (k, v) in zip(self.layers, copied, strict=True):
+            layer.append(k[None], v[None])
+        self.advance(copied[0][0].shape[1])
+
     def keep(self, rows: Lengths) -> None:
         """Forget all texts but those of ``rows``, an array of their places in the batch."""
         for layer in self.layers:
@@ -111,22 +133,27 @@ class KVCache:
 
 
 class TextRows:
-    """Texts with caches of their own as the rows of one batch, of which some may be empty.
+    """Texts with caches of their own as the first rows of a batch; further rows are nobody's.
 
-    To the model it is a cache, and every text grows by a token. Texts come and go between steps,
-    and no text's numbers depend on the others': attention is worked out for each by itself.
+    To the model it is a cache, by which every text grows by a token. Texts come and go between
+    steps, and no text's numbers depend on the others': attention is worked out for each by itself,
+    and products have always as many rows.
+
+    Attributes:
+        multiple: the batch has so many rows, or twice as many, or thrice.
     """
 
-    def __init__(self, caches: Sequence[KVCache | None]) -> None:
-        self._caches = [cache for cache in caches if cache is not None]
-        self.capacity = max(cache.capacity for cache in self._caches)
-        self.texts = TextLengths(len(caches))
-        self.texts.move_to(np.array([0 if c is None else c.texts.longest for c in caches]))
-        of_layers = zip(*(cache.layers for cache in self._caches), strict=True)
-        rows = [row for row, cache in enumerate(caches) if cache is not None]
-        self.layers = [
-            LayerRows(dict(zip(rows, of_layer, strict=True)), self.texts) for of_layer in of_layers
-        ]
+    multiple = 8
+
+    def __init__(self, caches: Sequence[KVCache], n_rows: int) -> None:
+        self._caches = caches
+        self.capacity = max(cache.capacity for cache in caches)
+        self.texts = TextLengths(n_rows)
+        lengths = np.zeros(n_rows, np.int64)
+        lengths[: len(caches)] = [cache.texts.longest for cache in caches]
+        self.texts.move_to(lengths)
+        of_layers = zip(*(cache.layers for cache in caches), strict=True)
+        self.layers = [LayerRows(of_layer, self.texts) for of_layer in of_layers]
 
     @property
     def lengths(self) -> Lengths:
@@ -143,11 +170,15 @@ class TextRows:
         for cache in self._caches:
             cache.advance(n_tokens)
 
+    def apart(self) -> AbstractContextManager[None]:
+        """Return the context to run the model in; here it needs none."""
+        return nullcontext()
+
 
 class LayerRows:
-    """One layer's caches of several texts, by their rows of the batch."""
+    """One layer's caches of several texts, the first rows of the batch."""
 
-    def __init__(self, caches: dict[int, LayerCache], texts: TextLengths) -> None:
+    def __init__(self, caches: Sequence[LayerCache], texts: TextLengths) -> None:
         self._caches = caches
         self.texts = texts
 
@@ -157,6 +188,6 @@ class LayerRows:
 
     def append(self, k: Array, v: Array) -> Iterator[tuple[int, Array, Array]]:
         """Store k and v (B, K, 1, H); yield each text's row, and its keys and values."""
-        for row, cache in self._caches.items():
+        for row, cache in enumerate(self._caches):
             own = slice(row, row + 1)
             yield row, *cache.append(k[own], v[own])

@@ -172,14 +172,30 @@ def attend(q: Array, k: Array, v: Array, unseen: Array | None) -> Array:
     return attended.reshape(b, t, -1)
 
 
+SUMMED_AT_ONCE = 64
+"""Weights of a row are added up in blocks of so many: behind its end there are zeros."""
+
+
 def attend_apart(q: Array, k: Array, v: Array, cache: LayerRows, window: int) -> Array:
     """Attend from q (B, K, G, 1, H) to the cached keys, after adding k and v (B, K, 1, 1, H).
 
-    Each text over its own length and in products of its own, so that not a bit of it depends on
-    who else is there. Rows without a text are 0. Returns (B, 1, K·G·H).
+    Each text in products of its own, over its own length, so that not a bit of it depends on who
+    else is there; only what is done number by number is done for all. Returns (B, 1, K·G·H).
     """
-    attended = np.zeros((len(q), 1, math.prod(q.shape[1:])), q.dtype)
-    for own, keys, values in cache.append(k[:, :, 0], v[:, :, 0]):
-        seen = slice(-window if window else None, None)
-        attended[own] = attend(q[own], keys[:, :, seen], values[:, :, seen], None)
-    return attended
+    b, n_kv, group, _, width = q.shape
+    rows = q[..., 0, :] * (1 / math.sqrt(width))  # (B, K, G, H)
+    texts = cache.append(k[:, :, 0, 0], v[:, :, 0, 0], window)
+    longest = max(keys.shape[1] for keys, _ in texts)
+    n_blocks = -(-longest // SUMMED_AT_ONCE)
+    blocks = np.full((b, n_kv, group, n_blocks, SUMMED_AT_ONCE), -np.inf, q.dtype)
+    weights = blocks.reshape(b, n_kv, group, -1)  # (B, K, G, S), a view
+    for row, (keys, _) in enumerate(texts):
+        scores = weights[row, :, :, : keys.shape[1]]
+        np.matmul(rows[row], keys.swapaxes(-1, -2), out=scores)
+    weights -= np.maximum.reduce(weights, axis=-1, keepdims=True)
+    np.exp(weights, out=weights)
+    attended = np.empty_like(rows)
+    for row, (_, values) in enumerate(texts):
+        np.matmul(weights[row, :, :, : values.shape[1]], values, out=attended[row])
+    attended /= np.add.reduce(np.add.reduce(blocks, axis=-2), axis=-1, keepdims=True)
+    return attended.reshape(b, 1, -1)

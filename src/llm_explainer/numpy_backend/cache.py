@@ -7,11 +7,13 @@ Explained in ``Tutorial/09 - TextGeneration.md``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 import numpy as np
 
 from llm_explainer.config import ModelConfig
+from llm_explainer.numpy_backend.kernels import rows_apart
 from llm_explainer.numpy_backend.module import Array
 from llm_explainer.text_lengths import TextLengths
 
@@ -44,6 +46,10 @@ class LayerCache:
                 self._values[row, :, start : start + n_tokens] = v[row]
         return self._keys[:, :, :stop], self._values[:, :, :stop]
 
+    def of_one(self) -> tuple[Array, Array]:
+        """Return the keys and values of the only row, (K, L, H) each."""
+        return self._keys[0], self._values[0]
+
     def keep(self, rows: Array) -> None:
         """Forget all rows but these."""
         self._keys, self._values = self._keys[rows], self._values[rows]
@@ -75,6 +81,17 @@ class KVCache:
         """Forget all but the first ``lengths`` (B,) tokens of each row."""
         self.texts.move_to(lengths)
 
+    def copy_of(self, start: int, stop: int) -> list[tuple[Array, Array]]:
+        """Return copies of the only text's keys and values from ``start`` to ``stop``, by layer."""
+        pairs = [layer.of_one() for layer in self.layers]
+        return [(k[:, start:stop].copy(), v[:, start:stop].copy()) for k, v in pairs]
+
+    def extend(self, copied: list[tuple[Array, Array]]) -> None:
+        """Add what ``copy_of`` returned, (K, T, H) each, behind the only text's last token."""
+        for layer, (k, v) in zip(self.layers, copied, strict=True):
+            layer.append(k[None], v[None])
+        self.advance(copied[0][0].shape[1])
+
     def keep(self, rows: Array) -> None:
         """Forget all texts but those of ``rows``, an array of their places in the batch."""
         for layer in self.layers:
@@ -83,22 +100,27 @@ class KVCache:
 
 
 class TextRows:
-    """Texts with caches of their own as the rows of one batch, of which some may be empty.
+    """Texts with caches of their own as the first rows of a batch; further rows are nobody's.
 
-    To the model it is a cache, and every text grows by a token. Texts come and go between steps,
-    and no text's numbers depend on the others': attention is worked out for each by itself.
+    To the model it is a cache, by which every text grows by a token. Texts come and go between
+    steps, and no text's numbers depend on the others': attention is worked out for each by itself,
+    and products as ``rows_apart`` says.
+
+    Attributes:
+        multiple: the batch has so many rows, or twice as many, or thrice.
     """
 
-    def __init__(self, caches: Sequence[KVCache | None]) -> None:
-        self._caches = [cache for cache in caches if cache is not None]
-        self.capacity = max(cache.capacity for cache in self._caches)
-        self.texts = TextLengths(len(caches))
-        self.texts.move_to(np.array([0 if c is None else c.texts.longest for c in caches]))
-        of_layers = zip(*(cache.layers for cache in self._caches), strict=True)
-        rows = [row for row, cache in enumerate(caches) if cache is not None]
-        self.layers = [
-            LayerRows(dict(zip(rows, of_layer, strict=True)), self.texts) for of_layer in of_layers
-        ]
+    multiple = 1
+
+    def __init__(self, caches: Sequence[KVCache], n_rows: int) -> None:
+        self._caches = caches
+        self.capacity = max(cache.capacity for cache in caches)
+        self.texts = TextLengths(n_rows)
+        lengths = np.zeros(n_rows, np.int64)
+        lengths[: len(caches)] = [cache.texts.longest for cache in caches]
+        self.texts.move_to(lengths)
+        of_layers = zip(*(cache.layers for cache in caches), strict=True)
+        self.layers = [LayerRows(of_layer, self.texts) for of_layer in of_layers]
 
     @property
     def lengths(self) -> Array:
@@ -111,16 +133,24 @@ class TextRows:
         for cache in self._caches:
             cache.advance(n_tokens)
 
+    def apart(self) -> AbstractContextManager[None]:
+        """Return the context to run the model in."""
+        return rows_apart()
+
 
 class LayerRows:
-    """One layer's caches of several texts, by their rows of the batch."""
+    """One layer's caches of several texts, the first rows of the batch."""
 
-    def __init__(self, caches: dict[int, LayerCache], texts: TextLengths) -> None:
-        self._caches = caches
+    def __init__(self, caches: Sequence[LayerCache], texts: TextLengths) -> None:
+        self._pairs = [cache.of_one() for cache in caches]
         self.texts = texts
 
-    def append(self, k: Array, v: Array) -> Iterator[tuple[slice, Array, Array]]:
-        """Store k and v (B, K, 1, H); yield each text's row, and its keys and values."""
-        for row, cache in self._caches.items():
-            own = slice(row, row + 1)
-            yield own, *cache.append(k[own], v[own])
+    def append(self, k: Array, v: Array, window: int) -> list[tuple[Array, Array]]:
+        """Store k and v (B, K, H); return each text's keys and values (K, S, H), of its window."""
+        found = []
+        ends = self.texts.lengths.tolist()
+        for (keys, values), end, k_row, v_row in zip(self._pairs, ends, k, v, strict=False):
+            keys[:, end], values[:, end] = k_row, v_row
+            seen = slice(max(0, end + 1 - window) if window else 0, end + 1)
+            found.append((keys[:, seen], values[:, seen]))
+        return found

@@ -17,6 +17,7 @@ import numpy as np
 from llm_explainer.init import adapter_a
 from llm_explainer.lora_config import AdaptedRows
 from llm_explainer.numpy_backend.kernels import (
+    are_apart,
     column_sums,
     row_lengths,
     times_transposed,
@@ -155,8 +156,8 @@ class LoRALinear(Module):
         """
         mask = self._dropout.mask(x.shape, x.dtype, rng)
         seen = x if mask is None else x * mask
-        u = seen @ self.lora_a.T  # (N, I) @ (I, R) -> (N, R)
-        merges = mask is None and len(x) >= x.shape[1]
+        u = times_transposed(seen, self.lora_a)  # (N, I) @ (I, R) -> (N, R)
+        merges = mask is None and len(x) >= x.shape[1] and not are_apart()
         has_lengths = self.slices[0].magnitude is not None
         directions = self._directions() if merges or has_lengths else None
         lengths = [] if directions is None else self._lengths(directions)
@@ -175,7 +176,8 @@ class LoRALinear(Module):
         else:
             self.base.write(call.x, y)
             for part in self.slices:
-                y[:, part._rows] += call.u[:, part._ranks] @ (part.lora_b * part._scale).T
+                u, b = call.u[:, part._ranks], part.lora_b * part._scale
+                y[:, part._rows] += times_transposed(u, b)  # (N, r) @ (r, rows)
         for index, (part, lengths) in enumerate(zip(self.slices, call.lengths, strict=False)):
             y_part = y[:, part._rows]  # a view
             own_bias = 0 if bias is None else bias[part._rows]

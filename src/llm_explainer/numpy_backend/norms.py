@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from llm_explainer.config import ModelConfig
-from llm_explainer.numpy_backend.kernels import column_sums
+from llm_explainer.numpy_backend.kernels import FEW_ROWS, are_apart, column_sums
 from llm_explainer.numpy_backend.module import Array, Backward, Module, gradients_like
 from llm_explainer.parameter_groups import Group
 from llm_explainer.tree import Tree
@@ -48,7 +48,7 @@ class LayerNorm(Module):
     def __call__(self, x: Array) -> Array:
         """Normalise (..., D)."""
         rows = x.reshape(-1, x.shape[-1])
-        x_hat = self._normalize(rows)[0] if len(rows) > 1 else self._normalize_one(rows)
+        x_hat = self._normalize_few(rows) if are_few(rows) else self._normalize(rows)[0]
         x_hat *= self.weight
         if self.bias is not None:
             x_hat += self.bias
@@ -91,16 +91,20 @@ class LayerNorm(Module):
         x_hat *= inverse_std[:, None]
         return x_hat, inverse_std[:, None]
 
-    def _normalize_one(self, x: Array) -> Array:
-        """Return one row of mean 0 and variance 1, (1, D).
+    def _normalize_few(self, x: Array) -> Array:
+        """Return rows of mean 0 and variance 1, (N, D), each the same however many there are.
 
         A decoded token is one row. Then it is the number of NumPy's calls that takes the time, and
         plain numbers take half as many as arrays that hold one number.
         """
         dims = x.shape[1]
-        x_hat: Array = x - np.add.reduce(x[0]) / dims
-        variance = np.dot(x_hat[0], x_hat[0]) / dims
-        x_hat *= 1 / math.sqrt(variance + self._eps)
+        x_hat: Array
+        if len(x) == 1:
+            x_hat = x - np.add.reduce(x[0]) / dims
+            x_hat *= inverse_root(np.dot(x_hat[0], x_hat[0]) / dims + self._eps)
+        else:
+            x_hat = x - np.add.reduce(x, axis=1, keepdims=True) / dims
+            x_hat *= inverse_roots(np.vecdot(x_hat, x_hat) / dims + self._eps)
         return x_hat
 
 
@@ -118,7 +122,7 @@ class RMSNorm(Module):
     def __call__(self, x: Array) -> Array:
         """Normalise (..., D)."""
         rows = x.reshape(-1, x.shape[-1])
-        x_hat = self._normalize(rows)[0] if len(rows) > 1 else self._normalize_one(rows)
+        x_hat = self._normalize_few(rows) if are_few(rows) else self._normalize(rows)[0]
         x_hat *= self.weight
         return x_hat.reshape(x.shape)
 
@@ -147,8 +151,24 @@ class RMSNorm(Module):
         inverse_rms = 1 / np.sqrt(np.vecdot(x, x) / x.shape[1] + self._eps)  # (N,)
         return x * inverse_rms[:, None], inverse_rms[:, None]
 
-    def _normalize_one(self, x: Array) -> Array:
-        """Return one row of mean square 1, (1, D), in fewer calls: see LayerNorm."""
-        mean_square = np.dot(x[0], x[0]) / x.shape[1]
-        normalized: Array = x * (1 / math.sqrt(mean_square + self._eps))
-        return normalized
+    def _normalize_few(self, x: Array) -> Array:
+        """Return rows of mean square 1, (N, D), in fewer calls where it is one: see LayerNorm."""
+        dims = x.shape[1]
+        if len(x) == 1:
+            return x * inverse_root(np.dot(x[0], x[0]) / dims + self._eps)
+        return x * inverse_roots(np.vecdot(x, x) / dims + self._eps)
+
+
+def are_few(rows: Array) -> bool:
+    """Return whether rows (N, D) are those of tokens that are being decoded."""
+    return len(rows) <= FEW_ROWS or are_apart()
+
+
+def inverse_root(number: float) -> float:
+    """Return 1 / sqrt(number), for float32 worked out in float64."""
+    return 1 / math.sqrt(number)
+
+
+def inverse_roots(numbers: Array) -> Array:
+    """Return what ``inverse_root`` gives for each of (N,), to the last bit, as a column (N, 1)."""
+    return (1 / np.sqrt(numbers, dtype=np.float64)).astype(numbers.dtype)[:, None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from llm_explainer.errors import GenerationError, LLMExplainerError
 from llm_explainer.generation.sampling_config import SamplingConfig
@@ -59,8 +59,7 @@ class Completion:
             )
 
 
-@dataclass(frozen=True)
-class TokenScore:
+class TokenScore(NamedTuple):
     """How likely a token was, by the model itself, before any setting of sampling.
 
     Attributes:
@@ -74,8 +73,7 @@ class TokenScore:
     top: tuple[tuple[int, float], ...] = ()
 
 
-@dataclass(frozen=True)
-class Piece:
+class Piece(NamedTuple):
     """A piece of a text: whole characters that no stop string will take back.
 
     Attributes:

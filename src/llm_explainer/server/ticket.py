@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 
 from llm_explainer.server.requests import Completion, Piece
+
+PATIENCE_S = 0.005
+"""A reader is woken no more often than that: where tokens come faster, to wake it for each would
+take as long as the token."""
 
 
 class Ticket(Iterator[Piece], AsyncIterator[Piece]):
@@ -20,6 +26,11 @@ class Ticket(Iterator[Piece], AsyncIterator[Piece]):
     Attributes:
         completion: what was asked.
         model_name: of whom.
+        submitted_at: when, by ``time.monotonic``.
+        ended: whether no more pieces come, for one of these three reasons.
+        finished: the text is whole.
+        cancelled: nobody wanted the rest.
+        error: what went wrong; None for nothing.
     """
 
     def __init__(
@@ -29,47 +40,42 @@ class Ticket(Iterator[Piece], AsyncIterator[Piece]):
         self.model_name = model_name
         self._on_cancel = on_cancel
         self._pieces: deque[Piece] = deque()
-        self._error: Exception | None = None
-        self._ended = False
-        self._cancelled = False
+        self.submitted_at = time.monotonic()
+        self.error: Exception | None = None
+        self.ended = self.finished = self.cancelled = False
         self._changed = threading.Condition()
+        self._woken_at = -math.inf
         self._wake: Callable[[], object] | None = None  # a reader in an event loop
-
-    @property
-    def ended(self) -> bool:
-        """Whether no more pieces come."""
-        return self._ended
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether nobody wants the rest."""
-        return self._cancelled
 
     def cancel(self) -> None:
         """End the text wherever it is: waiting, in its prompt, or going on. From any thread."""
         with self._changed:
-            if self._ended:
+            if self.ended:
                 return
-            self._cancelled = True
+            self.ended = self.cancelled = True
             self._pieces.clear()
-        self.end()
+        self._notify()
         self._on_cancel(self)
 
     def put(self, piece: Piece) -> None:
         """Hand a piece over; one with a ``finish_reason`` is the last. For the engine."""
         with self._changed:
-            if not self._ended:
-                self._pieces.append(piece)
-        if piece.finish_reason is not None:
-            self.end()
-        else:
+            if self.ended:
+                return
+            self._pieces.append(piece)
+            self.ended = self.finished = piece.finish_reason is not None
+            now = time.monotonic()
+            is_due = self.ended or now - self._woken_at >= PATIENCE_S
+        if is_due:
+            self._woken_at = now
             self._notify()
 
-    def end(self, error: Exception | None = None) -> None:
-        """Say that no more pieces come, for an error or none. For the engine."""
+    def end(self, error: Exception) -> None:
+        """Say that no more pieces come, and why. For the engine."""
         with self._changed:
-            if not self._ended:
-                self._ended, self._error = True, error
+            if self.ended:
+                return
+            self.ended, self.error = True, error
         self._notify()
 
     def __iter__(self) -> Ticket:
@@ -77,7 +83,7 @@ class Ticket(Iterator[Piece], AsyncIterator[Piece]):
 
     def __next__(self) -> Piece:
         with self._changed:
-            self._changed.wait_for(lambda: self._pieces or self._ended)
+            self._changed.wait_for(lambda: self._pieces or self.ended)
             piece = self._take()
         if piece is None:
             raise StopIteration
@@ -90,7 +96,7 @@ class Ticket(Iterator[Piece], AsyncIterator[Piece]):
         loop = asyncio.get_running_loop()
         while True:
             with self._changed:
-                if self._pieces or self._ended:
+                if self._pieces or self.ended:
                     piece = self._take()
                     break
                 came = asyncio.Event()
@@ -104,8 +110,8 @@ class Ticket(Iterator[Piece], AsyncIterator[Piece]):
         """Return the next piece, None behind the last; raise the error that ended the text."""
         if self._pieces:
             return self._pieces.popleft()
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
         return None
 
     def _notify(self) -> None:

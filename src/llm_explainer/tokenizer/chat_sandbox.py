@@ -20,6 +20,9 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 MARK = "_mark_generation"
 """What the sandbox's tag calls with the text that stands in it."""
 
+MOST_STEPS = 1_000_000
+"""Of loops over ``range``, in one rendering; a conversation's template has use for hardly any."""
+
 
 class GenerationTag(Extension):
     """``{% generation %}...{% endgeneration %}`` stands around what the assistant wrote."""
@@ -48,6 +51,21 @@ def make_sandbox() -> ImmutableSandboxedEnvironment:
     sandbox.globals["raise_exception"] = _raise_exception
     sandbox.globals["strftime_now"] = _strftime_now
     return sandbox
+
+
+def bounded_range() -> Callable[..., range]:
+    """Return ``range`` for one rendering, which has an end even where loops stand in loops."""
+    left = MOST_STEPS
+
+    def count(*bounds: int) -> range:
+        nonlocal left
+        steps = range(*bounds)
+        left -= len(steps) + 1
+        if left < 0:
+            raise jinja2.TemplateError(f"more than {MOST_STEPS:,} steps of loops over numbers")
+        return steps
+
+    return count
 
 
 def _tojson(

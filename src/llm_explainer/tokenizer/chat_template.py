@@ -25,6 +25,9 @@ Messages = Sequence[Mapping[str, str]]
 Span = tuple[int, int]
 """Where a stretch of a text begins, and where it ends."""
 
+MOST_CHARACTERS = 1 << 24
+"""Of a conversation's text; no context holds so much, and a template from strangers may not end."""
+
 PLAIN_WORDS = """\
 {%- for message in messages -%}
 {%- if message['role'] == 'system' -%}
@@ -101,7 +104,10 @@ class ChatTemplate:
             TokenizerError: as ``render``.
         """
         program = _compiled(self.source)
-        from llm_explainer.tokenizer.chat_sandbox import MARK  # there is jinja2, then
+        from llm_explainer.tokenizer.chat_sandbox import (  # there is jinja2, then
+            MARK,
+            bounded_range,
+        )
 
         written: list[str] = []
         marked: list[tuple[int, str]] = []
@@ -116,10 +122,15 @@ class ChatTemplate:
             "documents": None,
             "add_generation_prompt": add_generation_prompt,
             MARK: mark,
+            "range": bounded_range(),
         }
+        room = MOST_CHARACTERS
         try:
             for part in program.generate(values):
                 written.append(part)
+                room -= len(part)
+                if room < 0:
+                    raise TokenizerError(f"a text of more than {MOST_CHARACTERS:,} characters")
         except Exception as error:  # the template is a program: it can fail in any way
             reason = " ".join(str(error).split()) or type(error).__name__
             raise TokenizerError(f"the chat template refuses or fails: {reason}") from None

@@ -85,7 +85,8 @@ function showFormula(app, formula, shown) {
 }
 
 function head(app, startTour) {
-  const { name, described } = app.data.facts;
+  const { name, described, has_weights: isSmall } = app.data.facts;
+  const exact = isSmall ? "" : "; numbers of two or three digits, because the model is large";
   const theme = el("button", { type: "button", onclick: () => switchTheme(app) }, "light / dark");
   return el(
     "header",
@@ -94,7 +95,7 @@ function head(app, startTour) {
       "div",
       {},
       el("h1", {}, "Inside ", el("bdi", {}, name)),
-      el("p", { class: "note" }, described),
+      el("p", { class: "note" }, described + exact),
     ),
     el(
       "div",

@@ -19,6 +19,11 @@ def device_name() -> str:
     return str(mx.device_info().get("device_name", device_kind()))
 
 
+def leave_thread() -> None:
+    """Say that this thread computes no more: MLX aborts a process that ends with its streams."""
+    mx.clear_streams()
+
+
 def peak_memory() -> int:
     """Return the most bytes that MLX's arrays have held so far."""
     return int(mx.get_peak_memory())

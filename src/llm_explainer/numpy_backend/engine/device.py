@@ -25,6 +25,10 @@ def device_name() -> str:
     return "CPU"
 
 
+def leave_thread() -> None:
+    """Say that this thread computes no more; here that needs nothing."""
+
+
 def peak_memory() -> int:
     """Return the most bytes that this process has held so far; 0 where the system does not say."""
     if resource is None:

@@ -1,0 +1,84 @@
+"""``/tokenize``, ``/detokenize`` and ``/tokenizer_info``, in the shape that vLLM gave them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llm_explainer.errors import TokenizerError
+from llm_explainer.generation.prompts import with_prefix
+from llm_explainer.server.served import Served
+from llm_explainer.server.web.asking import choose_model
+from llm_explainer.server.web.chats import read_messages, render
+from llm_explainer.server.web.fields import Fields, refused
+from llm_explainer.server.web.limits import Limits
+from llm_explainer.server.web.logprobs import token_text
+from llm_explainer.server.web.parameters import refuse_unknown
+from llm_explainer.server.web.problems import Problem
+from llm_explainer.server.web.prompts import check_ids
+
+
+def tokenize(values: dict[str, Any], limits: Limits) -> dict[str, Any]:
+    """Return the ids of a text or a conversation, and each token as text.
+
+    Raises:
+        Problem: a parameter that is unknown or cannot be so.
+    """
+    refuse_unknown(values, ("model", "prompt", "messages", "add_special_tokens"))
+    fields = Fields(values)
+    served = choose_model(fields, limits.models, required=False)
+    text = fields.text("prompt")
+    if (text is None) == (fields.get("messages") is None):
+        raise Problem(400, "it takes a prompt or messages, one of them", param="prompt")
+    if text is None:
+        ids = list(render(served, read_messages(fields.get("messages")))[0].ids)
+    else:
+        ids = _encode(text, served, with_special=fields.get("add_special_tokens") is not False)
+    return {
+        "count": len(ids),
+        "max_model_len": served.context_length,
+        "tokens": ids,
+        "token_strs": [token_text(served.tokenizer, token) for token in ids],
+    }
+
+
+def _encode(text: str, served: Served, *, with_special: bool) -> list[int]:
+    try:
+        ids = served.tokenizer.encode(text)
+    except TokenizerError as error:
+        raise Problem(400, str(error), param="prompt", code="invalid_value") from None
+    return with_prefix(served.tokenizer, ids) if with_special else ids
+
+
+def detokenize(values: dict[str, Any], limits: Limits) -> dict[str, Any]:
+    """Return the text of ids.
+
+    Raises:
+        Problem: a parameter that is unknown or cannot be so; an id that there isn't.
+    """
+    refuse_unknown(values, ("model", "tokens"))
+    fields = Fields(values)
+    served = choose_model(fields, limits.models, required=False)
+    ids = fields.get("tokens")
+    whole = isinstance(ids, list) and all(type(token) is int for token in ids)
+    if not whole:
+        raise refused("tokens", ids, "a list of token ids")
+    check_ids(ids, served, "tokens")
+    return {"prompt": served.tokenizer.decode(ids)}
+
+
+def tokenizer_info(served: Served) -> dict[str, Any]:
+    """Return what clients ask of a tokenizer: its special tokens by their roles, its template."""
+    tokenizer = served.tokenizer
+    named = tokenizer.roles.to_tokenizer_config(tokenizer.special_tokens)
+    template = tokenizer.chat_template
+    return {
+        "tokenizer_class": type(tokenizer).__name__,
+        "vocab_size": tokenizer.vocab_size,
+        "model_max_length": served.context_length,
+        "bos_token": named.get("bos_token"),
+        "eos_token": named.get("eos_token"),
+        "pad_token": named.get("pad_token"),
+        "unk_token": named.get("unk_token"),
+        "special_tokens": dict(tokenizer.special_tokens),
+        "chat_template": None if template is None else template.source,
+    }

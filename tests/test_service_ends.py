@@ -1,0 +1,156 @@
+"""Clients that leave stop costing and disturb nobody; a service that ends answers first."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+from served_model import Address, make_model, serving
+
+from llm_explainer.checkpoint import save_checkpoint
+
+STEP_S = 0.004
+LONG = {"model": "tiny", "max_tokens": 200, "seed": 1, "repetition_penalty": 1.0}
+PROMPT = "Once there was a shy fox. " * 4
+
+
+def slow_model():
+    """A model that takes its time, so that something can happen in between."""
+    model, tokenizer = make_model()
+    quick = model.next_logits
+
+    def slow(*arguments, **options):
+        time.sleep(STEP_S)
+        return quick(*arguments, **options)
+
+    model.next_logits = slow
+    tokenizer.roles = type(tokenizer.roles)(None)  # no text ends before it has to
+    return model, tokenizer
+
+
+@pytest.fixture
+def service():
+    with serving({"tiny": slow_model()}, max_batch=2) as found:
+        yield found
+
+
+def until(happens: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20
+    while not happens():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+@contextmanager
+def request(service: Address, **values: object) -> Iterator[socket.socket]:
+    """Send a request, and hold its connection."""
+    body = json.dumps({**LONG, "prompt": PROMPT, **values}).encode()
+    head = f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
+        connection.sendall(f"{head}Content-Type: application/json\r\n\r\n".encode() + body)
+        yield connection
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+@pytest.mark.parametrize("stage", ["waiting", "reading", "writing"])
+def test_who_leaves_stops_costing_and_disturbs_nobody(stage, stream, service):
+    alone = service.post("/v1/completions", **{**LONG, "prompt": "She", "max_tokens": 60})
+    with request(service, prompt="She", max_tokens=60) as other:
+        if stage == "waiting":
+            with request(service, n=2, stream=stream), request(service, stream=stream):
+                until(lambda: service.engine.stats().waiting >= 1)
+            left = 3
+        else:
+            with request(service, stream=stream) as connection:
+                made = 1 if stage == "reading" else 4
+                until(lambda: service.engine.stats().running == 2)
+                if stage == "writing":
+                    until(lambda: service.engine.stats().first_tokens >= 3)
+                    assert not stream or connection.recv(made)
+            left = 1
+        until(lambda: service.engine.stats().cancelled == left)
+        until(lambda: service.engine.stats().running <= 1)
+        answer = b""
+        while b'"usage"' not in answer:
+            answer += other.recv(1 << 16)
+    together = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert together["choices"] == alone["choices"]
+    until(lambda: service.engine.stats().running == 0)
+    stats = service.engine.stats()
+    assert stats.finished == 2
+    assert stats.submitted == 2 + left
+    assert stats.failed == 0
+
+
+def test_a_request_before_the_answer_to_the_last_one_ends_the_connection(service):
+    with request(service) as connection:
+        until(lambda: service.engine.stats().running == 1)
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        until(lambda: service.engine.stats().cancelled == 1)
+        assert connection.recv(1) == b""
+
+
+def test_a_connection_is_used_again(service):
+    connection = HTTPConnection("127.0.0.1", service.port, timeout=20)
+    for _ in range(3):
+        connection.request("GET", "/health")
+        assert connection.getresponse().read() == b'{"status":"ok"}'
+    connection.close()
+
+
+def test_draining_answers_what_was_asked(service):
+    with request(service, stream=True, max_tokens=30) as connection:
+        until(lambda: service.engine.stats().running == 1)
+        service.server.drain()
+        text = b""
+        while data := connection.recv(1 << 16):
+            text += data
+        assert b"data: [DONE]\n\n" in text
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", service.port), timeout=5)
+    assert service.engine.stats().finished == 1
+
+
+def test_stopping_waits_for_nobody(service):
+    with request(service, stream=True, max_tokens=200) as connection:
+        until(lambda: service.engine.stats().running == 1)
+        service.server.stop()
+        text = b""
+        while data := connection.recv(1 << 16):
+            text += data
+        assert b"[DONE]" not in text
+    until(lambda: service.engine.stats().running == 0)
+
+
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, *([signal.SIGINT] if os.environ.get("CAMPAIGNS") else [])]
+)
+def test_a_signal_ends_the_command_in_order(number, tmp_path: Path):
+    save_checkpoint(tmp_path / "tiny", *make_model())
+    words = ["serve", "tiny", "--port=0", "--backend=numpy"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "llm_explainer", *words],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    assert line.startswith("serving tiny at http://127.0.0.1:"), line + process.stderr.read()
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert "Traceback" not in errors
+    assert "ending when all that was asked is answered" in errors

@@ -1,0 +1,132 @@
+"""The wheel and the source distribution in empty environments: by hand, with CAMPAIGNS=1.
+
+They take packages from an index. Each extra is tried alone, and an installation without a compiler.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from llm_explainer.program import COMMANDS
+
+ROOT = Path(__file__).parents[1]
+pytestmark = [
+    pytest.mark.skipif(not os.environ.get("CAMPAIGNS"), reason="by hand, with CAMPAIGNS=1"),
+    pytest.mark.skipif(shutil.which("uv") is None, reason="uv is not installed"),
+]
+EXTRAS = {
+    "": ["tokenize", "Once", "--tokenizer=bytes"],
+    "chat": ["finetune-data", "talk.jsonl", "--tokenizer=bytes"],
+    "gguf": ["export", "nothing", "--kind=Q8_0", "--out=x"],
+    "serve": ["serve", "nothing"],
+    "site": ["learn", "--html=x"],
+}
+"""A command that needs what an extra brings, or the line that says what is missing."""
+
+
+def run(*words: object, cwd: Path, code: int = 0, **more: str) -> str:
+    environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
+    done = subprocess.run(
+        [str(word) for word in words],
+        cwd=cwd,
+        env={**environment, "COLUMNS": "200", **more},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Path:
+    """A folder with both distributions."""
+    folder = tmp_path_factory.mktemp("built")
+    run("uv", "build", "--out-dir", folder, cwd=ROOT)
+    return folder
+
+
+def install(what: Path | str, folder: Path, **environment: str) -> Path:
+    """Install into an empty environment; return the folder of its commands."""
+    run("uv", "venv", "-q", folder / "venv", cwd=folder)
+    python = folder / "venv" / "bin" / "python"
+    run("uv", "pip", "install", "-q", "--python", python, what, cwd=folder, **environment)
+    return python.parent
+
+
+def test_both_have_what_belongs_in_them(built):
+    (sdist,), (wheel,) = built.glob("*.tar.gz"), built.glob("*.whl")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    with zipfile.ZipFile(wheel) as archive:
+        in_wheel = set(archive.namelist())
+    tracked = run("git", "ls-files", cwd=ROOT).splitlines()
+    left_out = {".gitignore", ".python-version"}
+    assert {name for name in tracked if not name.startswith(".")} - left_out <= names
+    package = {
+        name.removeprefix("src/") for name in tracked if name.startswith("src/llm_explainer/")
+    }
+    assert package <= in_wheel
+    assert not [name for name in names | in_wheel if "__pycache__" in name or "/build/" in name]
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_an_extra_brings_what_its_commands_need(extra, built, tmp_path):
+    (wheel,) = built.glob("*.whl")
+    bare = install(wheel, tmp_path)
+    (tmp_path / "talk.jsonl").write_text('{"messages": [{"role": "user", "content": "a"}]}\n' * 9)
+    words = EXTRAS[extra]
+    if extra:
+        said = run(bare / "llm-explainer", *words, cwd=tmp_path, code=2)
+        assert f"pip install 'llm-explainer[{extra}]'" in said or extra in ("gguf", "site")
+        python = bare / "python"
+        run("uv", "pip", "install", "-q", "--python", python, f"{wheel}[{extra}]", cwd=tmp_path)
+    if extra in ("gguf", "serve", "site"):
+        said = run(bare / "llm-explainer", *words, cwd=tmp_path, code=2)
+        assert "pip install" not in said or extra == "site"
+    else:
+        run(bare / "llm-explainer", *words, cwd=tmp_path, code=0 if not extra else 2)
+
+
+def test_the_wheel_gives_every_command(built, tmp_path):
+    (wheel,) = built.glob("*.whl")
+    folder = install(wheel, tmp_path)
+    for begin in ([folder / "llm-explainer"], [folder / "python", "-m", "llm_explainer"]):
+        listed = run(*begin, cwd=tmp_path)
+        for command in COMMANDS:
+            assert re.search(rf"│ {command.name} ", listed), command.name
+    for command in COMMANDS:
+        shown = run(folder / "llm-explainer", command.name, "--help", cwd=tmp_path)
+        assert f"Usage: llm-explainer {command.name} " in shown
+        assert not re.search(r"uv run|run_demo\.py|train_\w+\.py", shown)
+    said = run(folder / "llm-explainer", "learn", cwd=tmp_path, code=2)
+    assert said.count("\n") == 1
+    assert "the Tutorial is in the project's sources" in said
+    text = tmp_path / "text.txt"
+    text.write_text("Once there was a shy fox. " * 400)
+    words = ["--corpus=text.txt", "--size=tiny", "--vocab-size=300", "--steps=2", "--out=run"]
+    small = ["--backend=numpy", "--n-layers=1", "--d-model=16", "--n-heads=2", "--batch-size=2"]
+    said = run(folder / "llm-explainer", "pretrain", *words, *small, cwd=tmp_path)
+    assert "llm-explainer generate run" in said
+    run(folder / "llm-explainer", "generate", "run", "--prompt=Once", cwd=tmp_path)
+
+
+@pytest.mark.parametrize("compiler", [True, False])
+def test_the_sources_install_with_and_without_a_compiler(compiler, built, tmp_path):
+    (sdist,) = built.glob("*.tar.gz")
+    nothing = {} if compiler else {"CC": "/bin/false", "CXX": "/bin/false"}
+    folder = install(sdist, tmp_path, UV_NO_CACHE="1" if not compiler else "", **nothing)
+    code = "from llm_explainer.tokenizer import core; print(core.__file__)"
+    place = Path(run(folder / "python", "-c", code, cwd=tmp_path).strip()).parent
+    assert bool(list(place.glob("*.so"))) == compiler
+    said = run(folder / "llm-explainer", "tokenize", "Once", "--tokenizer=bytes", cwd=tmp_path)
+    assert "Once"[0] in said
