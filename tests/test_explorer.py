@@ -17,7 +17,7 @@ from small_traces import traced
 
 import llm_explainer
 from llm_explainer.errors import ConfigError
-from llm_explainer.explorer import Page, explore
+from llm_explainer.explorer import Page, explore, gathering
 from llm_explainer.explorer.bundle import bundle
 from llm_explainer.explorer.formulas import makings, rules, source_line
 from llm_explainer.explorer.gathering import gather
@@ -169,6 +169,25 @@ def test_ablation_is_the_score_without_the_head() -> None:
     logits = model(found.ids[None])[0]
     change = np.take_along_axis(logits - found.logits, tokens, -1)
     np.testing.assert_allclose(effects[0, 2], change, atol=1e-4)
+
+
+def test_a_large_model_has_the_largest_terms_and_its_last_layers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gathering, "MOST_PARAMETERS", 0)
+    monkeypatch.setattr(gathering, "EXACT_NUMBERS", 0)
+    monkeypatch.setattr(gathering, "LAST_LAYERS", 1)
+    model, found, content = content_of("the fox and the owl")
+    assert content.array("ablation").shape[:3] == (1, model.config.n_heads + 1, 1)
+    weight = found.parameters["blocks"][1]["attention"]["qkv_proj"]["weight"]
+    x = found.activations["blocks.1.attention_norm"][-1]
+    products = weight[24:48] * x  # the keys'
+    inputs = content.array("largest/blocks.1.attention.k/inputs")
+    terms = content.array("largest/blocks.1.attention.k/products")
+    np.testing.assert_array_equal(terms, np.take_along_axis(products, inputs, -1))
+    rest = np.sort(np.abs(products), axis=-1)[:, :-8]
+    assert (np.abs(terms).min(-1) >= rest.max(-1)).all()
+    assert "parameters/" not in "".join(content.names())
 
 
 # The file

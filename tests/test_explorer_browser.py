@@ -16,14 +16,17 @@ from llm_explainer.explorer.html import page_of
 playwright = pytest.importorskip("playwright.sync_api", reason="uv sync --group browser brings it")
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
-VIEWS = ["tokens", "pass", "attention", "lens", "why"]
+VIEWS = ["tokens", "pass", "attention", "lens", "why", "backward", "step", "learned", "beside"]
 
 
 class Opened:
     """A page of a small model in the browser, with what it is about and what it asked for."""
 
-    def __init__(self, browser: Any, file: Path, changes: dict[str, Any]) -> None:
+    def __init__(
+        self, browser: Any, file: Path, changes: dict[str, Any], add: Any = lambda *_: None
+    ) -> None:
         self.model, self.trace, self.content = content_of(**changes)
+        add(self.content, self.trace)
         file.write_text(page_of(self.content.packed()), encoding="utf-8")
         self.page = browser.new_page(viewport={"width": 1200, "height": 900})
         self.requests: list[str] = []

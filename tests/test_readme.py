@@ -97,6 +97,7 @@ def test_every_command_of_the_readme_works(folder):
         done = run([sys.executable, str(ROOT / program), *options], folder)
         assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
     assert (folder / "runs" / "quick" / "loss.png").exists()
+    assert (folder / "runs" / "quick" / "explorer.html").exists()
     assert (folder / "runs" / "more" / "last" / "model.safetensors").exists()
 
 

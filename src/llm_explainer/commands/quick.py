@@ -151,7 +151,8 @@ def _write_page(run: Run, story: str, path: Path, console: Console) -> None:
     if not text or (path.exists() and not is_page(path)):  # nothing to read, or somebody's file
         return
     with working(console, "looking inside"):
-        explore(run.trainer.model, tokenizer, text, name=path.parent.name).save(path)
+        model, name = run.trainer.model, path.parent.name
+        explore(model, tokenizer, text, name=name, run=run.folder.path).save(path)
     show(console, f"Look inside, while it reads the first one: open {path} in a browser.")
 
 

@@ -26,8 +26,8 @@ def put_backward(content: Content, trace: Trace, step: Step | None) -> None:
     terms = {name: terms_of(name, trace.config) for name in names}
     lengths = [_lengths(trace.gradients[name]) for name in names]
     ways = [_lengths(way_back(trace, name, term)) for name in names for term in terms[name]]
-    content.put("backward/lengths", np.stack(lengths))
-    content.put("backward/ways", np.stack(ways))
+    content.put("backward/lengths", np.stack(lengths), "float16")
+    content.put("backward/ways", np.stack(ways), "float16")
     content.facts["backward"] = {
         "nodes": [
             {
@@ -65,11 +65,11 @@ def _put_step(content: Content, trace: Trace, step: Step) -> dict[str, Any]:
     likely, before_of, after_of (T, k), of the likeliest ones. Return the rest of it."""
     places, came = np.arange(trace.n_tokens - 1), trace.ids[1:]
     likely = np.argsort(-step.before, axis=-1, kind="stable")[:, :N_LIKELIEST]  # (T, k)
-    content.put("backward/before", step.before[places, came])
-    content.put("backward/after", step.after[places, came])
+    content.put("backward/before", step.before[places, came], "float32")
+    content.put("backward/after", step.after[places, came], "float32")
     content.put("backward/likely", likely, "uint32")
-    content.put("backward/before_of", np.take_along_axis(step.before, likely, -1))
-    content.put("backward/after_of", np.take_along_axis(step.after, likely, -1))
+    for name, p in (("before_of", step.before), ("after_of", step.after)):
+        content.put(f"backward/{name}", np.take_along_axis(p, likely, -1), "float32")
     return {
         "rate": step.rate,
         "lossBefore": step.loss_before,

@@ -29,6 +29,10 @@ class Content:
         """Return an array as it was put."""
         return self._arrays[name][0]
 
+    def names(self) -> list[str]:
+        """Return the names of all arrays."""
+        return list(self._arrays)
+
     def packed(self) -> str:
         """Return it all as base64."""
         return pack(self.facts, self._arrays)

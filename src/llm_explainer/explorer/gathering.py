@@ -10,6 +10,7 @@ from llm_explainer.config import ModelConfig
 from llm_explainer.explorer.backward import put_backward
 from llm_explainer.explorer.content import Content
 from llm_explainer.explorer.formulas import makings, rotation, rules
+from llm_explainer.explorer.largest import put_largest
 from llm_explainer.explorer.next_tokens import (
     candidates_of,
     put_ablation,
@@ -25,6 +26,9 @@ from llm_explainer.tree import flatten
 
 MOST_PARAMETERS = 2_000_000
 """Of a model whose weights are on the page, so that each product can be shown term by term."""
+
+LAST_LAYERS = 6
+"""Of a large model, so many layers are left out part by part: each part takes a pass."""
 
 EXACT_NUMBERS = 3_000_000
 """Results of a trace up to which all are kept with five digits."""
@@ -71,9 +75,13 @@ def gather(trace: Trace, tokenizer: Tokenizer, text: str, name: str) -> Content:
         for parameter, array in flatten(trace.parameters).items():
             content.put(f"parameters/{parameter}", array, "float16")
     put_scores(content, trace, candidates)
-    put_lens(content, trace, candidates)
+    put_lens(content, trace, candidates, after_attention=is_small)
     put_attribution(content, trace, candidates)
-    put_ablation(content, trace, candidates, trace.n_tokens if is_small else 1)
+    if is_small:
+        put_ablation(content, trace, candidates, trace.n_tokens, config.n_layers)
+    else:
+        put_ablation(content, trace, candidates, 1, min(config.n_layers, LAST_LAYERS))
+        put_largest(content, trace)
     put_backward(content, trace, take_step(trace) if trace.n_tokens > 1 else None)
     return content
 

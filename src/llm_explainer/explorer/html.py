@@ -81,7 +81,7 @@ def explore(
     target: Target | None = None,
     name: str = "a model",
     run: str | Path | None = None,
-    beside: Any | None = None,
+    beside: tuple[Any, Tokenizer] | None = None,
     beside_name: str = "the other model",
 ) -> Page:
     """Return a page that shows all that a model does with a text, forward and backward.
@@ -93,7 +93,8 @@ def explore(
         target: what gradients are of, as for ``trace``.
         name: what the page calls the model.
         run: the folder of its run, whose milestones and checkpoints become a slider.
-        beside: another model with the same tokenizer, to stand side by side with it.
+        beside: another model with its tokenizer, which reads the text as the same tokens, to stand
+            side by side with this one.
         beside_name: what the page calls that one.
 
     Raises:
@@ -106,8 +107,7 @@ def explore(
     if run is not None:
         put_history(content, moments(Path(run), found.ids.tolist()))
     if beside is not None:
-        other = trace(beside, tokenizer, found.ids.tolist())
-        put_pair(content, found, other, (name, beside_name))
+        put_pair(content, found, trace(*beside, text), (name, beside_name))
     return Page(page_of(content.packed()), f"{name}, {found.n_tokens} tokens")
 
 

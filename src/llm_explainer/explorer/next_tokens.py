@@ -28,11 +28,19 @@ def candidates_of(trace: Trace, chosen: tuple[int, int] | None = None) -> Array:
     """
     k = min(MOST_CANDIDATES, trace.config.vocab_size)
     rows = []
-    for place, row in enumerate(np.argsort(-trace.logits, axis=-1, kind="stable")):  # (V,)
+    for place, row in enumerate(_likeliest(trace.logits, k + 2)):  # (k + 2,)
         first = [chosen[1]] if chosen and chosen[0] == place else []
         first += [int(i) for i in trace.ids[place + 1 : place + 2]]
-        rows.append(list(dict.fromkeys([*first, *row[: k + 2].tolist()]))[:k])
+        rows.append(list(dict.fromkeys([*first, *row.tolist()]))[:k])
     return np.array(rows)  # (T, K)
+
+
+def _likeliest(logits: Array, k: int) -> Array:
+    """Return the ids (T, k) of the largest of each row, without sorting a whole vocabulary."""
+    k = min(k, logits.shape[-1])
+    some = np.argpartition(-logits, k - 1, axis=-1)[:, :k]
+    order = np.argsort(-np.take_along_axis(logits, some, -1), axis=-1, kind="stable")
+    return np.take_along_axis(some, order, -1)
 
 
 def put_scores(content: Content, trace: Trace, candidates: Array) -> None:
@@ -43,14 +51,16 @@ def put_scores(content: Content, trace: Trace, candidates: Array) -> None:
     content.put("next/probabilities", np.take_along_axis(trace.probabilities, candidates, -1))
 
 
-def put_lens(content: Content, trace: Trace, candidates: Array) -> None:
+def put_lens(
+    content: Content, trace: Trace, candidates: Array, *, after_attention: bool = True
+) -> None:
     """Put what the head reads in each state of the stream: the likeliest, and the candidates."""
-    names = stream_names(trace, after_attention=True)
+    names = stream_names(trace, after_attention=after_attention)
     top, of_top, of_candidates, ranks = [], [], [], []
     for name in names:
         logits = lens_logits(trace, name)  # (T, V)
         probabilities = np.exp(log_softmax(logits))
-        likeliest = np.argsort(-logits, axis=-1, kind="stable")[:, :LENS_TOP]  # (T, 5)
+        likeliest = _likeliest(logits, LENS_TOP)  # (T, 5)
         top.append(likeliest)
         of_top.append(np.take_along_axis(probabilities, likeliest, -1))
         of_candidates.append(np.take_along_axis(probabilities, candidates, -1))
@@ -91,13 +101,16 @@ class _Scores(Target):
         return np.take_along_axis(logits, self.candidates[None], -1)
 
 
-def put_ablation(content: Content, trace: Trace, candidates: Array, places: int) -> None:
+def put_ablation(
+    content: Content, trace: Trace, candidates: Array, places: int, last_layers: int
+) -> None:
     """Put what the absence of each head and network adds to the scores at the last places.
 
-    (L, n_heads + 1, places, K); the last row of a layer is its feed-forward network.
+    (last_layers, n_heads + 1, places, K); the last row of a layer is its feed-forward network.
     """
     target = _Scores("logit", candidates=candidates[-places:])
-    without = ablate(dataclasses.replace(trace, target=target))
+    traced = dataclasses.replace(trace, target=target)
+    without = ablate(traced, last_layers=last_layers)
     with_all = target.values(trace.logits[None, target.rows], trace.ids)[0]  # (R, K)
     effects = np.concatenate([without.heads, without.feed_forwards[:, None]], axis=1) - with_all
     content.put("ablation", effects, "float32")

@@ -49,7 +49,7 @@ def _put_model(content: Content, place: str, trace: Trace, read: Lens) -> dict[s
     """Put losses (T-1,); tokens and probabilities (T, k), of what may come next; lens_tokens,
     lens_probabilities and lens_of_target (R, T); attention/LAYER (n_heads, T, T). Return sizes."""
     likely = np.argsort(-trace.probabilities, axis=-1, kind="stable")[:, :N_LIKELIEST]  # (T, k)
-    content.put(f"{place}/losses", trace.losses)
+    content.put(f"{place}/losses", trace.losses, "float32")
     content.put(f"{place}/tokens", likely, "uint32")
     chances = np.take_along_axis(trace.probabilities, likely, -1)
     content.put(f"{place}/probabilities", chances)

@@ -27,7 +27,7 @@ MOST_TOGETHER = 2048
 
 @dataclass(frozen=True)
 class Ablation:
-    """The target without each part; L = n_layers."""
+    """The target without each part; L = n_layers, or so many as were asked for."""
 
     value: float  # the target with all parts
     heads: Array  # (L, n_heads): the target without that head
@@ -44,20 +44,22 @@ class Ablation:
         return self.feed_forwards - self.value
 
 
-def ablate(trace: Trace, instead: Instead = "zero") -> Ablation:
+def ablate(trace: Trace, instead: Instead = "zero", *, last_layers: int | None = None) -> Ablation:
     """Leave each head and each feed-forward network out at all positions, one at a time.
 
     Args:
         trace: of a text; its target is measured.
         instead: what the part writes now: nothing ("zero"), or at every position its mean over this
             text ("mean"), which takes its news away and leaves what it always says.
+        last_layers: leave parts of so many layers out, the last ones, and not of all.
 
     Raises:
         GenerationError: another word for ``instead``.
     """
     if instead not in ("zero", "mean"):
         raise GenerationError(f"instead is {instead!r}; it takes 'zero' or 'mean'")
-    values = np.array([_without(trace, layer, instead) for layer in range(trace.config.n_layers)])
+    layers = range(trace.config.n_layers)[-(last_layers or trace.config.n_layers) :]
+    values = np.array([_without(trace, layer, instead) for layer in layers])
     return Ablation(trace.value, values[:, :-1], values[:, -1])
 
 

@@ -20,20 +20,28 @@ const RULES = {
   rotate: ofRotation,
   queries: ({ dy, inputs, index: [h, t, i], config }) => {
     const kv = group(h, inputs[0], config);
-    const terms = range(t + 1).map((s) => product(`ds[${s}] · k[${s}]`, at(dy, [h, t, s]), at(inputs[0], [kv, s, i])));
+    const terms = range(t + 1).map((s) =>
+      product(`ds[${s}] · k[${s}]`, at(dy, [h, t, s]), at(inputs[0], [kv, s, i])),
+    );
     return { terms, scale: 1 / Math.sqrt(config.head_dim) };
   },
   keys: ({ dy, inputs, index: [kv, s, i], config }) => {
-    const terms = overHeads(kv, s, dy, config, (h, t) => product(`ds[${h}, ${t}] · q[${h}, ${t}]`, at(dy, [h, t, s]), at(inputs[0], [h, t, i])));
+    const terms = overHeads(kv, s, dy, config, (h, t) =>
+      product(`ds[${h}, ${t}] · q[${h}, ${t}]`, at(dy, [h, t, s]), at(inputs[0], [h, t, i])),
+    );
     return { terms, scale: 1 / Math.sqrt(config.head_dim) };
   },
   values: ({ dy, inputs, index: [kv, s, i], config }) => ({
-    terms: overHeads(kv, s, dy, config, (h, t) => product(`w[${h}, ${t}] · dh[${h}, ${t}]`, at(inputs[0], [h, t, s]), at(dy, [h, t, i]))),
+    terms: overHeads(kv, s, dy, config, (h, t) =>
+      product(`w[${h}, ${t}] · dh[${h}, ${t}]`, at(inputs[0], [h, t, s]), at(dy, [h, t, i])),
+    ),
     scale: 1,
   }),
   weights: ({ dy, inputs, index: [h, t, s], config }) => {
     const kv = group(h, inputs[0], config);
-    const terms = range(config.head_dim).map((i) => product(`dh[${i}] · v[${i}]`, at(dy, [h, t, i]), at(inputs[0], [kv, s, i])));
+    const terms = range(config.head_dim).map((i) =>
+      product(`dh[${i}] · v[${i}]`, at(dy, [h, t, i]), at(inputs[0], [kv, s, i])),
+    );
     return { terms, scale: 1 };
   },
   softmax: ({ dy, inputs, index: [h, t, s] }) => {
@@ -117,7 +125,10 @@ function ofRotation({ data, index: [h, t, i], dy }) {
   const first = at(dy, [h, t, i % half]);
   const second = at(dy, [h, t, (i % half) + half]);
   const [own, other] = i < half ? [first, second] : [second, -first];
-  return { terms: [product("dy · cos", own, cos), product("± its pair · sin", other, sin)], scale: 1 };
+  return {
+    terms: [product("dy · cos", own, cos), product("± its pair · sin", other, sin)],
+    scale: 1,
+  };
 }
 
 function headRows(dy, t) {

@@ -14,17 +14,31 @@ export function lossChart(app) {
   const { width, height, left, right, bottom } = SIZE;
   const label = `Loss of this text: ${steps.map((step, i) => `${losses[i].toFixed(2)} at step ${step}`).join(", ")}`;
   const base = height - bottom;
-  const element = el("figure", { class: "chart" },
-    svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label },
+  const element = el(
+    "figure",
+    { class: "chart" },
+    svg(
+      "svg",
+      { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label },
       svg("line", { x1: left, x2: width - right, y1: base, y2: base, class: "axis" }),
       svg("polyline", { points: points.map((point) => point.join(",")).join(" "), class: "curve" }),
       dots,
-      svg("text", { x: left - 6, y: SIZE.top + 10, class: "tick end" }, Math.max(...losses).toFixed(1)),
+      svg(
+        "text",
+        { x: left - 6, y: SIZE.top + 10, class: "tick end" },
+        Math.max(...losses).toFixed(1),
+      ),
       svg("text", { x: left - 6, y: base, class: "tick end" }, "0"),
-      labelled(steps).map((i) => svg("text", { x: points[i][0], y: height - 6, class: i === steps.length - 1 ? "tick end" : "tick" },
-        steps[i].toLocaleString("en"))),
+      labelled(steps).map((i) =>
+        svg(
+          "text",
+          { x: points[i][0], y: height - 6, class: i === steps.length - 1 ? "tick end" : "tick" },
+          steps[i].toLocaleString("en"),
+        ),
+      ),
     ),
-    said);
+    said,
+  );
   return {
     element,
     update(moment) {
@@ -32,7 +46,10 @@ export function lossChart(app) {
         dot.setAttribute("class", i === moment ? "dot now" : "dot");
         dot.setAttribute("r", i === moment ? 6 : 3);
       });
-      refill(said, `mean loss of this text: ${losses[moment].toFixed(4)} nats a token after ${steps[moment].toLocaleString("en")} steps`);
+      refill(
+        said,
+        `mean loss of this text: ${losses[moment].toFixed(4)} nats a token after ${steps[moment].toLocaleString("en")} steps`,
+      );
     },
   };
 }

@@ -10,6 +10,11 @@ export function resultName(name) {
   return `block ${number}: ${inside}`;
 }
 
+// A state of the residual stream by the block that it is behind.
+export function streamName(name) {
+  return name.replace("blocks.", "block ");
+}
+
 function plain(name) {
   return name.replace("feed_forward", "feed-forward").replaceAll("_", " ");
 }

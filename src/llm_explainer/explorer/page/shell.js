@@ -8,8 +8,12 @@ import { tour } from "./tour.js";
 import { views } from "./views.js";
 
 export function openShell(app, root) {
-  const panel = el("main", { id: "panel", role: "tabpanel", tabindex: "-1" });
-  const formula = el("aside", { class: "drawer", "aria-label": "formula", "aria-live": "polite" });
+  const panel = el("div", { id: "panel", role: "tabpanel", tabindex: "-1" });
+  const formula = el("section", {
+    class: "drawer",
+    "aria-label": "formula",
+    "aria-live": "polite",
+  });
   const tourBox = el("div", { class: "tour-box", role: "status" });
   const strip = tokenStrip(app);
   const choice = nextChoice(app);
@@ -17,11 +21,15 @@ export function openShell(app, root) {
   refill(
     root,
     head(app, tour(app, tourBox)),
-    strip.element,
-    choice.element,
-    tabs.element,
-    tourBox,
-    el("div", { class: "body" }, panel, formula),
+    el(
+      "main",
+      {},
+      strip.element,
+      choice.element,
+      tabs.element,
+      tourBox,
+      el("div", { class: "body" }, panel, formula),
+    ),
   );
   const shown = { view: null, update: null, number: null };
   const update = () => {
@@ -77,7 +85,8 @@ function showFormula(app, formula, shown) {
 }
 
 function head(app, startTour) {
-  const { name, described } = app.data.facts;
+  const { name, described, has_weights: isSmall } = app.data.facts;
+  const exact = isSmall ? "" : "; numbers of two or three digits, because the model is large";
   const theme = el("button", { type: "button", onclick: () => switchTheme(app) }, "light / dark");
   return el(
     "header",
@@ -86,7 +95,7 @@ function head(app, startTour) {
       "div",
       {},
       el("h1", {}, "Inside ", el("bdi", {}, name)),
-      el("p", { class: "note" }, described),
+      el("p", { class: "note" }, described + exact),
     ),
     el(
       "div",

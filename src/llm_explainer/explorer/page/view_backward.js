@@ -25,20 +25,38 @@ function render(root, app) {
   const starts = firstWays(nodes);
   let row = 0;
 
-  const grid = pickGrid(rows, columns, "Length of the gradient, rows results, columns tokens", (r, place) => {
-    row = r;
-    if (place === state.get("position")) update();
-    else state.set({ position: place });
-  });
+  const grid = pickGrid(
+    rows,
+    columns,
+    "Length of the gradient, rows results, columns tokens",
+    (r, place) => {
+      row = r;
+      if (place === state.get("position")) update();
+      else state.set({ position: place });
+    },
+  );
   const shades = Float32Array.from(lengths.values, shade(lengths.values));
   app.paint(grid.canvas, () => paintSigned(grid.canvas, shades, 1));
-  const names = el("ol", { class: "row-names" }, nodes.map(({ name }) => el("li", {}, resultName(name))));
+  const names = el(
+    "ol",
+    { class: "row-names" },
+    nodes.map(({ name }) => el("li", {}, resultName(name))),
+  );
   const panel = el("div", { class: "panel", "aria-live": "polite", tabindex: "-1" });
   const numbers = el("div", {});
   root.append(
     el("p", {}, beginning(app)),
-    el("p", { class: "note" }, `The stronger the colour, the longer the gradient, over ${ORDERS_SHOWN} orders of magnitude. Read it from the top: that is the order of the way back.`),
-    el("div", { class: "way-back" }, scrolling("The way back", el("div", { class: "named-grid" }, names, grid.element)), el("div", {}, panel, numbers)),
+    el(
+      "p",
+      { class: "note" },
+      `The stronger the colour, the longer the gradient, over ${ORDERS_SHOWN} orders of magnitude. Read it from the top: that is the order of the way back.`,
+    ),
+    el(
+      "div",
+      { class: "way-back" },
+      scrolling("The way back", el("div", { class: "named-grid" }, names, grid.element)),
+      el("div", {}, panel, numbers),
+    ),
     parameterTable(app),
   );
 
@@ -57,7 +75,14 @@ function render(root, app) {
     refill(
       panel,
       el("h3", {}, resultName(node.name)),
-      el("p", {}, `Its gradient at `, piece(app, place), ` is ${show(lengths.values[row * columns + place], 4)} long. `, whatItIs(node)),
+      el(
+        "p",
+        {},
+        `Its gradient at `,
+        piece(app, place),
+        ` is ${show(lengths.values[row * columns + place], 3)} long. `,
+        whatItIs(node),
+      ),
       waysTable(app, node, starts[row], place, go),
       [...new Set(node.terms.map((term) => term.rule))].map((rule) => ruleText(rules[rule])),
     );
@@ -80,9 +105,16 @@ function bringIntoView(grid, row, rows) {
 // Where the way back begins, in words.
 function beginning(app) {
   const { target, value } = app.data.facts;
-  if (target.kind === "loss") return `The way back begins at the mean loss of the text, ${show(value, 4)} nats a token.`;
+  if (target.kind === "loss")
+    return `The way back begins at the mean loss of the text, ${show(value, 4)} nats a token.`;
   const score = target.kind === "logit" ? "score" : "log-probability";
-  return el("span", {}, `The way back begins at the ${score} of `, el("bdi", { class: "piece" }, app.word(target.token)), ` after place ${target.position}, which is ${show(value, 4)}.`);
+  return el(
+    "span",
+    {},
+    `The way back begins at the ${score} of `,
+    el("bdi", { class: "piece" }, app.word(target.token)),
+    ` after place ${target.position}, which is ${show(value, 4)}.`,
+  );
 }
 
 // Of each result, where its ways begin among all ways.
@@ -98,16 +130,20 @@ function shade(values) {
 }
 
 function whatItIs({ terms }) {
-  return terms.length === 1 ? "It came one way." : `${terms.length} ways lead from it to the target, and their gradients add up.`;
+  return terms.length === 1
+    ? "It came one way."
+    : `${terms.length} ways lead from it to the target, and their gradients add up.`;
 }
 
 function waysTable({ data }, node, first, place, go) {
   const ways = data.array("backward/ways");
   const columns = ways.shape[1];
   const rows = node.terms.map((term, i) => [
-    term.of ? el("button", { class: "link", onclick: () => go(term.of) }, resultName(term.of)) : "the target",
+    term.of
+      ? el("button", { class: "link", onclick: () => go(term.of) }, resultName(term.of))
+      : "the target",
     term.rule,
-    show(ways.values[(first + i) * columns + place], 4),
+    show(ways.values[(first + i) * columns + place], 3),
   ]);
   return table("By way of", ["from", "rule", "length here"], rows);
 }
@@ -118,13 +154,33 @@ function ruleText({ words, formula, file, line, code }) {
     { class: "rule" },
     el("p", {}, `${words[0].toUpperCase()}${words.slice(1)}.`),
     el("p", { class: "formula-line" }, formula),
-    el("figure", { class: "source" }, el("pre", {}, el("code", {}, code)),
-      el("figcaption", {}, `${file}, line ${line}`)),
+    el(
+      "figure",
+      { class: "source" },
+      el("pre", {}, el("code", {}, code)),
+      el("figcaption", {}, `${file}, line ${line}`),
+    ),
   );
 }
 
 function parameterTable({ data }) {
   const { parameters } = data.facts.backward;
-  const rows = parameters.map(({ name, shape, length }) => [name, shape.join(" × "), show(length, 4)]);
-  return el("details", {}, el("summary", {}, `Gradients of all ${rows.length} parameters`), scrolling("Gradients of parameters", table("What training would follow, downhill", ["parameter", "shape", "length of its gradient"], rows)));
+  const rows = parameters.map(({ name, shape, length }) => [
+    name,
+    shape.join(" × "),
+    show(length, 4),
+  ]);
+  return el(
+    "details",
+    {},
+    el("summary", {}, `Gradients of all ${rows.length} parameters`),
+    scrolling(
+      "Gradients of parameters",
+      table(
+        "What training would follow, downhill",
+        ["parameter", "shape", "length of its gradient"],
+        rows,
+      ),
+    ),
+  );
 }

@@ -10,11 +10,15 @@ const HINT =
 
 defineView("lens", "Lens", HINT, (root, app) => {
   const story = el("section", {});
-  const grid = el("section", {});
+  const grid = lensTable(app);
   root.append(story, grid);
   return () => {
     refill(story, ...followed(app));
-    refill(grid, lensTable(app));
+    // The table is large and always the same; only its chosen column moves.
+    for (const cell of grid.querySelectorAll(".chosen")) cell.classList.remove("chosen");
+    const place = app.state.get("position");
+    for (const row of grid.querySelectorAll("tr")) row.cells[place + 1].classList.add("chosen");
+    if (grid.isConnected) reveal(grid, grid.querySelector("th.chosen"));
   };
 });
 
@@ -36,15 +40,18 @@ function rowName(name) {
     : `after layer ${name.split(".")[1]}`;
 }
 
+// Scroll the table, and not the page, to where the chosen column can be seen.
+function reveal(grid, head) {
+  const left = head.offsetLeft - head.parentElement.cells[0].offsetWidth;
+  const right = head.offsetLeft + head.offsetWidth - grid.clientWidth;
+  if (left < grid.scrollLeft) grid.scrollLeft = left;
+  else if (right > grid.scrollLeft) grid.scrollLeft = right;
+}
+
 function lensTable(app) {
   const rows = app.data.facts.lens;
-  const place = app.state.get("position");
   const heads = app.data.facts.tokens.map((_, i) =>
-    el(
-      "th",
-      { scope: "col", class: i === place ? "chosen" : null },
-      el("bdi", { class: "piece" }, app.label(i)),
-    ),
+    el("th", { scope: "col" }, el("bdi", { class: "piece" }, app.label(i))),
   );
   const body = rows.map((name, row) =>
     el(
@@ -57,12 +64,7 @@ function lensTable(app) {
         const choose = () => app.state.set({ position: i });
         return el(
           "td",
-          {
-            class: i === place ? "chosen" : null,
-            style,
-            onclick: choose,
-            title: percent(first.probability),
-          },
+          { style, onclick: choose, title: percent(first.probability) },
           el("bdi", {}, app.word(first.id)),
         );
       }),

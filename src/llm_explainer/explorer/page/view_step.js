@@ -16,8 +16,12 @@ defineView("step", "One step", HINT, (root, app) => {
   }
   const here = el("div", {});
   root.append(
-    el("p", {}, `One step of plain gradient descent on this text, w ← w − ${step.rate} · gradient, `,
-      `takes the loss from ${step.lossBefore.toFixed(5)} to ${step.lossAfter.toFixed(5)} nats a token.`),
+    el(
+      "p",
+      {},
+      `One step of plain gradient descent on this text, w ← w − ${step.rate} · gradient, `,
+      `takes the loss from ${step.lossBefore.toFixed(5)} to ${step.lossAfter.toFixed(5)} nats a token.`,
+    ),
     el("div", { class: "columns" }, here, largestTable(app, step)),
     tokensTable(app),
   );
@@ -28,14 +32,19 @@ defineView("step", "One step", HINT, (root, app) => {
 function likelyHere(app) {
   const place = app.state.get("position");
   const [ids, before, after] = ["likely", "before_of", "after_of"].map((name) =>
-    app.data.array(`backward/${name}`));
+    app.data.array(`backward/${name}`),
+  );
   const width = ids.shape[1];
   const rows = Array.from({ length: width }, (_, i) => {
     const at = place * width + i;
     return [pieceOf(app, ids.values[at]), ...changed(before.values[at], after.values[at])];
   });
-  return el("section", { class: "card" }, el("h3", {}, "After ", piece(app, place)),
-    table("what may come next", ["token", "before", "after", "change"], rows));
+  return el(
+    "section",
+    { class: "card" },
+    el("h3", {}, "After ", piece(app, place)),
+    table("what may come next", ["token", "before", "after", "change"], rows),
+  );
 }
 
 function changed(before, after) {
@@ -45,11 +54,19 @@ function changed(before, after) {
 function largestTable(app, { largest, rate }) {
   const rows = largest.map(({ name, index, value, gradient }) => [
     el("span", {}, `${name}[${index.join(", ")}] `, ofToken(app, name, index)),
-    show(value), show(gradient), show(-rate * gradient),
+    show(value),
+    show(gradient),
+    show(-rate * gradient),
   ]);
-  return el("section", { class: "card" }, el("h3", {}, "The steepest weights"),
-    scrolling("The steepest weights",
-      table("those with the largest gradients", ["weight", "value", "gradient", "its step"], rows)));
+  return el(
+    "section",
+    { class: "card" },
+    el("h3", {}, "The steepest weights"),
+    scrolling(
+      "The steepest weights",
+      table("those with the largest gradients", ["weight", "value", "gradient", "its step"], rows),
+    ),
+  );
 }
 
 // Whose row of a table of tokens a weight is in.
@@ -59,9 +76,25 @@ function ofToken(app, name, [row]) {
 }
 
 function tokensTable(app) {
-  const [before, after] = ["before", "after"].map((name) => app.data.array(`backward/${name}`).values);
-  const rows = Array.from(before, (p, i) => [`${i + 1}`, piece(app, i + 1), ...changed(p, after[i])]);
-  return el("details", {}, el("summary", {}, "all tokens that came"),
-    scrolling("all tokens that came",
-      table("probability of each token that came", ["place", "token", "before", "after", "change"], rows)));
+  const [before, after] = ["before", "after"].map(
+    (name) => app.data.array(`backward/${name}`).values,
+  );
+  const rows = Array.from(before, (p, i) => [
+    `${i + 1}`,
+    piece(app, i + 1),
+    ...changed(p, after[i]),
+  ]);
+  return el(
+    "details",
+    {},
+    el("summary", {}, "all tokens that came"),
+    scrolling(
+      "all tokens that came",
+      table(
+        "probability of each token that came",
+        ["place", "token", "before", "after", "change"],
+        rows,
+      ),
+    ),
+  );
 }

@@ -12,8 +12,11 @@ const MOST_BARS = 40;
 const HEIGHT = 22;
 const LEFT = 182; // where the names end
 
-// Narrow where the screen is, so that the letters stay as large.
-const width = () => Math.min(640, Math.max(360, document.getElementById("panel").clientWidth - 8));
+// As wide as the column, so that the letters stay as large.
+function width() {
+  const panel = document.getElementById("panel").clientWidth;
+  return Math.min(640, Math.max(340, panel >= 660 ? (panel - 20) / 2 : panel));
+}
 
 defineView("why", "Why", HINT, (root, app) => {
   const sums = el("section", {});
@@ -133,6 +136,7 @@ function ablation(app) {
   const { place, at, k } = chosen(app);
   const array = app.data.array("ablation");
   const [layers, parts, places] = array.shape;
+  const first = app.data.facts.config.n_layers - layers; // of a large model the last layers
   const row = place - (app.data.facts.tokens.length - places);
   const heading = el("h3", {}, "without it, the score changes by");
   if (row < 0)
@@ -143,11 +147,20 @@ function ablation(app) {
   const found = [];
   for (let layer = 0; layer < layers; layer++) {
     for (let part = 0; part < parts; part++) {
-      const name = part < parts - 1 ? `layer ${layer} head ${part}` : `layer ${layer} feed forward`;
+      const name =
+        part < parts - 1
+          ? `layer ${first + layer} head ${part}`
+          : `layer ${first + layer} feed forward`;
       found.push({ name, value: array.values[((layer * parts + part) * places + row) * k + at] });
     }
   }
-  return [heading, apart(found), asTable(app, "ablation", found)];
+  const note = `of the last ${layers} layers only: the model is large`;
+  return [
+    heading,
+    first ? el("p", { class: "note" }, note) : null,
+    apart(found),
+    asTable(app, "ablation", found),
+  ];
 }
 
 // Bars that all begin at zero.
