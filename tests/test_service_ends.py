@@ -18,6 +18,7 @@ import pytest
 from served_model import Address, make_model, serving
 
 from llm_explainer.checkpoint import save_checkpoint
+from llm_explainer.server.batch import Batch
 
 STEP_S = 0.004
 LONG = {"model": "tiny", "max_tokens": 200, "seed": 1, "repetition_penalty": 1.0}
@@ -90,6 +91,26 @@ def test_who_leaves_stops_costing_and_disturbs_nobody(stage, stream, service):
     assert stats.finished == 2
     assert stats.submitted == 2 + left
     assert stats.failed == 0
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+def test_a_text_that_fails_ends_the_others_of_its_request(stream, service, monkeypatch):
+    read = Batch._read
+
+    def fails(self, text):
+        if text.ticket.completion.index == 1:
+            raise ZeroDivisionError
+        return read(self, text)
+
+    monkeypatch.setattr(Batch, "_read", fails)
+    asked = {**LONG, "prompt": "She", "n": 2, "stream": stream}
+    status, answer, _ = service.ask("POST", "/v1/completions", asked)
+    assert status == (200 if stream else 500)
+    assert "the service failed at this request" in str(answer)
+    assert "[DONE]" not in str(answer)
+    assert "ZeroDivisionError" not in str(answer)
+    until(lambda: service.engine.stats().running == 0)
+    assert (service.engine.stats().cancelled, service.engine.stats().failed) == (1, 1)
 
 
 def test_a_request_before_the_answer_to_the_last_one_ends_the_connection(service):

@@ -12,6 +12,8 @@ import pytest
 from served_model import make_model, serving
 
 from llm_explainer.server.web import bodies, running
+from llm_explainer.server.web.bodies import MOST_DEPTH, parse_object
+from llm_explainer.server.web.problems import Problem
 
 LEAST = {"model": "tiny", "prompt": "Once", "max_tokens": 1}
 CHAT = {"model": "tiny", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
@@ -78,7 +80,9 @@ HOSTILE = {
     "length beyond words": http(b"{", Content_Length="9" * 300),
     "negative length": http(b"{}", Content_Length="-5"),
     "two lengths": http(b"{}", Content_Length="2\r\nContent-Length: 3"),
-    "length and chunks": http(b"0\r\n\r\n", Transfer_Encoding="chunked"),
+    "length and chunks": http(
+        b"34\r\n" + json.dumps(LEAST).encode() + b"\r\n0\r\n\r\n", Transfer_Encoding="chunked"
+    ),
     "chunk that is none": http(b"zz\r\n{}\r\n", Content_Length="", Transfer_Encoding="chunked"),
     "deep lists": http(b"[" * 100_000),
     "deep lists inside": http(b'{"prompt":' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
@@ -209,6 +213,49 @@ def test_there_are_sixty():
 def test_a_hostile_request_is_refused(name, service, quiet, monkeypatch):
     monkeypatch.setattr(bodies, "BODY_S", 0.3)
     check_refused(send(service, HOSTILE[name]))
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        ("rebound host", 403),
+        ("foreign origin", 403),
+        ("request without preflight", 415),
+        ("a gigabyte announced", 413),
+        ("path up", 404),
+        ("length and chunks", 400),
+        ("ten thousand headers", 431),
+    ],
+)
+def test_some_are_told_why(name, status, service):
+    assert int(send(service, HOSTILE[name]).split()[1]) == status
+
+
+def test_what_is_nested_too_deeply_is_refused():
+    assert parse_object(b'{"a": [[[["b", {}]]]]}')
+    for depth in (MOST_DEPTH + 1, 500, 100_000):
+        for inside in (b"", b'"x"', b"1"):
+            body = b'{"a": ' + b"[" * depth + inside + b"]" * depth + b"}"
+            with pytest.raises(Problem, match="nested more than"):
+                parse_object(body)
+
+
+def test_a_long_body_is_refused_before_its_end(service, quiet, monkeypatch):
+    monkeypatch.setattr(bodies, "MOST_BYTES", 1000)
+    chunk = b"800\r\n" + b" " * 0x800 + b"\r\n"
+    head = http(b"", Content_Length="", Transfer_Encoding="chunked")
+    assert send(service, head, chunk).startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_second_head_is_waited_for_as_the_first(service, quiet, monkeypatch):
+    monkeypatch.setattr(running, "HEAD_S", 0.3)
+    with socket.create_connection(("127.0.0.1", service.port), timeout=5) as connection:
+        connection.sendall(get("/health"))
+        answer = b""
+        while not is_whole(answer):
+            answer += connection.recv(1 << 16)
+        connection.sendall(b"GET /health HT")
+        assert connection.recv(1 << 16) == b""
 
 
 def test_a_gigabyte_in_chunks_is_not_read(service, quiet):
