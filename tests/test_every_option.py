@@ -36,6 +36,7 @@ CALLS = {  # of each command one that works, quick to end
     "ask": ["base"],
     "merge": ["base"],
     "export": ["base"],
+    "trace": ["base", "--prompt=The fox"],
     "presets": [],
     "gradcheck": [],
     "verify_resume": [],

@@ -11,7 +11,7 @@ from command_line import assert_one_line, command_runner
 from tiny_base import base  # noqa: F401
 
 from llm_explainer import load_checkpoint
-from llm_explainer.checkpoint import export as exports
+from llm_explainer.checkpoint.export import proof as exports
 from llm_explainer.commands import export as command_module
 from llm_explainer.commands.export import export
 

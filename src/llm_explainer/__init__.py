@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from llm_explainer.checkpoint import load_checkpoint, save_checkpoint
     from llm_explainer.commands.from_python import finetune, train
     from llm_explainer.config import ModelConfig
+    from llm_explainer.explorer import explore
     from llm_explainer.generation import generate
     from llm_explainer.lora_config import LoRAConfig
     from llm_explainer.tokenizer import BPETokenizer
@@ -22,6 +23,7 @@ __all__ = [
     "LoRAConfig",
     "ModelConfig",
     "apply_lora",
+    "explore",
     "finetune",
     "generate",
     "load_backend",
@@ -39,6 +41,7 @@ _HOMES = {
     "LoRAConfig": "llm_explainer.lora_config",
     "ModelConfig": "llm_explainer.config",
     "apply_lora": "llm_explainer.adapters",
+    "explore": "llm_explainer.explorer",
     "finetune": "llm_explainer.commands.from_python",
     "generate": "llm_explainer.generation",
     "load_backend": "llm_explainer.backend",

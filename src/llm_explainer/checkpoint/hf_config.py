@@ -15,6 +15,7 @@ from llm_explainer.checkpoint.hf_keys import EXTRA, check_keys, resolve_synonyms
 from llm_explainer.checkpoint.hf_llama import from_llama, to_llama
 from llm_explainer.checkpoint.json_objects import JsonObject, read_object
 from llm_explainer.checkpoint.layouts import Container
+from llm_explainer.checkpoint.packed import KEYS, Packing, read_packing
 from llm_explainer.config import Activation, ModelConfig, Norm, NormPosition, Position
 from llm_explainer.errors import CheckpointError, ConfigError
 from llm_explainer.model_spec import ModelSpec
@@ -67,18 +68,21 @@ def to_document(
     return {**document, EXTRA: extra} if extra else document
 
 
-def read_spec(path: Path) -> tuple[Container, ModelSpec]:
-    """Return the kind of a directory and the model that its ``config.json`` describes.
+def read_spec(path: Path) -> tuple[Container, ModelSpec, Packing | None]:
+    """Return the kind of a directory, the model that its ``config.json`` describes, and how its
+    weights are packed where they are.
 
     Raises:
         CheckpointError: missing, damaged, or a model that we cannot build.
     """
     document = read_object(path)
-    container, config = from_document(document, path)
+    packing = read_packing(JsonObject(document, path))
+    whole = {key: value for key, value in document.items() if key not in KEYS}
+    container, config = from_document(whole, path)
     frozen = JsonObject(document, path).section(EXTRA).get(_FROZEN) or []
     if not (isinstance(frozen, list) and all(isinstance(name, str) for name in frozen)):
         raise CheckpointError(f"{path}: {_FROZEN} is {frozen!r}; a list of names is expected")
-    return container, ModelSpec(config, tuple(frozen))
+    return container, ModelSpec(config, tuple(frozen)), packing
 
 
 def from_document(document: dict[str, Any], source: object) -> tuple[Container, ModelConfig]:
@@ -89,9 +93,6 @@ def from_document(document: dict[str, Any], source: object) -> tuple[Container, 
     """
     values = JsonObject(document, source)
     container: Container = values.choice("model_type", {kind: kind for kind in get_args(Container)})
-    for key in ("quantization_config", "quantization"):
-        if values.get(key) is not None:
-            values.refuse(key, "quantised weights are not supported")
     try:
         if container == "llm_explainer":
             check_keys(values, container, _FIELDS)

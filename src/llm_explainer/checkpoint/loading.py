@@ -24,6 +24,7 @@ from llm_explainer.checkpoint.gguf import (
 )
 from llm_explainer.checkpoint.hf_config import read_spec
 from llm_explainer.checkpoint.json_objects import read_object, require_file
+from llm_explainer.checkpoint.packed import PackedTensors
 from llm_explainer.checkpoint.reading import reading
 from llm_explainer.checkpoint.saving import (
     CONFIG,
@@ -33,6 +34,7 @@ from llm_explainer.checkpoint.saving import (
     Model,
     check_vocabulary,
 )
+from llm_explainer.checkpoint.storage import FLOAT32, Storage, refuse_adapters
 from llm_explainer.checkpoint.tensors import Array, Shape, TensorFiles
 from llm_explainer.checkpoint.way_back import way_back
 from llm_explainer.checkpoint.weights import build_model, weight_files
@@ -45,20 +47,24 @@ from llm_explainer.tokenizer.gguf_metadata import tokenizer_from_gguf
 from llm_explainer.tree import flatten
 
 
-def load_checkpoint(path: str | os.PathLike[str], backend: str = "auto") -> tuple[Any, Tokenizer]:
+def load_checkpoint(
+    path: str | os.PathLike[str], backend: str = "auto", storage: Storage = FLOAT32
+) -> tuple[Any, Tokenizer]:
     """Return the model and the tokenizer of a checkpoint.
 
     Args:
         path: a checkpoint, ours or a directory in Hugging Face's format; a GGUF file; adapters,
             which are put on their base; or a run folder, which stands for its last checkpoint.
         backend: as for ``load_backend``; the model is a ``GPT`` of this backend.
+        storage: in what the weights are kept; for inference MLX can have them in fewer bits.
 
     Raises:
-        CheckpointError: missing, damaged, or a model that we cannot build.
+        CheckpointError: missing, damaged, or a model that we cannot build, or has no room for.
+        ConfigError: a storage that the backend lacks.
         TokenizerError: a ``tokenizer.json`` that is damaged or of a kind that we lack.
         BackendUnavailable: no such backend.
     """
-    model = load_model(path, backend)
+    model = load_model(path, backend, storage)
     tokenizer = load_tokenizer_of(path, model.config)
     if tokenizer is None:
         with reading(path) as directory:
@@ -109,41 +115,49 @@ def load_config(path: str | os.PathLike[str]) -> ModelConfig:
         return read_spec(directory / CONFIG)[1].config
 
 
-def load_model(path: str | os.PathLike[str], backend: str = "auto") -> Any:
+def load_model(
+    path: str | os.PathLike[str], backend: str = "auto", storage: Storage = FLOAT32
+) -> Any:
     """Return the model of a checkpoint, as ``load_checkpoint`` does, without a tokenizer.
 
-    Its parameters are float32. Where the file has them in float16, bfloat16 or float64, they become
-    that (from the first two number for number), and a ``LLMExplainerWarning`` says so. What was
-    frozen is frozen.
+    Its parameters are float32, unless ``storage`` says otherwise. Where the file has them in other
+    numbers, they become that (from float16 and bfloat16 number for number), and a
+    ``LLMExplainerWarning`` says so. What was frozen is frozen.
 
     Raises:
-        CheckpointError: missing, damaged, or a model that we cannot build.
+        CheckpointError: missing, damaged, or a model that we cannot build, or has no room for.
+        ConfigError: a storage that the backend lacks.
         BackendUnavailable: no such backend.
     """
     nn = load_backend(backend)
+    nn.filler(storage.dtype, storage.bits)  # refuses before anything is read
     with reading(path) as directory, _naming_the_way_back(directory):
         if is_gguf(directory):
-            return _gguf_model(directory, nn)
+            return _gguf_model(directory, nn, storage)
         if is_adapter(directory):
+            refuse_adapters(storage, directory)
             return load_adapter(directory, load_model(base_of(directory), backend))
         files = weight_files(directory)
         verify_checksums(directory, [CONFIG, *(file.name for file in files)])
-        container, spec = read_spec(directory / CONFIG)
-        with TensorFiles(files) as tensors:
-            model = build_model(nn, container, spec, tensors, directory)
+        container, spec, packing = read_spec(directory / CONFIG)
+        with TensorFiles(files) as opened:
+            tensors: TensorFiles | PackedTensors = opened
+            if packing is not None:
+                tensors = PackedTensors(opened, packing, directory, turns=container == "gpt2")
+            model = build_model(nn, container, spec, tensors, directory, storage)
             stored = tensors.other_type()
-        _say_type(directory, stored)
+        _say_type(directory, stored, storage)
     return model
 
 
-def _gguf_model(file: Path, nn: ModuleType) -> Any:
+def _gguf_model(file: Path, nn: ModuleType, storage: Storage) -> Any:
     header = read_header(file)
     container, config = read_config(file, header)
     is_turned = header.values["general.architecture"] in TURNED
     n_heads = (config.n_heads, config.n_kv_heads) if is_turned else None
     with GGUFTensors(file, header, n_heads) as tensors:
-        model = build_model(nn, container, ModelSpec(config), tensors, file)
-        _say_type(file, tensors.other_type())
+        model = build_model(nn, container, ModelSpec(config), tensors, file, storage)
+        _say_type(file, tensors.other_type(), storage)
     return model
 
 
@@ -155,10 +169,10 @@ def _gguf_tokenizer(file: Path, config: ModelConfig) -> Tokenizer:
     return tokenizer
 
 
-def _say_type(source: Path, stored: str | None) -> None:
+def _say_type(source: Path, stored: str | None, storage: Storage) -> None:
     if stored is not None:
         warnings.warn(
-            f"the weights in {source} are {stored}; they are used as float32",
+            f"the weights in {source} are {stored}; they are used as {storage.described()}",
             LLMExplainerWarning,
             stacklevel=3,
         )

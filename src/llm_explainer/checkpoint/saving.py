@@ -83,7 +83,7 @@ def save_checkpoint(
         raise CheckpointError(f"config.json cannot express {config}; use plain numbers in it")
     with writing(directory, (*FILES, NEEDED), overwrite=overwrite) as folder:
         write_json(folder / CONFIG, document)
-        write_tensors(folder / MODEL, _stored_tensors(model))
+        write_tensors(folder / MODEL, stored_tensors(model))
         write_company(folder, config, tokenizer, trainer_state, optimizer_state)
     return Path(directory)
 
@@ -169,8 +169,11 @@ def tokenizer_settings(tokenizer: Tokenizer, context_length: int | None = None) 
     return {key: value for key, value in document.items() if key not in ROLE_KEYS} | names
 
 
-def _stored_tensors(model: Model) -> dict[str, Array]:
-    """Return the arrays of ``model.safetensors``: views where the file has them as we do."""
+def stored_tensors(model: Model) -> dict[str, Array]:
+    """Return the arrays of ``model.safetensors``: views where the file has them as we do.
+
+    Its names and shapes are those of the model's kind of directory.
+    """
     parameters = {name: np.asarray(array) for name, array in flatten(model.parameters()).items()}
     shapes = {name: array.shape for name, array in parameters.items()}
     tensors: dict[str, Array] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import ExitStack
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -22,14 +23,14 @@ _NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float6
 
 
 def write_tensors(path: Path, arrays: dict[str, Array]) -> None:
-    """Write float32 arrays; what is contiguous is not copied.
+    """Write float32 arrays, or packed words of uint32; what is contiguous is not copied.
 
     Raises:
         CheckpointError: an array of another type.
         OSError: no space, no permission.
     """
     for name, array in arrays.items():
-        if array.dtype != np.float32:
+        if array.dtype not in (np.float32, np.uint32):
             raise CheckpointError(f"{name} is {array.dtype}; checkpoints hold float32")
     # safetensors takes the memory as it lies, so it must lie in the order of the indices.
     contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
@@ -114,6 +115,20 @@ class TensorFiles:
             )
         return array
 
+    def read_words(self, name: str) -> Array:
+        """Return a tensor of unsigned numbers of 32 bits.
+
+        Raises:
+            CheckpointError: it is of another type.
+        """
+        path, file = self._homes[name]
+        if self._dtype(name) != "U32":
+            raise CheckpointError(
+                f"{path}: {name!r} has type {self._dtype(name)}; packed numbers are U32"
+            )
+        words: Array = file.get_tensor(name)
+        return words
+
     def check_type(self, name: str) -> None:
         """Refuse a tensor that is no float.
 
@@ -136,7 +151,7 @@ class TensorFiles:
             file = stack.enter_context(safe_open(path, framework="np"))
             names = file.keys()
         except SafetensorError as error:
-            reason = " ".join(str(error).split())
+            reason = shorten(str(error), 300, placeholder=" ...")  # of all types there are, say
             raise CheckpointError(f"{path} is damaged or no safetensors file: {reason}") from None
         for name in names:
             entry = file.get_slice(name)

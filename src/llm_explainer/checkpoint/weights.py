@@ -13,6 +13,7 @@ import numpy as np
 from llm_explainer.checkpoint.json_objects import JsonObject, read_object
 from llm_explainer.checkpoint.layouts import Container, Slot, canonical_names, layout
 from llm_explainer.checkpoint.saving import CONFIG, MODEL
+from llm_explainer.checkpoint.storage import Storage, check_fits
 from llm_explainer.checkpoint.tensors import Array, Tensors
 from llm_explainer.config import ModelConfig
 from llm_explainer.errors import CheckpointError, ConfigError
@@ -51,6 +52,7 @@ def build_model(
     spec: ModelSpec,
     tensors: Tensors,
     directory: Path,
+    storage: Storage,
 ) -> Any:
     """Return a model of the backend ``nn`` with the parameters that the files hold.
 
@@ -62,6 +64,8 @@ def build_model(
     """
     config = spec.config
     _check_cost(config, tensors.n_numbers, directory)
+    fill = nn.filler(storage.dtype, storage.bits)
+    check_fits(config, storage, directory)
     stored = _StoredParameters(container, tensors, directory)
     try:
         model = spec.build(nn)
@@ -72,7 +76,7 @@ def build_model(
     except ConfigError as error:
         raise CheckpointError(f"{directory}: {_settings(directory)}: {error}") from None
     by_name = {slot.parameter: slot for slot in slots}
-    model.update_each(lambda name: stored.read(by_name[name]))
+    fill(model, lambda name: stored.read(by_name[name]))
     return model
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Option
 
+from llm_explainer.commands.talking import Dtype, Quantize, load_named
 from llm_explainer.errors import ConfigError
 from llm_explainer.training.runs.names import RUNS, newest_run
 
@@ -29,6 +30,8 @@ def ask(
         bool, Option("--interactive", "-i", help="then ask questions of your own")
     ] = False,
     backend: Annotated[str, Option(help="auto, numpy or mlx")] = "auto",
+    dtype: Dtype = "float32",
+    quantize: Quantize = None,
 ) -> None:
     """Tell a story that no model has read, and let a model answer questions about it.
 
@@ -45,7 +48,6 @@ def ask(
     """
     from rich.text import Text
 
-    from llm_explainer.checkpoint import load_checkpoint
     from llm_explainer.console.terminal import make_console, show
     from llm_explainer.data.stories.questions import one_story
 
@@ -55,7 +57,7 @@ def ask(
     path = run or newest_run(RUNS)
     if run is None:
         show(console, f"model: {path}", style="dim")
-    model, tokenizer = load_checkpoint(path, backend)
+    model, tokenizer = load_named(path, backend=backend, dtype=dtype, quantize=quantize)
     known = one_story(seed)
     console.print(Text(known[0].story), width=min(console.width, 88))
     _answer(one_wording_each(known)[:questions], model, tokenizer, console)

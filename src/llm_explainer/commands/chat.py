@@ -10,7 +10,15 @@ import typer
 from typer import Option
 
 from llm_explainer.commands.options import Options, with_options
-from llm_explainer.commands.talking import load_named, note, open_session, read_pipe, write
+from llm_explainer.commands.talking import (
+    Dtype,
+    Quantize,
+    load_named,
+    note,
+    open_session,
+    read_pipe,
+    write,
+)
 from llm_explainer.generation import SamplingConfig
 
 SAMPLING = Options(
@@ -40,6 +48,8 @@ def chat(
         bool, Option("--best", help="of a run the checkpoint that did best, not the newest")
     ] = False,
     backend: Annotated[str, Option(help="auto, numpy or mlx")] = "auto",
+    dtype: Dtype = "float32",
+    quantize: Quantize = None,
     **settings: Any,
 ) -> None:
     """Talk to a model that has learned conversations.
@@ -63,7 +73,9 @@ def chat(
     sampling = SamplingConfig(**settings, stop=[unescape(text) for text in stop or []])
     if prompt is None and not sys.stdin.isatty():
         prompt = read_pipe()
-    loaded, tokenizer = load_named(model, adapter, best=best, backend=backend)
+    loaded, tokenizer = load_named(
+        model, adapter, best=best, backend=backend, dtype=dtype, quantize=quantize
+    )
     session = Chat(loaded, tokenizer, sampling, write, note, system)
     if prompt is None:
         open_session(session, None)

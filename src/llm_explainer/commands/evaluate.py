@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Option
 
+from llm_explainer.commands.talking import Dtype, Quantize, load_named
 from llm_explainer.errors import ConfigError
 from llm_explainer.training.runs.names import RUNS, newest_run
 
@@ -38,6 +39,8 @@ def evaluate(
         Option(help="measure the loss on this text instead: a name, a file, a folder, or -"),
     ] = None,
     backend: Annotated[str, Option(help="auto, numpy or mlx")] = "auto",
+    dtype: Dtype = "float32",
+    quantize: Quantize = None,
 ) -> None:
     """Measure a model: how many questions about stories that nobody has read it answers right.
 
@@ -54,7 +57,6 @@ def evaluate(
 
       uv run run_demo.py eval runs/quick --corpus my_text.txt
     """
-    from llm_explainer.checkpoint import load_checkpoint
     from llm_explainer.console.terminal import make_console, show
 
     if questions < 1:
@@ -65,7 +67,7 @@ def evaluate(
     path = run or newest_run(RUNS)
     if run is None:
         show(console, f"model: {path}", style="dim")
-    model, tokenizer = load_checkpoint(path, backend)
+    model, tokenizer = load_named(path, backend=backend, dtype=dtype, quantize=quantize)
     if data is not None:
         _measure_records(model, tokenizer, data, console)
     elif corpus is not None:

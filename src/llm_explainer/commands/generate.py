@@ -14,6 +14,8 @@ from typer import Option
 
 from llm_explainer.commands.options import Options, with_options
 from llm_explainer.commands.talking import (
+    Dtype,
+    Quantize,
     load_named,
     note,
     open_session,
@@ -56,6 +58,8 @@ def generate(
         bool, Option("--best", help="of a run the checkpoint that did best, not the newest")
     ] = False,
     backend: Annotated[str, Option(help="auto, numpy or mlx")] = "auto",
+    dtype: Dtype = "float32",
+    quantize: Quantize = None,
     **settings: Any,
 ) -> None:
     """Let a trained model continue a text; without one, open a session with it.
@@ -89,7 +93,9 @@ def generate(
     if len(texts) > 1 and interactive:
         raise GenerationError(f"{len(texts)} prompts do not open one session; give one of them")
     text = texts[0] if texts else None
-    model, tokenizer = load_named(checkpoint, adapter, best=best, backend=backend)
+    model, tokenizer = load_named(
+        checkpoint, adapter, best=best, backend=backend, dtype=dtype, quantize=quantize
+    )
     if interactive or text is None:
         from llm_explainer.generation.session import Session
 

@@ -19,6 +19,7 @@ STEPS = 4200
 N_CHECKED = 20
 N_SHOWN = 3
 STORY_TOKENS = 127
+PAGE_TOKENS = 64
 TEMPERATURE, TOP_P = 0.7, 0.9
 
 
@@ -62,7 +63,8 @@ def quick(
     show(console, run.preflight.summary())
     train_and_report(run, console)
     show(console, Text("3.", "bold"), " It tells stories of its own.")
-    _tell_stories(run, seed, console)
+    story = _tell_stories(run, seed, console)
+    _write_page(run, story, folder.page_file, console)
     _suggest(folder.path, console)
 
 
@@ -101,8 +103,8 @@ def quick_settings(steps: int, seed: int, backend: str) -> PretrainSettings:
     )
 
 
-def _tell_stories(run: Run, seed: int, console: Console) -> None:
-    """Let the model tell stories, show some, and say how many hold together."""
+def _tell_stories(run: Run, seed: int, console: Console) -> str:
+    """Let the model tell stories, show some, say how many hold together; return the first."""
     from rich.panel import Panel
     from rich.text import Text
 
@@ -134,6 +136,23 @@ def _tell_stories(run: Run, seed: int, console: Console) -> None:
         Text(f"{n_ok} of {N_CHECKED}", "bold"),
         " stories keep their characters, places and things straight.",
     )
+    return stories[0]
+
+
+def _write_page(run: Run, story: str, path: Path, console: Console) -> None:
+    """Write the page that shows how the model reads the beginning of a story."""
+    from llm_explainer.console.terminal import show, working
+    from llm_explainer.explorer import explore
+    from llm_explainer.explorer.html import is_page
+
+    tokenizer = run.trainer.tokenizer
+    assert tokenizer is not None  # quick always trains one
+    text = tokenizer.decode(tokenizer.encode_ordinary(story)[:PAGE_TOKENS])
+    if not text or (path.exists() and not is_page(path)):  # nothing to read, or somebody's file
+        return
+    with working(console, "looking inside"):
+        explore(run.trainer.model, tokenizer, text, name=path.parent.name).save(path)
+    show(console, f"Look inside, while it reads the first one: open {path} in a browser.")
 
 
 def _suggest(run: Path, console: Console) -> None:

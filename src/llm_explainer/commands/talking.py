@@ -5,21 +5,39 @@ from __future__ import annotations
 import sys
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+from typer import Option
+
+from llm_explainer.backend import load_backend
 from llm_explainer.commands.history import typed_lines
 from llm_explainer.console.streams import say
 from llm_explainer.errors import GenerationError
 from llm_explainer.run_folders import best_checkpoint
 from llm_explainer.training.runs.names import RUNS, newest_run
 
+Dtype = Annotated[
+    str, Option(help="what the model is kept and computes in: float32, or on MLX bfloat16")
+]
+Quantize = Annotated[
+    int | None, Option(help="keep the model's matrices in 4 or 8 bits, on MLX", show_default=False)
+]
+SAID_FROM = 60_000_000  # parameters: what takes longer to load than a moment
+
 if TYPE_CHECKING:
+    from llm_explainer.checkpoint.storage import Storage
     from llm_explainer.generation.session import Session
     from llm_explainer.tokenizer import Tokenizer
 
 
 def load_named(
-    checkpoint: Path | None, adapter: Path | None, *, best: bool, backend: str
+    checkpoint: Path | None,
+    adapter: Path | None = None,
+    *,
+    best: bool = False,
+    backend: str,
+    dtype: str = "float32",
+    quantize: int | None = None,
 ) -> tuple[Any, Tokenizer]:
     """Return the model that a command names, by default the newest run's, and its tokenizer.
 
@@ -28,13 +46,16 @@ def load_named(
         adapter: adapters to put on it; alone, they know their base.
         best: of a run the checkpoint that did best, not the newest.
         backend: as for ``load_backend``.
+        dtype, quantize: in what its weights are kept.
 
     Raises:
-        LLMExplainerError: no such model, or damage.
+        LLMExplainerError: no such model, damage, or no room for it.
     """
     from llm_explainer.checkpoint import load_checkpoint
     from llm_explainer.checkpoint.adapters import load_adapter
+    from llm_explainer.checkpoint.storage import Storage, refuse_adapters
 
+    storage = Storage(dtype, quantize)
     if checkpoint is None and adapter is not None:
         checkpoint, adapter = adapter, None
     if checkpoint is None:
@@ -42,8 +63,27 @@ def load_named(
         note(f"model: {checkpoint}")
     if best:
         checkpoint = best_checkpoint(checkpoint)
-    model, tokenizer = load_checkpoint(checkpoint, backend)
+    if adapter is not None:
+        refuse_adapters(storage, adapter)
+    load_backend(backend).filler(dtype, quantize)  # refused before anything is said
+    announce(checkpoint, storage)
+    model, tokenizer = load_checkpoint(checkpoint, backend, storage)
     return (model if adapter is None else load_adapter(adapter, model)), tokenizer
+
+
+def announce(checkpoint: Path, storage: Storage) -> None:
+    """Say how large a model is, where loading it takes a while.
+
+    Raises:
+        LLMExplainerError: no such model, or damage.
+    """
+    from llm_explainer.checkpoint import load_config
+    from llm_explainer.checkpoint.storage import describe_size
+
+    config = load_config(checkpoint)
+    if config.count_parameters() >= SAID_FROM:
+        name = checkpoint.resolve().name.removesuffix(".gguf")
+        note(f"{name}: {describe_size(config, storage)}")
 
 
 def open_session(session: Session, text: str | None) -> None:

@@ -19,7 +19,7 @@ from llm_explainer.mlx_backend.engine.device import (
 )
 from llm_explainer.mlx_backend.engine.distributed import connect
 from llm_explainer.mlx_backend.engine.memory import claim_memory, training_bytes
-from llm_explainer.mlx_backend.engine.precision import check_dtype
+from llm_explainer.mlx_backend.engine.precision import check_dtype, filler
 from llm_explainer.mlx_backend.engine.train_step import TrainStep
 from llm_explainer.mlx_backend.feed_forward import FeedForward
 from llm_explainer.mlx_backend.layers import Dropout, Embedding, Linear
@@ -66,6 +66,7 @@ __all__ = [
     "cross_entropy",
     "device_kind",
     "device_name",
+    "filler",
     "leave_thread",
     "peak_memory",
     "reset_peak_memory",

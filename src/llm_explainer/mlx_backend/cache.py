@@ -57,6 +57,8 @@ class LayerCache:
         Slots behind a shorter row's end hold leftovers: the mask hides them.
         """
         n_tokens, stop = k.shape[2], self.texts.longest + k.shape[2]
+        if k.dtype != self._keys.dtype:  # the model computes in fewer bits
+            self._keys, self._values = (x.astype(k.dtype) for x in (self._keys, self._values))
         if self.texts.agree:
             self._keys[:, :, stop - n_tokens : stop] = k
             self._values[:, :, stop - n_tokens : stop] = v

@@ -109,7 +109,9 @@ class QuantizedLinear(Module):
             bits=self._bits,
             mode=self._mode,
         )
-        return y + self["bias"] if "bias" in self else y
+        if "bias" in self:
+            y = y + self["bias"]
+        return y.astype(x.dtype)  # the scales may have more bits than x
 
     def run(self, x: Array, rng: Key | None = None) -> Array:
         """Map (..., I) to (..., O), for inference and training."""
@@ -149,6 +151,10 @@ class Embedding(Module):
         """Look up ids; ids have no gradient, so the closure's first result is an empty array."""
         return with_backward(self, self, ids)
 
+    def packed(self, group_size: int, bits: int) -> QuantizedEmbedding:
+        """Return the table in few bits, for inference."""
+        return QuantizedEmbedding(self, group_size, bits)
+
     def as_linear(self) -> Callable[[Array], Array]:
         """Return the head that shares this table: (..., D) -> (..., V).
 
@@ -157,6 +163,26 @@ class Embedding(Module):
         """
         weight: Array = self.weight
         return lambda x: x @ weight.astype(x.dtype).T
+
+
+class QuantizedEmbedding(QuantizedLinear):
+    """A table of vectors in few bits; as a tied head, the product with what is packed."""
+
+    def __init__(self, table: Embedding, group_size: int, bits: int) -> None:
+        super().__init__(Linear.of(table.weight, None, "table"), group_size, bits, "affine")
+
+    def group_of(self, name: str) -> Group:
+        """Return "table"."""
+        return "table"
+
+    def __call__(self, ids: Array) -> Array:
+        """Look up ids of any shape: (...) -> (..., D). Ids must lie in [0, V)."""
+        words, scales, biases = (self[part][ids] for part in ("weight", "scales", "biases"))
+        return mx.dequantize(words, scales, biases, self._group_size, self._bits)
+
+    def as_linear(self) -> Callable[[Array], Array]:
+        """Return the head that shares this table: (..., D) -> (..., V)."""
+        return super().__call__
 
 
 class Dropout(Module):

@@ -49,9 +49,11 @@ class GPT(Module):
         config: what it is built from.
         is_lazy: whether a call may return before its numbers are computed.
         lora: the adapters that it has, if any.
+        dtype: what inference computes in; logits are float32 all the same.
     """
 
     is_lazy = True
+    dtype: mx.Dtype = mx.float32
     lora: LoRAConfig | None = None
     base_sha256: str | None = None  # of what its adapters stand on, where it is known
 
@@ -237,7 +239,7 @@ class GPT(Module):
                     tokens, segments=segments, rng=rng, dtype=dtype, recompute=recompute
                 )
                 logits = self._output(hidden)
-            return weighted_loss(logits.astype(mx.float32), targets, weights)
+            return weighted_loss(logits, targets, weights)
 
         learning = self.trainable() if places is None else matching(self.parameters(), places)
         if not flatten(learning):
@@ -262,7 +264,7 @@ class GPT(Module):
         segments: Any | None = None,
         *,
         rng: Key | None = None,
-        dtype: mx.Dtype = mx.float32,
+        dtype: mx.Dtype | None = None,
         recompute: bool = False,
     ) -> Array:
         """Map tokens (B, T) to what the head reads, (B, T, D), for inference and training."""
@@ -279,7 +281,7 @@ class GPT(Module):
             else:
                 here = packing.positions if packing else mx.arange(n_tokens)
             x = x + self.position_embedding(here)
-        x = self._dropout.drop(x, keys[0]).astype(dtype)
+        x = self._dropout.drop(x, keys[0]).astype(self.dtype if dtype is None else dtype)
         for i, block in enumerate(self.blocks):
             layer_cache = None if cache is None else cache.layers[i]
             run = partial(block.run, cache=layer_cache, rng=keys[i + 1], packing=packing)
@@ -289,6 +291,7 @@ class GPT(Module):
         return x if self.final_norm is None else self.final_norm(x)
 
     def _output(self, hidden: Array) -> Array:
-        """Score every next token: (..., D) -> (..., V)."""
+        """Score every next token: (..., D) -> (..., V), float32."""
         head = self.token_embedding.as_linear() if self.head is None else self.head
-        return head(hidden)
+        logits: Array = head(hidden)
+        return logits.astype(mx.float32)

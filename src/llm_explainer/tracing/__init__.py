@@ -7,6 +7,7 @@ files in this order:
     target       what is explained: the loss of the text, or the score of one token
     recording    ``trace``: every result, and the target's gradient by it
     rules        which rule made each gradient, and out of what
+    ways         a gradient way by way
     lens         what each layer would say if it were the last
     attribution  which heads and layers a token's score is the sum of
     saliency     which tokens the target hangs on
@@ -22,11 +23,12 @@ from llm_explainer.tracing.lens import Lens, lens, lens_logits
 from llm_explainer.tracing.moments import Moment, moments
 from llm_explainer.tracing.reading import one_token, piece_of
 from llm_explainer.tracing.recording import Trace, trace
-from llm_explainer.tracing.rules import EXPLANATIONS, Explanation, Term, terms_of
+from llm_explainer.tracing.rules import EXPLANATIONS, Explanation, Rule, Term, terms_of
 from llm_explainer.tracing.saliency import saliency
 from llm_explainer.tracing.saving import save_trace
 from llm_explainer.tracing.step import Step, take_step
 from llm_explainer.tracing.target import Target, place_of
+from llm_explainer.tracing.ways import way_back
 
 __all__ = [
     "EXPLANATIONS",
@@ -35,6 +37,7 @@ __all__ = [
     "Explanation",
     "Lens",
     "Moment",
+    "Rule",
     "Step",
     "Target",
     "Term",
@@ -52,4 +55,5 @@ __all__ = [
     "take_step",
     "terms_of",
     "trace",
+    "way_back",
 ]

@@ -71,16 +71,22 @@ def attribute(
     if against is not None:
         direction = direction - table[against]
         logit -= float(logits[position, against])
-    parts = _parts_of_stream(trace, position)
-    if config.norm_position == "pre":
-        stream = trace.activations[f"blocks.{config.n_layers - 1}"][position]
-        parts = _held(trace, "final_norm", p["final_norm"], stream)(parts)
+    parts = parts_of_scores(trace, position)
     values = np.array([part @ direction for part in parts.values()])
     return Attribution(position, token, against, tuple(parts), values, logit)
 
 
 Parts = dict[str, Array]
 """Vectors (D,) by name, whose sum is the residual stream at one position."""
+
+
+def parts_of_scores(trace: Trace, position: int) -> Parts:
+    """Return the vectors whose products with a token's row of the head sum to its score."""
+    parts, config = _parts_of_stream(trace, position), trace.config
+    if config.norm_position == "post":
+        return parts
+    stream = trace.activations[f"blocks.{config.n_layers - 1}"][position]
+    return _held(trace, "final_norm", trace.parameters["final_norm"], stream)(parts)
 
 
 def _parts_of_stream(trace: Trace, position: int) -> Parts:

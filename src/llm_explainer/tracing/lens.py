@@ -74,7 +74,9 @@ def lens_logits(trace: Trace, name: str) -> Array:
 def _read(logits: Array, targets: Array, top: int) -> tuple[Array, Array, Array, Array]:
     """Return the likeliest tokens, their probabilities, and the targets' and their ranks."""
     probabilities = np.exp(log_softmax(logits))  # (T, V)
-    likeliest = np.argsort(-logits, axis=-1, kind="stable")[:, :top]  # (T, k)
+    found = np.argpartition(-logits, top - 1, axis=-1)[:, :top]  # (T, k), in any order
+    order = np.argsort(-np.take_along_axis(logits, found, -1), axis=-1, kind="stable")
+    likeliest = np.take_along_axis(found, order, -1)  # (T, k)
     of_targets = np.take_along_axis(probabilities, targets[:, None], -1)  # (T, 1)
     theirs = np.take_along_axis(logits, targets[:, None], -1)  # (T, 1)
     ranks = (logits > theirs).sum(-1)  # (T,)

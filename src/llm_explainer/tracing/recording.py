@@ -15,7 +15,7 @@ from llm_explainer.plain.model import gpt
 from llm_explainer.tokenizer import Tokenizer
 from llm_explainer.tracing.reading import check_memory, piece_of, read_ids, read_parameters
 from llm_explainer.tracing.target import Target, log_softmax
-from llm_explainer.tree import Tree
+from llm_explainer.tree import Tree, flatten
 
 Precision = Literal["float32", "float64"]
 
@@ -42,6 +42,15 @@ class Trace:
     def n_tokens(self) -> int:
         """T."""
         return len(self.ids)
+
+    def parameter(self, name: str) -> Array:
+        """Return a parameter by its dotted name, such as "blocks.0.attention.qkv_proj.weight"."""
+        array: Array = self._flat_parameters[name]
+        return array
+
+    @cached_property
+    def _flat_parameters(self) -> dict[str, Array]:
+        return flatten(self.parameters)
 
     @property
     def logits(self) -> Array:

@@ -36,7 +36,7 @@ class Explanation:
     words: str
     formula: str
     function: str  # as in "plain.layers.linear"
-    code: str  # stands in it
+    code: str  # one of its lines begins so
 
 
 EXPLANATIONS: dict[Rule, Explanation] = {
@@ -68,7 +68,7 @@ EXPLANATIONS: dict[Rule, Explanation] = {
         "it was rotated by its place, so its gradient is rotated back",
         "dx = R(-angle) dy",
         "plain.positions.rotate",
-        "[dfirst * cos + dsecond * sin, dsecond * cos - dfirst * sin]",
+        "return np.concatenate([dfirst * cos + dsecond * sin",
     ),
     "queries": Explanation(
         "a query gets of every key as much as its score's gradient says",
@@ -104,7 +104,7 @@ EXPLANATIONS: dict[Rule, Explanation] = {
         "an activation bends single numbers: times its slope there",
         "dx = dy · f'(x)",
         "plain.activations.gelu",
-        "lambda dy: dy * slope",
+        "return 0.5 * x * (1 + tanh), lambda dy: dy * slope",
     ),
     "times": Explanation(
         "y = a · b: each gets y's gradient times the other",

@@ -37,7 +37,7 @@ def load_adapter(path: str | os.PathLike[str], base_model: Any) -> Any:
         values = JsonObject(read_object(source), source)
         section = values.section(SECTION)
         if not section.names():
-            return _load_foreign(directory, values, base_model)
+            return load_foreign(directory, values, base_model)
         expected = section.get("base_sha256")
         if expected != fingerprint(base_model):
             raise CheckpointError(
@@ -54,7 +54,7 @@ def load_adapter(path: str | os.PathLike[str], base_model: Any) -> Any:
     return adapted
 
 
-def _load_foreign(directory: Path, values: JsonObject, base_model: Any) -> Any:
+def load_foreign(directory: Path, values: JsonObject, base_model: Any) -> Any:
     """Return a model with the adapters that PEFT or mlx-lm wrote on ``base_model``.
 
     They do not say which base they were made for, so that they fit it is all that can be known.

@@ -36,7 +36,7 @@ from llm_explainer.training.runs.data_files import DATA, DATA_FILES, changed_fil
 from llm_explainer.training.runs.entries import renew_entries
 from llm_explainer.training.runs.leftovers import foreign_files
 from llm_explainer.training.runs.names import RUNS, make_free_folder, resume_command
-from llm_explainer.training.runs.own_files import CURVE, LOG, OwnFiles
+from llm_explainer.training.runs.own_files import CURVE, LOG, PAGE, OwnFiles
 
 Meaning = Literal["newest", "best"]
 """Which of its checkpoints a run stands for."""
@@ -90,6 +90,11 @@ class RunFolder:
     def curve_file(self) -> Path:
         """The picture of the loss."""
         return self.path / CURVE
+
+    @property
+    def page_file(self) -> Path:
+        """The page that shows the model from inside, where a command made one."""
+        return self.path / PAGE
 
     @property
     def data_folder(self) -> Path:

@@ -41,7 +41,7 @@ from llm_explainer.training.runs.leftovers import (
     remove_temporary_files,
 )
 
-LOG, CURVE = "log.jsonl", "loss.png"
+LOG, CURVE, PAGE = "log.jsonl", "loss.png", "explorer.html"
 _ABOUT = "what this run wrote here; everything else in this folder is left alone"
 _ASIDE = re.compile(r"\.replaced-[0-9a-f]{8}", re.ASCII)
 _CHECKPOINT = re.compile(rf"({MILESTONES}/)?step-\d{{6,}}", re.ASCII)
@@ -132,7 +132,7 @@ class OwnFiles:
         if own.get("state") != "preparing":
             return
         aside, moved = self._aside(own), _plain_names(own.get("moved"))
-        for name in (RECORD, LOG, CURVE, *_data_names(own)):
+        for name in (RECORD, LOG, CURVE, PAGE, *_data_names(own)):
             if name not in moved:
                 (self._folder / name).unlink(missing_ok=True)
         for name in moved:
@@ -170,7 +170,7 @@ class OwnFiles:
     def names(self) -> list[str]:
         """Return the run's own files and folders, as paths in the folder; the list is left out."""
         own = self.read()
-        found = [RECORD, LOG, CURVE, *_data_names(own)]
+        found = [RECORD, LOG, CURVE, PAGE, *_data_names(own)]
         found += [checkpoint_name(step) for step in steps_of(self._folder)]
         found += [f"{MILESTONES}/{path.name}" for _, path in milestones_of(self._folder)]
         found = [name for name in found if (self._folder / name).exists()]
@@ -183,7 +183,7 @@ class OwnFiles:
             OSError: no permission.
         """
         own = self.read()
-        files = {RECORD, LOG, CURVE, OWN_FILES, *LINKED_FILES, *LINKED_FOLDERS}
+        files = {RECORD, LOG, CURVE, PAGE, OWN_FILES, *LINKED_FILES, *LINKED_FOLDERS}
         remove_temporary_files(self._folder, files)
         data = {Path(name).name for name in _data_names(own)}
         remove_temporary_files(self._folder / DATA, data)
@@ -205,7 +205,7 @@ class OwnFiles:
 
 def _plain_names(names: object) -> list[str]:
     """Return those of a list's names that a run can have: none leads out of its folder."""
-    fixed = {RECORD, LOG, CURVE, *LINKED_FILES, *LINKED_FOLDERS}
+    fixed = {RECORD, LOG, CURVE, PAGE, *LINKED_FILES, *LINKED_FOLDERS}
     return [
         name
         for name in (names if isinstance(names, list) else [])

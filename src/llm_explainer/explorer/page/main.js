@@ -1,0 +1,34 @@
+// Opens the page: unpacks its content, and shows it. A new view is a line here.
+
+import { App } from "./app.js";
+import { unpack } from "./data.js";
+import { recipe } from "./derive.js";
+import { explain } from "./explain.js";
+import { openShell } from "./shell.js";
+import {} from "./view_tokens.js";
+import {} from "./view_pass.js";
+import {} from "./view_attention.js";
+import {} from "./view_lens.js";
+import {} from "./view_why.js";
+import {} from "./view_backward.js";
+import {} from "./view_step.js";
+import {} from "./view_learned.js";
+import {} from "./view_beside.js";
+
+async function open() {
+  const root = document.getElementById("app");
+  try {
+    const data = await unpack();
+    data.recipes.push(recipe(data));
+    document.title = `Inside ${data.facts.name}`;
+    const app = new App(data);
+    openShell(app, root);
+    window.explorer = { app, explain }; // for whoever opens the console
+    window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => window.location.reload());
+  } catch (error) {
+    root.textContent = `This page could not be opened: ${error.message}. It needs a browser of 2023 or newer.`;
+    throw error;
+  }
+}
+
+open();
