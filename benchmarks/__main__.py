@@ -36,6 +36,7 @@ BENCHMARKS = {
     "memory": Benchmark("training memory beside PyTorch"),
     "contention": Benchmark("training beside a busy program", ("--seconds", "20")),
     "generate": Benchmark("generation beside transformers", ("--seconds", "20")),
+    "serve": Benchmark("texts side by side, and a text alone", ("--rounds", "3")),
     "train_mlx": Benchmark("MLX steps beside plain mlx.nn", needs=("mlx",), json=False),
     "tokenizer": Benchmark("the tokenizer beside the Rust ones", ("--seconds", "5"), corpus=True),
     "ladder": Benchmark("a layer: from loops to threads", ("--seconds", "10")),
