@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from chat_templates import CHATML
 from served_model import make_model
@@ -9,6 +11,7 @@ from served_model import make_model
 from llm_explainer.generation.sampling_config import SamplingConfig
 from llm_explainer.server.requests import Completion, Piece, TokenScore
 from llm_explainer.server.served import Served
+from llm_explainer.server.ticket import Ticket
 from llm_explainer.server.web.chats import ChatChoice, render
 from llm_explainer.server.web.logprobs import TextLogprobs, token_text
 from llm_explainer.server.web.prompts import read_prompts, text_prompt
@@ -59,3 +62,26 @@ def test_the_space_before_an_answer_is_no_part_of_it(served):
     chunks = [chunk for piece in pieces for chunk in choice.add(piece)]
     assert [chunk["delta"] for chunk in chunks] == [{"content": "The"}, {"content": " owl "}, {}]
     assert choice.whole()["message"]["content"] == "The owl "
+
+
+def test_who_wants_a_text_as_a_whole_is_woken_once():
+    ticket = Ticket(Completion(prompt_ids=(1,), sampling=SamplingConfig()), "tiny", lambda _: None)
+    ticket.waits_for_all = True
+    pieces: list[Piece] = []
+
+    async def read() -> None:
+        async for piece in ticket:
+            pieces.append(piece)
+
+    async def both() -> None:
+        reader = asyncio.create_task(read())
+        await asyncio.sleep(0)  # it waits now
+        for text in ("a", "b"):
+            ticket.put(Piece(text))
+            await asyncio.sleep(0.02)
+            assert not pieces
+        ticket.put(Piece("", finish_reason="stop"))
+        await reader
+
+    asyncio.run(both())
+    assert [piece.text for piece in pieces] == ["a", "b", ""]
