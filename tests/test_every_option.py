@@ -16,10 +16,13 @@ from command_line import command_runner
 from test_options import COMMANDS, FUNCTIONS, OPTIONS
 from tiny_base import make_base, write_records
 
-from llm_explainer import gradcheck, parity, profiling
+from llm_explainer import explorer, gradcheck, parity, profiling, tracing
+from llm_explainer.checkpoint import hub
 from llm_explainer.commands import resume_check
 from llm_explainer.data import corpora
 from llm_explainer.errors import ConfigError
+from llm_explainer.server.client import Client
+from llm_explainer.server.web import running as web
 from llm_explainer.training import step_timer
 from llm_explainer.training.runs import run as runs
 from llm_explainer.tutorial import running
@@ -38,6 +41,10 @@ CALLS = {  # of each command one that works, quick to end
     "export": ["base"],
     "trace": ["base", "--prompt=The fox"],
     "presets": [],
+    "explore": ["base", "--prompt=a"],
+    "get": ["gpt2"],
+    "serve": ["base"],
+    "client": ["http://127.0.0.1:9"],
     "gradcheck": [],
     "verify_resume": [],
     "profile": [],
@@ -89,11 +96,16 @@ def call(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     for owner, name in (
         (runs.Run, "train"),
         (gradcheck, "check_model"),
+        (tracing, "trace"),
+        (explorer, "explore"),
         (parity, "check_parity"),
         (profiling, "profile_step"),
         (resume_check, "check_kind"),
         (running, "check_chapter"),
         (corpora.downloads, "download"),
+        (hub, "list_files"),
+        (web, "listen"),
+        (Client, "models"),
     ):
         monkeypatch.setattr(owner, name, stopped)
     monkeypatch.setattr(step_timer, "measure_speed", lambda *arguments: 1000.0)

@@ -35,6 +35,7 @@ SMALLER = {
     "run_demo.py train-tokenizer": ["--max-bytes", "60000", "--vocab-size", "300"],
     "run_demo.py encode-corpus": ["--max-bytes", "60000"],
     "run_demo.py diff": [],
+    "run_demo.py explore": ["--no-open"],
     "run_demo.py mac-accel": ["--backend", "numpy", "--steps", "3", "--corpus", "README.md"],
     "run_demo.py": [],
     "train_pretrain.py --resume": [],

@@ -52,6 +52,7 @@ def explore(
     from llm_explainer.console.terminal import make_console, show, working
     from llm_explainer.errors import GenerationError
     from llm_explainer.explorer import explore as make_page
+    from llm_explainer.explorer.html import check_place
     from llm_explainer.tracing import Target, one_token
 
     if prompt is not None and prompt_file is not None:
@@ -60,6 +61,7 @@ def explore(
         raise GenerationError("no text to explore; give one with --prompt, --prompt-file or a pipe")
     if prompt is None:
         prompt = read_file(prompt_file) if prompt_file else read_pipe()
+    check_place(out)
     model, tokenizer = load_named(checkpoint, adapter, best=best, backend="numpy")
     target = None if why is None else Target.logit(at, one_token(tokenizer, why))
     named = checkpoint or adapter

@@ -25,8 +25,9 @@ class Content:
         """Keep an array, as exactly as ``kind`` says."""
         self._arrays[name] = np.asarray(array), kind
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._arrays
+    def array(self, name: str) -> Array:
+        """Return an array as it was put."""
+        return self._arrays[name][0]
 
     def packed(self) -> str:
         """Return it all as base64."""

@@ -64,12 +64,11 @@ class Page:
         """Write the page, whole or not at all, and return where it is. Another page is replaced.
 
         Raises:
-            ConfigError: there is something that is no page of ours.
+            ConfigError: something there is no page of ours, or there is no such folder.
             OSError: no space, no permission.
         """
         path = Path(path)
-        if path.exists() and not is_page(path):
-            raise ConfigError(f"{path} is there and is no page of this program; name another file")
+        check_place(path)
         write_atomically(path, self.html.encode())
         return path
 
@@ -118,6 +117,18 @@ def is_page(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         return _MARK.encode() in file.read(400)
+
+
+def check_place(path: Path) -> None:
+    """Refuse a place where no page can be written.
+
+    Raises:
+        ConfigError: something there is no page of ours, or there is no such folder.
+    """
+    if not path.parent.is_dir():
+        raise ConfigError(f"there is no folder {path.parent} to write {path.name} into; make it")
+    if path.exists() and not is_page(path):
+        raise ConfigError(f"{path} is there and is no page of this program; name another file")
 
 
 def page_of(packed: str) -> str:

@@ -19,7 +19,7 @@ from llm_explainer.plain.contract import Array
 Kind = Literal["float32", "float24", "float16", "int8", "uint32"]
 """How exact the numbers of an array are on the page.
 
-float24 is float32 without its last byte: five digits. float16 has three, after a division by a
+float24 is float32 without its last byte: four digits. float16 has three, after a division by a
 power of two that uses its range. int8 has two: steps of 1/127 of the largest number in its row.
 """
 

@@ -9,8 +9,15 @@ export class App {
     this.data = data;
     const { start } = data.facts;
     this.state = new State({
-      view: "tokens", position: start, token: -1, layer: 0, head: 0, node: "", number: "",
-      against: -1, moment: -1,
+      view: "tokens",
+      position: start,
+      token: -1,
+      layer: 0,
+      head: 0,
+      node: "",
+      number: "",
+      against: -1,
+      moment: -1,
     });
     this.clamp();
     this.painters = [];
@@ -61,7 +68,12 @@ export class App {
     const key = `${name}@${index.join(",")}`;
     return el(
       "button",
-      { type: "button", class: "number", "data-key": key, onclick: () => this.state.set({ number: key }) },
+      {
+        type: "button",
+        class: "number",
+        "data-key": key,
+        onclick: () => this.state.set({ number: key }),
+      },
       show(value, digits),
     );
   }

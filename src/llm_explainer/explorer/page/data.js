@@ -32,7 +32,8 @@ export class Data {
     const { shape, kind, at, scale } = this.index.get(name);
     const size = shape.reduce((a, b) => a * b, 1);
     const bytes = this.bytes.subarray(at);
-    const values = kind === "int8" ? inSteps(bytes, size, shape) : decoders[kind](bytes, size, scale);
+    const values =
+      kind === "int8" ? inSteps(bytes, size, shape) : decoders[kind](bytes, size, scale);
     return { name, shape, values, digits: DIGITS[kind] };
   }
 }

@@ -114,7 +114,8 @@ function ofTarget(data, name) {
   const values = new Float32Array(rows * width);
   if (target.kind === "loss") {
     for (let row = 0; row + 1 < rows; row++) {
-      for (let i = 0; i < width; i++) values[row * width + i] = probabilities.values[row * width + i];
+      for (let i = 0; i < width; i++)
+        values[row * width + i] = probabilities.values[row * width + i];
       values[row * width + tokens[row + 1].id] -= 1;
     }
     for (let i = 0; i < values.length; i++) values[i] /= rows - 1;

@@ -14,11 +14,14 @@ export function svg(tag, properties = {}, ...children) {
 function fill(element, properties, children) {
   for (const [name, value] of Object.entries(properties)) {
     if (value === null || value === undefined || value === false) continue;
-    if (name === "style") for (const [k, v] of Object.entries(value)) element.style.setProperty(k, v);
+    if (name === "style")
+      for (const [k, v] of Object.entries(value)) element.style.setProperty(k, v);
     else if (typeof value === "function") element.addEventListener(name.slice(2), value);
     else element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
+  element.append(
+    ...children.flat(Infinity).filter((child) => child !== null && child !== undefined),
+  );
   return element;
 }
 
@@ -33,12 +36,25 @@ export function table(caption, heads, rows, properties = {}) {
     "table",
     properties,
     el("caption", {}, caption),
-    el("thead", {}, el("tr", {}, heads.map((head) => el("th", { scope: "col" }, head)))),
+    el(
+      "thead",
+      {},
+      el(
+        "tr",
+        {},
+        heads.map((head) => el("th", { scope: "col" }, head)),
+      ),
+    ),
     el(
       "tbody",
       {},
       rows.map(([head, ...cells]) =>
-        el("tr", {}, el("th", { scope: "row" }, head), cells.map((cell) => el("td", {}, cell))),
+        el(
+          "tr",
+          {},
+          el("th", { scope: "row" }, head),
+          cells.map((cell) => el("td", {}, cell)),
+        ),
       ),
     ),
   );
@@ -46,5 +62,9 @@ export function table(caption, heads, rows, properties = {}) {
 
 // Something wide that scrolls by itself, so that the page does not; the keyboard reaches it.
 export function scrolling(label, ...children) {
-  return el("div", { class: "scrolling", tabindex: "0", role: "region", "aria-label": label }, ...children);
+  return el(
+    "div",
+    { class: "scrolling", tabindex: "0", role: "region", "aria-label": label },
+    ...children,
+  );
 }

@@ -127,7 +127,9 @@ function norm(app, making, index) {
   const factor = w ? show(w.values[channel], w.digits) : "w";
   const more = b ? ` + ${show(b.values[channel], b.digits)}` : "";
   lines.push(`${top} / ${show(scale)} · ${factor}${more}`);
-  const result = w ? ((x[channel] - mean) / scale) * w.values[channel] + (b ? b.values[channel] : 0) : null;
+  const result = w
+    ? ((x[channel] - mean) / scale) * w.values[channel] + (b ? b.values[channel] : 0)
+    : null;
   return { lines, result };
 }
 
@@ -145,7 +147,9 @@ function linear(app, making, index, name) {
   const w = parameter(app, making.weight);
   const x = rowAt(input(app, making.inputs[0]), place);
   if (w === null) return largestTerms(app, making, name, place, channelOf(shape, index));
-  const terms = Array.from(x, (xi, i) => product(`x[${i}] · W[${row}, ${i}]`, xi, w.values[row * x.length + i]));
+  const terms = Array.from(x, (xi, i) =>
+    product(`x[${i}] · W[${row}, ${i}]`, xi, w.values[row * x.length + i]),
+  );
   const b = making.bias ? parameter(app, making.bias) : null;
   if (b) terms.push({ what: `b[${row}]`, a: b.values[row], b: null, product: b.values[row] });
   return { terms };
@@ -155,14 +159,21 @@ function linear(app, making, index, name) {
 function largestTerms(app, making, name, place, channel) {
   const kept = app.data.array(`largest/${name}/products`);
   if (kept === null || place !== app.data.facts.tokens.length - 1) {
-    return { lines: ["the terms of this sum are kept for the last token only: the model is large"] };
+    return {
+      lines: ["the terms of this sum are kept for the last token only: the model is large"],
+    };
   }
   const [, n] = kept.shape;
   const which = app.data.array(`largest/${name}/inputs`).values;
   const x = rowAt(input(app, making.inputs[0]), place);
   const terms = [];
   for (let i = channel * n; i < (channel + 1) * n; i++) {
-    terms.push({ what: `x[${which[i]}] · w`, a: x[which[i]], b: kept.values[i] / x[which[i]], product: kept.values[i] });
+    terms.push({
+      what: `x[${which[i]}] · w`,
+      a: x[which[i]],
+      b: kept.values[i] / x[which[i]],
+      product: kept.values[i],
+    });
   }
   const row = rowAt(input(app, name), place);
   const sum = terms.reduce((total, term) => total + term.product, 0);
@@ -186,14 +197,22 @@ function rotate(app, making, [head, place, channel]) {
   return { lines: [line], terms };
 }
 
-function scores(app, making, [head, query, key]) {
+function scores(app, making, [head, query, key], name) {
+  const window = app.data.facts.windows[Number(name.split(".")[1])];
+  if (!sees(query, key, window)) return { lines: ["masked: the token is not seen"] };
   const [q, k] = making.inputs.map((name) => input(app, name));
   const group = q.shape[0] / k.shape[0];
   const scale = 1 / Math.sqrt(q.shape[2]);
   const terms = [];
   for (let i = 0; i < q.shape[2]; i++) {
     const a = numberAt(q, [head, query, i]);
-    terms.push(product(`q[${i}] · k[${i}] / √${q.shape[2]}`, a, numberAt(k, [Math.floor(head / group), key, i]) * scale));
+    terms.push(
+      product(
+        `q[${i}] · k[${i}] / √${q.shape[2]}`,
+        a,
+        numberAt(k, [Math.floor(head / group), key, i]) * scale,
+      ),
+    );
   }
   return { terms };
 }
@@ -206,17 +225,22 @@ function weights(app, making, index, name) {
   const row = of.values.subarray(start, start + width);
   const isAttention = name !== "probabilities";
   const window = isAttention ? app.data.facts.windows[Number(name.split(".")[1])] : 0;
-  if (isAttention && !sees(place, at, window)) return { lines: ["masked: the token is not seen"], result: 0 };
+  if (isAttention && !sees(place, at, window))
+    return { lines: ["masked: the token is not seen"], result: 0 };
   let most = -Infinity;
   let sum = 0;
   const isIn = (j) => !isAttention || sees(place, j, window);
-  row.forEach((x, j) => { if (isIn(j)) most = Math.max(most, x); });
-  row.forEach((x, j) => { if (isIn(j)) sum += Math.exp(x - most); });
+  row.forEach((x, j) => {
+    if (isIn(j)) most = Math.max(most, x);
+  });
+  row.forEach((x, j) => {
+    if (isIn(j)) sum += Math.exp(x - most);
+  });
   const result = Math.exp(row[at] - most) / sum;
   return {
     lines: [
       `the largest score is ${show(most)}; it goes first, so that exp cannot overflow`,
-      `exp(${show(row[at])} − ${show(most).replace("−", "−")}) / ${show(sum)} = ${show(Math.exp(row[at] - most))} / ${show(sum)}`,
+      `exp(${show(row[at])} − ${show(most)}) / ${show(sum)} = ${show(Math.exp(row[at] - most))} / ${show(sum)}`,
     ],
     result,
   };

@@ -11,8 +11,17 @@ export function formulaPanel(app, name, index) {
   const { rule, terms } = found;
   return el(
     "section",
-    { class: "formula", "aria-label": `How ${name}[${index}] is made`, "data-number": `${name}@${index}` },
-    el("h3", {}, `${name}[${index.join(", ")}] = `, el("output", {}, show(found.value, found.digits))),
+    {
+      class: "formula",
+      "aria-label": `How ${name}[${index}] is made`,
+      "data-number": `${name}@${index}`,
+    },
+    el(
+      "h3",
+      {},
+      `${name}[${index.join(", ")}] = `,
+      el("output", {}, show(found.value, found.digits)),
+    ),
     el("p", { class: "rule" }, rule.formula),
     found.making.inputs.length ? el("p", { class: "note" }, `with ${inputsOf(found)}`) : null,
     found.lines.map((line) => el("p", { class: "line" }, line)),

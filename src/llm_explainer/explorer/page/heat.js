@@ -7,7 +7,12 @@ import { between, colour, palette } from "./numbers.js";
 export function heat(rows, columns, label, properties = {}) {
   const { class: more = "", ...others } = properties;
   return el("canvas", {
-    width: columns, height: rows, role: "img", "aria-label": label, class: `heat ${more}`, ...others,
+    width: columns,
+    height: rows,
+    role: "img",
+    "aria-label": label,
+    class: `heat ${more}`,
+    ...others,
   });
 }
 

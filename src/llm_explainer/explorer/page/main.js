@@ -24,7 +24,9 @@ async function open() {
     const app = new App(data);
     openShell(app, root);
     window.explorer = { app, explain }; // for whoever opens the console
-    window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => window.location.reload());
+    window
+      .matchMedia("(prefers-color-scheme: dark)")
+      .addEventListener("change", () => window.location.reload());
   } catch (error) {
     root.textContent = `This page could not be opened: ${error.message}. It needs a browser of 2023 or newer.`;
     throw error;

@@ -14,8 +14,15 @@ export function openShell(app, root) {
   const strip = tokenStrip(app);
   const choice = nextChoice(app);
   const tabs = tabList(app);
-  refill(root, head(app, tour(app, tourBox)), strip.element, choice.element, tabs.element, tourBox,
-    el("div", { class: "body" }, panel, formula));
+  refill(
+    root,
+    head(app, tour(app, tourBox)),
+    strip.element,
+    choice.element,
+    tabs.element,
+    tourBox,
+    el("div", { class: "body" }, panel, formula),
+  );
   const shown = { view: null, update: null, number: null };
   const update = () => {
     app.clamp();
@@ -50,14 +57,23 @@ function showFormula(app, formula, shown) {
   const [name, at = ""] = number.split("@");
   const index = at.split(",").map(Number);
   const array = name in app.data.facts.makings ? app.data.array(`activations/${name}`) : null;
-  const isThere = array !== null && index.length === array.shape.length &&
+  const isThere =
+    array !== null &&
+    index.length === array.shape.length &&
     index.every((i, axis) => Number.isInteger(i) && i >= 0 && i < array.shape[axis]) &&
     flat(array.shape, index) < array.values.length;
   formula.hidden = !isThere;
   if (!isThere) return;
   const close = () => app.state.set({ number: "" });
-  refill(formula, el("button", { type: "button", class: "close", onclick: close, "aria-label": "close the formula" }, "×"),
-    formulaPanel(app, name, index));
+  refill(
+    formula,
+    el(
+      "button",
+      { type: "button", class: "close", onclick: close, "aria-label": "close the formula" },
+      "×",
+    ),
+    formulaPanel(app, name, index),
+  );
 }
 
 function head(app, startTour) {
@@ -66,8 +82,18 @@ function head(app, startTour) {
   return el(
     "header",
     {},
-    el("div", {}, el("h1", {}, "Inside ", el("bdi", {}, name)), el("p", { class: "note" }, described)),
-    el("div", { class: "buttons" }, el("button", { type: "button", onclick: startTour }, "tour, two minutes"), theme),
+    el(
+      "div",
+      {},
+      el("h1", {}, "Inside ", el("bdi", {}, name)),
+      el("p", { class: "note" }, described),
+    ),
+    el(
+      "div",
+      { class: "buttons" },
+      el("button", { type: "button", onclick: startTour }, "tour, two minutes"),
+      theme,
+    ),
   );
 }
 
@@ -84,15 +110,30 @@ function tokenStrip(app) {
   const options = app.data.facts.tokens.map((token, place) => {
     const loss = place ? losses[place - 1] : 0;
     const words = place ? `, expected with ${percent(Math.exp(-loss))}` : "";
-    return el("span", {
-      role: "option", id: `token-${place}`, class: "token", "aria-label": `${place}: ${app.label(place)}${words}`,
-      style: { "--share": `${Math.min(60, 12 * loss)}%` }, onclick: () => app.state.set({ position: place }),
-    }, el("bdi", {}, app.label(place)));
+    return el(
+      "span",
+      {
+        role: "option",
+        id: `token-${place}`,
+        class: "token",
+        "aria-label": `${place}: ${app.label(place)}${words}`,
+        style: { "--share": `${Math.min(60, 12 * loss)}%` },
+        onclick: () => app.state.set({ position: place }),
+      },
+      el("bdi", {}, app.label(place)),
+    );
   });
-  const element = el("div", {
-    role: "listbox", tabindex: "0", class: "tokens", "aria-label": "the tokens of the text; arrow keys move",
-    onkeydown: (event) => moveBy(app, event),
-  }, options);
+  const element = el(
+    "div",
+    {
+      role: "listbox",
+      tabindex: "0",
+      class: "tokens",
+      "aria-label": "the tokens of the text; arrow keys move",
+      onkeydown: (event) => moveBy(app, event),
+    },
+    options,
+  );
   let before = null;
   return {
     element,
@@ -112,7 +153,14 @@ function tokenStrip(app) {
   };
 }
 
-const STEPS = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, Home: -Infinity, End: Infinity };
+const STEPS = {
+  ArrowRight: 1,
+  ArrowDown: 1,
+  ArrowLeft: -1,
+  ArrowUp: -1,
+  Home: -Infinity,
+  End: Infinity,
+};
 
 function moveBy(app, event) {
   if (!(event.key in STEPS)) return;
@@ -124,16 +172,34 @@ function moveBy(app, event) {
 
 // Which next token is explained.
 function nextChoice(app) {
-  const select = el("select", { id: "next", onchange: () => app.state.set({ token: Number(select.value) }) });
+  const select = el("select", {
+    id: "next",
+    onchange: () => app.state.set({ token: Number(select.value) }),
+  });
   let shown = -1;
   return {
-    element: el("p", { class: "choice" }, el("label", { for: "next" }, "explained as the next token: "), select),
+    element: el(
+      "p",
+      { class: "choice" },
+      el("label", { for: "next" }, "explained as the next token: "),
+      select,
+    ),
     update() {
       const place = app.state.get("position");
       if (place !== shown) {
         const came = app.data.facts.tokens[place + 1];
-        refill(select, app.candidates(place).map(({ id, probability }) =>
-          el("option", { value: id }, `${app.word(id)}  ${percent(probability)}${came && came.id === id ? ", which came" : ""}`)));
+        refill(
+          select,
+          app
+            .candidates(place)
+            .map(({ id, probability }) =>
+              el(
+                "option",
+                { value: id },
+                `${app.word(id)}  ${percent(probability)}${came && came.id === id ? ", which came" : ""}`,
+              ),
+            ),
+        );
         shown = place;
       }
       select.value = `${app.token()}`;
@@ -143,8 +209,18 @@ function nextChoice(app) {
 
 function tabList(app) {
   const tabs = views.map(({ name, title }) =>
-    el("button", { type: "button", role: "tab", id: `tab-${name}`, "aria-controls": "panel",
-      onclick: () => app.state.set({ view: name }) }, title));
+    el(
+      "button",
+      {
+        type: "button",
+        role: "tab",
+        id: `tab-${name}`,
+        "aria-controls": "panel",
+        onclick: () => app.state.set({ view: name }),
+      },
+      title,
+    ),
+  );
   const move = (event) => {
     if (!["ArrowRight", "ArrowLeft"].includes(event.key)) return;
     const at = views.findIndex(({ name }) => name === app.state.get("view"));
@@ -153,7 +229,11 @@ function tabList(app) {
     tabs[next].focus();
   };
   return {
-    element: el("div", { role: "tablist", class: "tabs", "aria-label": "views", onkeydown: move }, tabs),
+    element: el(
+      "div",
+      { role: "tablist", class: "tabs", "aria-label": "views", onkeydown: move },
+      tabs,
+    ),
     update(view) {
       views.forEach((each, i) => {
         tabs[i].setAttribute("aria-selected", `${each === view}`);

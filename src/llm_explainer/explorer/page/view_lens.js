@@ -23,32 +23,65 @@ function readingsAt(app, row, place) {
   const probabilities = app.data.array("lens/probabilities");
   const [, size, k] = top.shape;
   const start = (row * size + place) * k;
-  return Array.from({ length: k }, (_, i) => ({ id: top.values[start + i], probability: probabilities.values[start + i] }));
+  return Array.from({ length: k }, (_, i) => ({
+    id: top.values[start + i],
+    probability: probabilities.values[start + i],
+  }));
 }
 
 function rowName(name) {
   if (name === "embeddings") return "embeddings";
-  return name.endsWith(".residual") ? `${name.split(".")[1]}, after attention` : `after layer ${name.split(".")[1]}`;
+  return name.endsWith(".residual")
+    ? `${name.split(".")[1]}, after attention`
+    : `after layer ${name.split(".")[1]}`;
 }
 
 function lensTable(app) {
   const rows = app.data.facts.lens;
   const place = app.state.get("position");
   const heads = app.data.facts.tokens.map((_, i) =>
-    el("th", { scope: "col", class: i === place ? "chosen" : null }, el("bdi", { class: "piece" }, app.label(i))));
+    el(
+      "th",
+      { scope: "col", class: i === place ? "chosen" : null },
+      el("bdi", { class: "piece" }, app.label(i)),
+    ),
+  );
   const body = rows.map((name, row) =>
-    el("tr", {}, el("th", { scope: "row" }, rowName(name)), heads.map((_, i) => {
-      const [first] = readingsAt(app, row, i);
-      const style = { "--share": `${Math.round(70 * first.probability)}%` };
-      const choose = () => app.state.set({ position: i });
-      return el("td", { class: i === place ? "chosen" : null, style, onclick: choose, title: percent(first.probability) },
-        el("bdi", {}, app.word(first.id)));
-    })));
-  return scrolling("what each layer would say at each token",
-    el("table", { class: "lens" },
-      el("caption", {}, "what each layer would say next, at each token; the deeper the colour, the surer"),
+    el(
+      "tr",
+      {},
+      el("th", { scope: "row" }, rowName(name)),
+      heads.map((_, i) => {
+        const [first] = readingsAt(app, row, i);
+        const style = { "--share": `${Math.round(70 * first.probability)}%` };
+        const choose = () => app.state.set({ position: i });
+        return el(
+          "td",
+          {
+            class: i === place ? "chosen" : null,
+            style,
+            onclick: choose,
+            title: percent(first.probability),
+          },
+          el("bdi", {}, app.word(first.id)),
+        );
+      }),
+    ),
+  );
+  return scrolling(
+    "what each layer would say at each token",
+    el(
+      "table",
+      { class: "lens" },
+      el(
+        "caption",
+        {},
+        "what each layer would say next, at each token; the deeper the colour, the surer",
+      ),
       el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "read at"), heads)),
-      el("tbody", {}, body)));
+      el("tbody", {}, body),
+    ),
+  );
 }
 
 // The chosen next token, layer by layer.
@@ -62,15 +95,31 @@ function followed(app) {
   const lines = app.data.facts.lens.map((name, row) => {
     const i = (row * size + place) * k + at;
     const others = readingsAt(app, row, place);
-    return el("li", {},
+    return el(
+      "li",
+      {},
       el("span", { class: "place" }, rowName(name)),
       el("span", { class: "bar", style: { "--share": `${100 * probabilities.values[i]}%` } }),
       el("span", { class: "number" }, percent(probabilities.values[i])),
-      el("span", { class: "note" }, `rank ${ranks.values[i] + 1}; first: `,
-        others.slice(0, 3).map(({ id, probability }) => [el("bdi", {}, app.word(id)), ` ${percent(probability)} `]).flat()));
+      el(
+        "span",
+        { class: "note" },
+        `rank ${ranks.values[i] + 1}; first: `,
+        others
+          .slice(0, 3)
+          .map(({ id, probability }) => [el("bdi", {}, app.word(id)), ` ${percent(probability)} `])
+          .flat(),
+      ),
+    );
   });
   return [
-    el("h3", {}, el("bdi", { class: "piece" }, app.word(token)), " as the token after ", el("bdi", { class: "piece" }, app.label(place))),
+    el(
+      "h3",
+      {},
+      el("bdi", { class: "piece" }, app.word(token)),
+      " as the token after ",
+      el("bdi", { class: "piece" }, app.label(place)),
+    ),
     el("ol", { class: "bars wide" }, lines),
   ];
 }

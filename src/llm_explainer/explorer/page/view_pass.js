@@ -48,12 +48,25 @@ function pictures(app) {
   const names = Object.keys(makings);
   const place = app.state.get("position");
   const parts = [
-    el("div", { class: "ends" }, "token ", el("bdi", { class: "piece" }, app.label(place)),
-      `, id ${tokens[place].id}, place ${place}`),
-    ...names.filter((name) => name.endsWith("embedding") || name === "embeddings").map((name) => node(app, name)),
+    el(
+      "div",
+      { class: "ends" },
+      "token ",
+      el("bdi", { class: "piece" }, app.label(place)),
+      `, id ${tokens[place].id}, place ${place}`,
+    ),
+    ...names
+      .filter((name) => name.endsWith("embedding") || name === "embeddings")
+      .map((name) => node(app, name)),
   ];
   for (let layer = 0; layer < config.n_layers; layer++) {
-    parts.push(block(app, layer, names.filter((name) => name.startsWith(`blocks.${layer}.`))));
+    parts.push(
+      block(
+        app,
+        layer,
+        names.filter((name) => name.startsWith(`blocks.${layer}.`)),
+      ),
+    );
   }
   if ("final_norm" in makings) parts.push(node(app, "final_norm"));
   if (app.data.has("activations/logits")) parts.push(node(app, "logits"));
@@ -68,8 +81,17 @@ function block(app, layer, names) {
   return el(
     "section",
     { class: "block", "aria-label": `layer ${layer}` },
-    el("button", { type: "button", class: "unfold", "aria-expanded": `${isOpen}`, onclick: toggle, "data-layer": layer },
-      `layer ${layer}: attention, then the feed-forward network`),
+    el(
+      "button",
+      {
+        type: "button",
+        class: "unfold",
+        "aria-expanded": `${isOpen}`,
+        onclick: toggle,
+        "data-layer": layer,
+      },
+      `layer ${layer}: attention, then the feed-forward network`,
+    ),
     isOpen ? [heads(app), names.map((name) => node(app, name))] : null,
     node(app, `blocks.${layer}`),
   );
@@ -79,8 +101,14 @@ function heads(app) {
   const { n_heads: count } = app.data.facts.config;
   const choose = (event) => app.state.set({ head: Number(event.target.value) });
   const options = Array.from({ length: count }, (_, head) =>
-    el("option", { value: head, selected: head === app.state.get("head") }, `head ${head}`));
-  return el("label", { class: "heads" }, "of the heads, show ", el("select", { onchange: choose }, options));
+    el("option", { value: head, selected: head === app.state.get("head") }, `head ${head}`),
+  );
+  return el(
+    "label",
+    { class: "heads" },
+    "of the heads, show ",
+    el("select", { onchange: choose }, options),
+  );
 }
 
 // The numbers of a result that belong to the selected token, and of which index each is.
@@ -89,13 +117,21 @@ function vector(app, name) {
   const place = app.state.get("position");
   const [size, width] = array.shape.slice(-2);
   if (array.shape.length === 2) {
-    return { array, values: array.values.subarray(place * width, (place + 1) * width), at: [place] };
+    return {
+      array,
+      values: array.values.subarray(place * width, (place + 1) * width),
+      at: [place],
+    };
   }
   const group = app.data.facts.config.n_heads / array.shape[0];
   const head = Math.floor(Math.max(0, app.state.get("head")) / group);
   const start = (head * size + place) * width;
   const isSquare = name.endsWith(".scores") || name.endsWith(".weights");
-  return { array, values: array.values.subarray(start, start + (isSquare ? place + 1 : width)), at: [head, place] };
+  return {
+    array,
+    values: array.values.subarray(start, start + (isSquare ? place + 1 : width)),
+    at: [head, place],
+  };
 }
 
 function node(app, name) {
@@ -109,9 +145,22 @@ function node(app, name) {
   return el(
     "div",
     { class: `node${app.data.facts.makings[name].rule === "added" ? " stream" : ""}` },
-    el("button", { type: "button", class: "open", "aria-expanded": `${isOpen}`, onclick: toggle, "data-node": name },
+    el(
+      "button",
+      {
+        type: "button",
+        class: "open",
+        "aria-expanded": `${isOpen}`,
+        onclick: toggle,
+        "data-node": name,
+      },
       el("span", { class: "name" }, short || `blocks.${name.split(".")[1]}`),
-      el("span", { class: "note" }, `${WORDS[short] ?? "the stream after the layer"} · ${values.length}`)),
+      el(
+        "span",
+        { class: "note" },
+        `${WORDS[short] ?? "the stream after the layer"} · ${values.length}`,
+      ),
+    ),
     strip,
     isOpen ? grid(app, name, array, values, at) : null,
   );
@@ -119,9 +168,12 @@ function node(app, name) {
 
 // All numbers of a vector; of the logits the largest.
 function grid(app, name, array, values, at) {
-  const order = values.length > 400
-    ? Array.from(values.keys()).sort((a, b) => values[b] - values[a]).slice(0, 60)
-    : Array.from(values.keys());
+  const order =
+    values.length > 400
+      ? Array.from(values.keys())
+          .sort((a, b) => values[b] - values[a])
+          .slice(0, 60)
+      : Array.from(values.keys());
   const label = (i) => {
     if (name === "logits") return app.word(i);
     return name.endsWith(".scores") || name.endsWith(".weights") ? app.label(i) : `${i}`;
@@ -129,9 +181,16 @@ function grid(app, name, array, values, at) {
   return el(
     "div",
     { class: "grid", role: "group", "aria-label": `numbers of ${name}` },
-    order.map((i) => el("span", { class: "cell" }, el("bdi", { class: "note" }, label(i)),
-      app.number(name, [...at, i], values[i], array.digits))),
-    order.length < values.length ? el("p", { class: "note" }, `the ${order.length} largest of ${values.length}`) : null,
+    order.map((i) =>
+      el(
+        "span",
+        { class: "cell" },
+        el("bdi", { class: "note" }, label(i)),
+        app.number(name, [...at, i], values[i], array.digits),
+      ),
+    ),
+    order.length < values.length
+      ? el("p", { class: "note" }, `the ${order.length} largest of ${values.length}`)
+      : null,
   );
 }
-

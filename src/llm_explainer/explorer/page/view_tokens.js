@@ -34,7 +34,11 @@ function tokenCard(app, place, losses) {
     "section",
     { class: "card" },
     el("h3", {}, "token ", el("bdi", { class: "piece" }, app.label(place))),
-    el("dl", {}, facts.map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])),
+    el(
+      "dl",
+      {},
+      facts.map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]),
+    ),
   );
 }
 
@@ -66,7 +70,8 @@ export function nextCard(app, place) {
 }
 
 function mergesOf(app, merges, place) {
-  if (!merges.length) return [el("p", { class: "note" }, "This tokenizer has no merges of bytes to replay.")];
+  if (!merges.length)
+    return [el("p", { class: "note" }, "This tokenizer has no merges of bytes to replay.")];
   const word = [...merges].reverse().find(({ start }) => start <= place);
   const last = word ? word.steps[word.steps.length - 1] : null;
   if (!word || place >= word.start + last.pieces.length) {
@@ -77,9 +82,18 @@ function mergesOf(app, merges, place) {
     el(
       "li",
       {},
-      el("span", { class: "pieces" }, pieces.map((piece, i) =>
-        el("bdi", { class: number && i === at ? "piece merged" : "piece" }, piece))),
-      el("span", { class: "note" }, number ? `merge ${merge}, the earliest learned of ${possible} possible` : "single bytes"),
+      el(
+        "span",
+        { class: "pieces" },
+        pieces.map((piece, i) =>
+          el("bdi", { class: number && i === at ? "piece merged" : "piece" }, piece),
+        ),
+      ),
+      el(
+        "span",
+        { class: "note" },
+        number ? `merge ${merge}, the earliest learned of ${possible} possible` : "single bytes",
+      ),
     ),
   );
   return [heading, el("ol", { class: "merges" }, steps)];
@@ -100,6 +114,13 @@ function allTokens(app, losses) {
     "details",
     {},
     el("summary", {}, "all tokens as a table"),
-    scrolling("all tokens", table(`${rows.length} tokens${mean}`, ["place", "token", "id", "bytes", "probability", "loss"], rows)),
+    scrolling(
+      "all tokens",
+      table(
+        `${rows.length} tokens${mean}`,
+        ["place", "token", "id", "bytes", "probability", "loss"],
+        rows,
+      ),
+    ),
   );
 }

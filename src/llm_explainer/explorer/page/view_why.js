@@ -18,10 +18,13 @@ const width = () => Math.min(640, Math.max(360, document.getElementById("panel")
 defineView("why", "Why", HINT, (root, app) => {
   const sums = el("section", {});
   const without = el("section", {});
-  const caution = el("p", { class: "caution" },
+  const caution = el(
+    "p",
+    { class: "caution" },
     "Attribution counts what a part wrote straight into the score; what it did through later parts is " +
-    "theirs. Ablation counts all that follows, but others may make up for what is gone. An attention " +
-    "map proves neither: it shows where a head read, not what came of it.");
+      "theirs. Ablation counts all that follows, but others may make up for what is gone. An attention " +
+      "map proves neither: it shows where a head read, not what came of it.",
+  );
   root.append(el("div", { class: "columns" }, sums, without), caution);
   return () => {
     refill(sums, ...waterfall(app));
@@ -51,13 +54,25 @@ function waterfall(app) {
   const start = (place * k + at) * names.length;
   const parts = names.map((name, i) => ({ name: partName(name), value: all[start + i] }));
   const sum = parts.reduce((total, { value }) => total + value, 0);
-  const heading = el("h3", {}, "the score of ", el("bdi", { class: "piece" }, app.word(token)), " after ",
-    el("bdi", { class: "piece" }, app.label(place)));
+  const heading = el(
+    "h3",
+    {},
+    "the score of ",
+    el("bdi", { class: "piece" }, app.word(token)),
+    " after ",
+    el("bdi", { class: "piece" }, app.label(place)),
+  );
   return [
     heading,
     bars(shortened(parts), "attribution, from top to bottom"),
-    el("p", { class: "sum" }, "sum of the parts ", el("output", { "data-sum": sum }, signed(sum)),
-      "; the model's logit ", el("output", { "data-logit": logit }, signed(logit))),
+    el(
+      "p",
+      { class: "sum" },
+      "sum of the parts ",
+      el("output", { "data-sum": sum }, signed(sum)),
+      "; the model's logit ",
+      el("output", { "data-logit": logit }, signed(logit)),
+    ),
     asTable(app, "attribution", parts),
   ];
 }
@@ -69,7 +84,13 @@ function shortened(parts) {
   const least = sizes[MOST_BARS - 2];
   const kept = parts.filter(({ value }) => Math.abs(value) >= least);
   const rest = parts.filter(({ value }) => Math.abs(value) < least);
-  return [...kept, { name: `${rest.length} smaller parts`, value: rest.reduce((sum, { value }) => sum + value, 0) }];
+  return [
+    ...kept,
+    {
+      name: `${rest.length} smaller parts`,
+      value: rest.reduce((sum, { value }) => sum + value, 0),
+    },
+  ];
 }
 
 // Bars that begin where the one before ended.
@@ -83,14 +104,28 @@ function bars(parts, label) {
   const rows = parts.map(({ name, value }, i) => {
     const [from, to] = [ends[i] - value, ends[i]];
     const y = i * HEIGHT;
-    return svg("g", {},
+    return svg(
+      "g",
+      {},
       svg("text", { x: LEFT, y: y + 15, class: "left" }, name),
-      svg("rect", { x: Math.min(x(from), x(to)), y: y + 3, height: HEIGHT - 6, rx: 2,
-        width: Math.max(1, Math.abs(x(to) - x(from))), class: value < 0 ? "down" : "up" }),
-      svg("text", { x: Math.max(x(from), x(to)) + 6, y: y + 15 }, signed(value, 3)));
+      svg("rect", {
+        x: Math.min(x(from), x(to)),
+        y: y + 3,
+        height: HEIGHT - 6,
+        rx: 2,
+        width: Math.max(1, Math.abs(x(to) - x(from))),
+        class: value < 0 ? "down" : "up",
+      }),
+      svg("text", { x: Math.max(x(from), x(to)) + 6, y: y + 15 }, signed(value, 3)),
+    );
   });
   const zero = svg("line", { x1: x(0), x2: x(0), y1: 0, y2: height, class: "zero" });
-  return svg("svg", { viewBox: `0 0 ${full} ${height}`, role: "img", "aria-label": label, class: "waterfall" }, zero, rows);
+  return svg(
+    "svg",
+    { viewBox: `0 0 ${full} ${height}`, role: "img", "aria-label": label, class: "waterfall" },
+    zero,
+    rows,
+  );
 }
 
 // The effects of leaving parts out; of a large model they are known for the last places only.
@@ -100,7 +135,11 @@ function ablation(app) {
   const [layers, parts, places] = array.shape;
   const row = place - (app.data.facts.tokens.length - places);
   const heading = el("h3", {}, "without it, the score changes by");
-  if (row < 0) return [heading, el("p", { class: "note" }, "The model is large: this is known for the last token only.")];
+  if (row < 0)
+    return [
+      heading,
+      el("p", { class: "note" }, "The model is large: this is known for the last token only."),
+    ];
   const found = [];
   for (let layer = 0; layer < layers; layer++) {
     for (let part = 0; part < parts; part++) {
@@ -120,17 +159,37 @@ function apart(parts) {
   const full = width();
   const x = (value) => LEFT + 8 + ((value / most + 1) / 2) * (full - LEFT - 70);
   const rows = shown.map(({ name, value }, i) =>
-    svg("g", {},
+    svg(
+      "g",
+      {},
       svg("text", { x: LEFT, y: i * HEIGHT + 15, class: "left" }, name),
-      svg("rect", { x: Math.min(x(0), x(value)), y: i * HEIGHT + 3, height: HEIGHT - 6, rx: 2,
-        width: Math.max(1, Math.abs(x(value) - x(0))), class: value < 0 ? "down" : "up" }),
-      svg("text", { x: Math.max(x(0), x(value)) + 6, y: i * HEIGHT + 15 }, signed(value, 3))));
+      svg("rect", {
+        x: Math.min(x(0), x(value)),
+        y: i * HEIGHT + 3,
+        height: HEIGHT - 6,
+        rx: 2,
+        width: Math.max(1, Math.abs(x(value) - x(0))),
+        class: value < 0 ? "down" : "up",
+      }),
+      svg("text", { x: Math.max(x(0), x(value)) + 6, y: i * HEIGHT + 15 }, signed(value, 3)),
+    ),
+  );
   const height = HEIGHT * shown.length;
   const zero = svg("line", { x1: x(0), x2: x(0), y1: 0, y2: height, class: "zero" });
-  return svg("svg", { viewBox: `0 0 ${full} ${height}`, role: "img", "aria-label": "ablation", class: "waterfall" }, zero, rows);
+  return svg(
+    "svg",
+    { viewBox: `0 0 ${full} ${height}`, role: "img", "aria-label": "ablation", class: "waterfall" },
+    zero,
+    rows,
+  );
 }
 
 function asTable(app, name, parts) {
   const rows = parts.map((part) => [part.name, signed(part.value)]);
-  return el("details", {}, el("summary", {}, `${name} as a table`), scrolling(name, table(name, ["part", "share"], rows)));
+  return el(
+    "details",
+    {},
+    el("summary", {}, `${name} as a table`),
+    scrolling(name, table(name, ["part", "share"], rows)),
+  );
 }
