@@ -14,6 +14,7 @@ from llm_explainer.commands.client import client
 from llm_explainer.commands.serve import KEY_VARIABLE, load_models, read_key, read_rules, serve
 from llm_explainer.errors import ConfigError
 from llm_explainer.server.client import Client, ServiceError
+from llm_explainer.server.web.running import Server
 from llm_explainer.server.web.safety import LOOPBACK, Rules
 
 AS_SENT = json.loads((Path(__file__).parent / "client_requests.json").read_text())
@@ -187,6 +188,18 @@ def test_serving_says_in_one_line_what_does_not_work(call, service, tmp_path):
     assert_one_line(call(serve, *here, f"--port={service.port}"), f"127.0.0.1:{service.port}")
     assert_one_line(call(serve, *here, "--host=no.such.host.invalid"), "cannot listen at")
     assert_one_line(call(serve, *here, "--cors-origin=*"), "--cors-origin is '*'")
+
+
+def test_who_opens_a_service_to_others_without_a_key_is_told(call, tmp_path, monkeypatch):
+    monkeypatch.setattr(Server, "run_on", lambda *arguments: None)
+    save_checkpoint(tmp_path / "tiny", *make_model())
+    here = ("tiny", "--backend=numpy", "--port=0")
+    code, _, err = call(serve, *here, "--host=0.0.0.0")
+    assert code == 0
+    assert "other machines can ask, and there is no key" in err
+    (tmp_path / "key").write_text(KEY)
+    for more in (("--host=0.0.0.0", "--api-key-file=key"), ("--host=localhost",)):
+        assert "other machines" not in call(serve, *here, *more)[2]
 
 
 def test_an_answer_that_breaks_off_is_no_answer(service, monkeypatch):
