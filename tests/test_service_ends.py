@@ -52,6 +52,12 @@ def until(happens: Callable[[], object]) -> None:
         time.sleep(0.002)
 
 
+def counts(service: Address) -> tuple[int, ...]:
+    """Return how many texts were submitted, and how each of them ended."""
+    stats = service.engine.stats()
+    return stats.submitted, stats.finished, stats.cancelled, stats.failed
+
+
 @contextmanager
 def request(service: Address, **values: object) -> Iterator[socket.socket]:
     """Send a request, and hold its connection."""
@@ -86,11 +92,7 @@ def test_who_leaves_stops_costing_and_disturbs_nobody(stage, stream, service):
             answer += other.recv(1 << 16)
     together = json.loads(answer.partition(b"\r\n\r\n")[2])
     assert together["choices"] == alone["choices"]
-    until(lambda: service.engine.stats().running == 0)
-    stats = service.engine.stats()
-    assert stats.finished == 2
-    assert stats.submitted == 2 + left
-    assert stats.failed == 0
+    until(lambda: counts(service) == (2 + left, 2, left, 0))
 
 
 @pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
@@ -109,8 +111,7 @@ def test_a_text_that_fails_ends_the_others_of_its_request(stream, service, monke
     assert "the service failed at this request" in str(answer)
     assert "[DONE]" not in str(answer)
     assert "ZeroDivisionError" not in str(answer)
-    until(lambda: service.engine.stats().running == 0)
-    assert (service.engine.stats().cancelled, service.engine.stats().failed) == (1, 1)
+    until(lambda: counts(service) == (2, 0, 1, 1))
 
 
 def test_a_request_before_the_answer_to_the_last_one_ends_the_connection(service):
