@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from command_line import FakeInput, assert_one_line, command_runner
 from served_model import make_model, serving
 
-from llm_explainer.checkpoint import save_checkpoint
+from llm_explainer.adapters import apply_lora
+from llm_explainer.checkpoint import load_checkpoint, save_adapter, save_checkpoint
 from llm_explainer.commands.client import client
 from llm_explainer.commands.serve import KEY_VARIABLE, load_models, read_key, read_rules, serve
 from llm_explainer.errors import ConfigError
+from llm_explainer.lora_config import LoRAConfig
 from llm_explainer.server.client import Client, ServiceError
+from llm_explainer.server.web.running import Server
 from llm_explainer.server.web.safety import LOOPBACK, Rules
+from llm_explainer.tree import flatten
 
 AS_SENT = json.loads((Path(__file__).parent / "client_requests.json").read_text())
 """Bodies as LangChain, Open WebUI, lm-evaluation-harness and curl send them, with less to do."""
@@ -128,6 +133,30 @@ def test_models_are_named_by_their_folders(tmp_path: Path, monkeypatch):
             load_models(Path("some.model"), None, [adapter], **chosen)
 
 
+def test_adapters_are_asked_for_by_their_names(tmp_path: Path):
+    save_checkpoint(tmp_path / "base", *make_model())
+    model, _ = load_checkpoint(tmp_path / "base", "numpy")
+    adapted = apply_lora(model, LoRAConfig(rank=2))
+    for name, array in flatten(adapted.trainable()).items():
+        array += 0.5 * np.random.default_rng(len(name)).normal(size=array.shape)
+    save_adapter(tmp_path / "lora", adapted, base=tmp_path / "base")
+    models = load_models(
+        tmp_path / "base", None, [f"stories={tmp_path / 'lora'}"], best=False, backend="numpy"
+    )
+    asked = {"prompt": "Once there", "max_tokens": 0, "echo": True, "logprobs": 0}
+    with serving(models) as service:
+        found = {
+            name: service.post("/v1/completions", model=name, **asked)["choices"][0]["logprobs"]
+            for name in ("base", "stories")
+        }
+    ids = np.array([models["base"][1].encode("Once there")])
+    for name, logprobs in found.items():
+        loss, _ = models[name][0].loss_and_grads(ids[:, :-1], ids[:, 1:])
+        mean = -np.mean(logprobs["token_logprobs"][1:])
+        assert mean == pytest.approx(float(loss), abs=1e-5)
+    assert found["base"] != found["stories"]
+
+
 @pytest.mark.parametrize("name", AS_SENT)
 def test_what_known_clients_send_is_answered(name, service):
     request = AS_SENT[name]
@@ -187,6 +216,18 @@ def test_serving_says_in_one_line_what_does_not_work(call, service, tmp_path):
     assert_one_line(call(serve, *here, f"--port={service.port}"), f"127.0.0.1:{service.port}")
     assert_one_line(call(serve, *here, "--host=no.such.host.invalid"), "cannot listen at")
     assert_one_line(call(serve, *here, "--cors-origin=*"), "--cors-origin is '*'")
+
+
+def test_who_opens_a_service_to_others_without_a_key_is_told(call, tmp_path, monkeypatch):
+    monkeypatch.setattr(Server, "run_on", lambda *arguments: None)
+    save_checkpoint(tmp_path / "tiny", *make_model())
+    here = ("tiny", "--backend=numpy", "--port=0")
+    code, _, err = call(serve, *here, "--host=0.0.0.0")
+    assert code == 0
+    assert "other machines can ask, and there is no key" in err
+    (tmp_path / "key").write_text(KEY)
+    for more in (("--host=0.0.0.0", "--api-key-file=key"), ("--host=localhost",)):
+        assert "other machines" not in call(serve, *here, *more)[2]
 
 
 def test_an_answer_that_breaks_off_is_no_answer(service, monkeypatch):

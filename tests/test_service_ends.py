@@ -18,6 +18,7 @@ import pytest
 from served_model import Address, make_model, serving
 
 from llm_explainer.checkpoint import save_checkpoint
+from llm_explainer.server.batch import Batch
 
 STEP_S = 0.004
 LONG = {"model": "tiny", "max_tokens": 200, "seed": 1, "repetition_penalty": 1.0}
@@ -49,6 +50,12 @@ def until(happens: Callable[[], object]) -> None:
     while not happens():
         assert time.monotonic() < deadline
         time.sleep(0.002)
+
+
+def counts(service: Address) -> tuple[int, ...]:
+    """Return how many texts were submitted, and how each of them ended."""
+    stats = service.engine.stats()
+    return stats.submitted, stats.finished, stats.cancelled, stats.failed
 
 
 @contextmanager
@@ -85,11 +92,26 @@ def test_who_leaves_stops_costing_and_disturbs_nobody(stage, stream, service):
             answer += other.recv(1 << 16)
     together = json.loads(answer.partition(b"\r\n\r\n")[2])
     assert together["choices"] == alone["choices"]
-    until(lambda: service.engine.stats().running == 0)
-    stats = service.engine.stats()
-    assert stats.finished == 2
-    assert stats.submitted == 2 + left
-    assert stats.failed == 0
+    until(lambda: counts(service) == (2 + left, 2, left, 0))
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+def test_a_text_that_fails_ends_the_others_of_its_request(stream, service, monkeypatch):
+    read = Batch._read
+
+    def fails(self, text):
+        if text.ticket.completion.index == 1:
+            raise ZeroDivisionError
+        return read(self, text)
+
+    monkeypatch.setattr(Batch, "_read", fails)
+    asked = {**LONG, "prompt": "She", "n": 2, "stream": stream}
+    status, answer, _ = service.ask("POST", "/v1/completions", asked)
+    assert status == (200 if stream else 500)
+    assert "the service failed at this request" in str(answer)
+    assert "[DONE]" not in str(answer)
+    assert "ZeroDivisionError" not in str(answer)
+    until(lambda: counts(service) == (2, 0, 1, 1))
 
 
 def test_a_request_before_the_answer_to_the_last_one_ends_the_connection(service):

@@ -18,7 +18,7 @@ import pytest
 from served_model import Address, make_model, serving
 
 ALL = bool(os.environ.get("CAMPAIGNS"))
-N_REQUESTS, N_STREAMS = (2000, 10_000) if ALL else (60, 40)
+N_REQUESTS, N_STREAMS = (2000, 10_000) if ALL else (32, 16)
 AT_ONCE = 8
 PIECES = ["Once", " there", "é", "—", "日本", "🦊", "\n", " the", "a", "<|endoftext|>", "\x00", "s"]
 

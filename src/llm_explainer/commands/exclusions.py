@@ -203,6 +203,20 @@ EXCLUSIONS = (
         ("--data=x.jsonl",),
     ),
     Exclusion(
+        "client",
+        ("prompt", "system", "max_tokens", "temperature", "seed"),
+        "--tokenize shows the tokens of a text",
+        _given("tokenize"),
+        ("127.0.0.1", "--tokenize=x"),
+    ),
+    Exclusion(
+        "client",
+        ("system",),
+        "--prompt is continued, and is no conversation",
+        _given("prompt"),
+        ("127.0.0.1", "--prompt=x"),
+    ),
+    Exclusion(
         "learn",
         ("report", "html", "sheets", "check"),
         "--exercise writes one exercise, or grades it",

@@ -105,12 +105,12 @@ def serve(
             server.stop()
 
         try:
+            if rules.key is None and not is_loopback(host):
+                say("note: other machines can ask, and there is no key: see --api-key-file")
             with on_signals(drain, stop):
                 server.run_on(listening, lambda: _welcome(host, listening.getsockname(), models))
         finally:
             engine.close(drain=not stopped)
-    if rules.key is None and not is_loopback(host):
-        say("note: there was no key, and other machines could ask", dim=True)
 
 
 def _welcome(host: str, address: tuple[Any, ...], models: dict[str, Any]) -> None:

@@ -31,6 +31,8 @@ class Ticket(Iterator[Piece], AsyncIterator[Piece]):
         finished: the text is whole.
         cancelled: nobody wanted the rest.
         error: what went wrong; None for nothing.
+        waits_for_all: whether its reader is woken at the end alone, as one who wants the text as a
+            whole; it may be set at any time.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Ticket(Iterator[Piece], AsyncIterator[Piece]):
         self.submitted_at = time.monotonic()
         self.error: Exception | None = None
         self.ended = self.finished = self.cancelled = False
+        self.waits_for_all = False
         self._changed = threading.Condition()
         self._woken_at = -math.inf
         self._wake: Callable[[], object] | None = None  # a reader in an event loop
@@ -65,7 +68,8 @@ class Ticket(Iterator[Piece], AsyncIterator[Piece]):
             self._pieces.append(piece)
             self.ended = self.finished = piece.finish_reason is not None
             now = time.monotonic()
-            is_due = self.ended or now - self._woken_at >= PATIENCE_S
+            is_due = not self.waits_for_all and now - self._woken_at >= PATIENCE_S
+            is_due = is_due or self.ended
         if is_due:
             self._woken_at = now
             self._notify()

@@ -38,7 +38,9 @@ class Answer:
         self._n_made = 0
         try:
             for choice in asked.choices:
-                self._tickets.append(engine.submit(choice.completion, asked.model))
+                ticket = engine.submit(choice.completion, asked.model)
+                ticket.waits_for_all = not asked.stream
+                self._tickets.append(ticket)
         except BaseException:
             for ticket in self._tickets:
                 ticket.cancel()
@@ -141,19 +143,17 @@ async def _hearing_who_leaves(receive: Receive, tickets: Sequence[Ticket]) -> As
 
 
 async def _merged(tickets: Sequence[Ticket]) -> AsyncIterator[tuple[int, Piece | None]]:
-    """Yield the pieces of several texts as they come, with their places; None after a silence.
-
-    A reader that is slow lets them wait.
-    """
-    came: asyncio.Queue[tuple[int, Piece | Exception | None]] = asyncio.Queue(1)
+    """Yield the pieces of several texts as they come, with their places; None after a silence."""
+    came: asyncio.Queue[tuple[int, Piece | Exception | None]] = asyncio.Queue()
 
     async def pump(place: int, ticket: Ticket) -> None:
+        # Many pieces may come at a time: none of them waits for its turn in the event loop.
         try:
             async for piece in ticket:
-                await came.put((place, piece))
+                came.put_nowait((place, piece))
         except Exception as error:
-            await came.put((place, error))
-        await came.put((place, None))
+            came.put_nowait((place, error))
+        came.put_nowait((place, None))
 
     pumps = [asyncio.create_task(pump(*each)) for each in enumerate(tickets)]
     left = len(pumps)
