@@ -16,7 +16,7 @@ from llm_explainer.explorer.history import put_history
 from llm_explainer.explorer.pair import put_pair
 from llm_explainer.files import write_atomically
 from llm_explainer.tokenizer import Tokenizer
-from llm_explainer.tracing import Target, moments, trace
+from llm_explainer.tracing import Target, moments, threads_for, trace
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -102,12 +102,13 @@ def explore(
         GenerationError: a text that cannot be traced; models that do not go side by side.
         TokenizerError: text that the tokenizer cannot encode.
     """
-    found = trace(model, tokenizer, text, target=target)
-    content = gather(found, tokenizer, text, name)
-    if run is not None:
-        put_history(content, moments(Path(run), found.ids.tolist()))
-    if beside is not None:
-        put_pair(content, found, trace(*beside, text), (name, beside_name))
+    with threads_for(model.config):
+        found = trace(model, tokenizer, text, target=target)
+        content = gather(found, tokenizer, text, name)
+        if run is not None:
+            put_history(content, moments(Path(run), found.ids.tolist()))
+        if beside is not None:
+            put_pair(content, found, trace(*beside, text), (name, beside_name))
     return Page(page_of(content.packed()), f"{name}, {found.n_tokens} tokens")
 
 

@@ -5,6 +5,7 @@ files in this order:
 
     reading      the parameters as ``plain`` takes them, the ids and their bytes
     target       what is explained: the loss of the text, or the score of one token
+    threads      one thread for small models
     recording    ``trace``: every result, and the target's gradient by it
     rules        which rule made each gradient, and out of what
     ways         a gradient way by way
@@ -28,6 +29,7 @@ from llm_explainer.tracing.saliency import saliency
 from llm_explainer.tracing.saving import save_trace
 from llm_explainer.tracing.step import Step, take_step
 from llm_explainer.tracing.target import Target, place_of
+from llm_explainer.tracing.threads import threads_for
 from llm_explainer.tracing.ways import way_back
 
 __all__ = [
@@ -54,6 +56,7 @@ __all__ = [
     "save_trace",
     "take_step",
     "terms_of",
+    "threads_for",
     "trace",
     "way_back",
 ]

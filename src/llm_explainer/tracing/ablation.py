@@ -18,6 +18,7 @@ from llm_explainer.plain.block import block
 from llm_explainer.plain.contract import Array
 from llm_explainer.plain.model import unembed
 from llm_explainer.tracing.recording import Trace
+from llm_explainer.tracing.threads import threads_for
 
 Instead = Literal["zero", "mean"]
 
@@ -59,7 +60,8 @@ def ablate(trace: Trace, instead: Instead = "zero", *, last_layers: int | None =
     if instead not in ("zero", "mean"):
         raise GenerationError(f"instead is {instead!r}; it takes 'zero' or 'mean'")
     layers = range(trace.config.n_layers)[-(last_layers or trace.config.n_layers) :]
-    values = np.array([_without(trace, layer, instead) for layer in layers])
+    with threads_for(trace.config):
+        values = np.array([_without(trace, layer, instead) for layer in layers])
     return Ablation(trace.value, values[:, :-1], values[:, -1])
 
 

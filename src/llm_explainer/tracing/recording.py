@@ -15,6 +15,7 @@ from llm_explainer.plain.model import gpt
 from llm_explainer.tokenizer import Tokenizer
 from llm_explainer.tracing.reading import check_memory, piece_of, read_ids, read_parameters
 from llm_explainer.tracing.target import Target, log_softmax
+from llm_explainer.tracing.threads import threads_for
 from llm_explainer.tree import Tree, flatten
 
 Precision = Literal["float32", "float64"]
@@ -108,14 +109,16 @@ def trace(
     if target is not None:
         target = target.checked(len(ids), config.vocab_size)
     activations: dict[str, Array] = {}
-    logits, backward = gpt(ids[None], parameters, config, _into(activations))  # (1, T, V)
+    with threads_for(config):
+        logits, backward = gpt(ids[None], parameters, config, _into(activations))  # (1, T, V)
     if target is None:
         likeliest = int(logits[0, -1].argmax())
         chosen = Target.loss() if len(ids) > 1 else Target.log_probability(0, likeliest)
         target = chosen
     gradients: dict[str, Array] = {}
     dlogits = target.gradient(logits[0], ids)  # (T, V)
-    parameter_gradients = backward(dlogits[None], _into(gradients))
+    with threads_for(config):
+        parameter_gradients = backward(dlogits[None], _into(gradients))
     return Trace(
         config=config,
         parameters=parameters,
