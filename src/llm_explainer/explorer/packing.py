@@ -40,7 +40,7 @@ def pack(facts: dict[str, Any], arrays: dict[str, tuple[Array, Kind]]) -> str:
         index[name] = {**known, "scale": scale, "shape": array.shape}
     head = json.dumps({**facts, "arrays": index}, separators=(",", ":")).encode()
     whole = b"".join([len(head).to_bytes(4, "little"), head, *parts])
-    return base64.b64encode(zlib.compress(whole, 6)).decode()
+    return base64.b64encode(zlib.compress(whole, 9)).decode()
 
 
 def encode(array: Array, kind: Kind) -> tuple[bytes, float]:
