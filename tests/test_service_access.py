@@ -14,7 +14,7 @@ from llm_explainer.adapters import apply_lora
 from llm_explainer.checkpoint import load_checkpoint, save_adapter, save_checkpoint
 from llm_explainer.commands.client import client
 from llm_explainer.commands.serve import KEY_VARIABLE, load_models, read_key, read_rules, serve
-from llm_explainer.errors import ConfigError
+from llm_explainer.errors import CheckpointError, ConfigError
 from llm_explainer.lora_config import LoRAConfig
 from llm_explainer.server.client import Client, ServiceError
 from llm_explainer.server.web.running import Server
@@ -131,6 +131,20 @@ def test_models_are_named_by_their_folders(tmp_path: Path, monkeypatch):
     for adapter in ("nothing", "=path", "name=", "some.model=path"):
         with pytest.raises(ConfigError, match="adapter is"):
             load_models(Path("some.model"), None, [adapter], **chosen)
+
+
+def test_a_model_is_served_in_few_bits_where_the_backend_can(tmp_path: Path):
+    save_checkpoint(tmp_path / "base", *make_model())
+    chosen = {"best": False, "dtype": "bfloat16", "quantize": None}
+    with pytest.raises(ConfigError, match="bfloat16"):
+        load_models(tmp_path / "base", None, [], backend="numpy", **chosen)
+    pytest.importorskip("mlx.core")
+    with pytest.raises(CheckpointError, match="adapters"):
+        load_models(tmp_path / "base", None, ["a=b"], backend="mlx", **chosen)
+    models = load_models(tmp_path / "base", None, [], backend="mlx", **chosen)
+    with serving(models) as service:
+        answer = service.post("/v1/completions", model="base", prompt="Once", max_tokens=4)
+    assert answer["usage"]["completion_tokens"] >= 1
 
 
 def test_adapters_are_asked_for_by_their_names(tmp_path: Path):

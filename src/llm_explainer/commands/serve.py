@@ -10,6 +10,7 @@ import typer
 from typer import Option
 
 from llm_explainer.commands.options import refuse
+from llm_explainer.commands.talking import Dtype, Quantize
 from llm_explainer.errors import ConfigError
 from llm_explainer.program import extra
 
@@ -56,6 +57,8 @@ def serve(
         bool, Option("--best", help="of a run the checkpoint that did best, not the newest")
     ] = False,
     backend: Annotated[str, Option(help="auto, numpy or mlx")] = "auto",
+    dtype: Dtype = "float32",
+    quantize: Quantize = None,
 ) -> None:
     """Serve a model to OpenAI's clients, to curl, and to a page in your browser.
 
@@ -87,7 +90,8 @@ def serve(
     from llm_explainer.server.web.app import Service
 
     rules = read_rules(host, allowed_host or [], cors_origin or [], read_key(api_key_file))
-    models = load_models(checkpoint, name, adapter or [], best=best, backend=backend)
+    kept: dict[str, Any] = {"best": best, "backend": backend, "dtype": dtype, "quantize": quantize}
+    models = load_models(checkpoint, name, adapter or [], **kept)
     with listen(host, port) as listening:
         engine = Engine(models, max_batch=max_batch, queue=queue)
         server = Server(
@@ -123,7 +127,14 @@ def _welcome(host: str, address: tuple[Any, ...], models: dict[str, Any]) -> Non
 
 
 def load_models(
-    checkpoint: Path | None, name: str | None, adapters: list[str], *, best: bool, backend: str
+    checkpoint: Path | None,
+    name: str | None,
+    adapters: list[str],
+    *,
+    best: bool,
+    backend: str,
+    dtype: str = "float32",
+    quantize: int | None = None,
 ) -> dict[str, Any]:
     """Return models and tokenizers by the names that requests have for them.
 
@@ -131,13 +142,16 @@ def load_models(
         LLMExplainerError: no such model, damage, or a name that is there twice.
     """
     from llm_explainer.checkpoint import load_adapter, load_tokenizer_of
+    from llm_explainer.checkpoint.storage import Storage, refuse_adapters
     from llm_explainer.commands.talking import load_named, note
     from llm_explainer.training.runs.names import RUNS, newest_run
 
     if checkpoint is None:
         checkpoint = newest_run(RUNS)
         note(f"model: {checkpoint}")
-    model, tokenizer = load_named(checkpoint, None, best=best, backend=backend)
+    model, tokenizer = load_named(
+        checkpoint, None, best=best, backend=backend, dtype=dtype, quantize=quantize
+    )
     whole = checkpoint.resolve()
     models = {name or (whole.stem if whole.is_file() else whole.name): (model, tokenizer)}
     for each in adapters:
@@ -146,6 +160,7 @@ def load_models(
             raise ConfigError(f"adapter is {each!r}; it takes NAME=PATH")
         if given in models:
             raise ConfigError(f"adapter is {each!r}, and there is a model {given} already")
+        refuse_adapters(Storage(dtype, quantize), Path(path))
         adapted = load_adapter(path, model)
         models[given] = (adapted, load_tokenizer_of(path, model.config) or tokenizer)
     return models
