@@ -233,6 +233,6 @@ def test_a_soak_asks_what_it_says() -> None:
 
 
 def test_a_soak_compares_quarters() -> None:
-    level = [50.0] * 10 + [100.0] * 10 + [150.0] * 10 + [100.0] * 10
-    assert soak.drift(level) == 0
-    assert soak.drift([float(i) for i in range(1, 41)]) == pytest.approx(35.5 / 15.5 - 1)
+    assert soak.quarters([1.0, 2, 3, 3, 5, 5, 4, 4]) == [1.5, 3, 5, 4]
+    assert soak.drift([50.0] * 10 + [90.0] * 10 + [100.0] * 20) == 0
+    assert soak.drift([float(i) for i in range(1, 41)]) == pytest.approx(35.5 / 25.5 - 1)
