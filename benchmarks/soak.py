@@ -8,9 +8,9 @@ is a small one of random weights, or the RUN given. What is asked is decided by 
 The memory of earlier prompts is filled first: until it is full it grows, as it should. Then the
 process's memory is noted every two seconds. The first half is to warm up, in which what fills the
 memory is replaced by what was asked; it is level where its median in the last quarter is within 2 %
-of that in the third. All four are written down. In the end, with all clients gone, the engine has to be empty,
-each text accounted for, no traceback written, no socket left, and SIGTERM has to end it in order.
-Exit status 1 if anything of this fails.
+of that in the third. All four are written down. In the end, with all clients gone, the engine has
+to be empty, each text accounted for, no traceback written, no socket left, and SIGTERM has to end
+it in order. Exit status 1 if anything of this fails.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from benchmarks.soak_requests import WRONG, Wanted, filling, make_model, some_re
 CLIENTS, SAMPLE_S = 8, 2.0
 MOST_DRIFT = 0.02
 OWN_SOCKETS = 3  # one listens, two wake the loop from other threads
+SETTLE_S = 0.3
 EMPTY_S = 30.0  # until the engine has heard of all who left
 
 
@@ -144,10 +145,10 @@ def wait_until_empty(service: Service) -> dict[str, float]:
     deadline = time.monotonic() + EMPTY_S
     while True:
         figures = service.metrics()
+        time.sleep(SETTLE_S)  # in which the connection of these figures ends
         is_busy = figures["running"] or figures["waiting"] or service.connections() > OWN_SOCKETS
         if not is_busy or time.monotonic() > deadline:
             return figures
-        time.sleep(0.1)
 
 
 def drift(values: list[float]) -> float:
@@ -167,10 +168,11 @@ def described(figures: dict[str, Any]) -> list[str]:
     samples, left = figures["samples"], figures["left"]
     rss = [sample["rss"] for sample in samples]
     print(f"{sum(figures['statuses'].values()):,} requests: {figures['statuses']}")
+    medians = ", ".join(f"{each:.1f}" for each in quarters(rss))
     print(
-        f"memory {min(rss):.1f} to {max(rss):.1f} MB, by quarters "
-        f"{', '.join(f'{each:.1f}' for each in quarters(rss))}; in the last {figures['drift']:+.2%} "
-        f"beside the third (heap {figures['heap_drift']:+.2%}); of earlier prompts "
+        f"memory {min(rss):.1f} to {max(rss):.1f} MB, by quarters {medians}; "
+        f"in the last {figures['drift']:+.2%} beside the third "
+        f"(heap {figures['heap_drift']:+.2%}); of earlier prompts "
         f"{samples[0]['prefix_mb']:.1f} MB, then {samples[-1]['prefix_mb']:.1f}"
     )
     accounted = left["finished_total"] + left["cancelled_total"] + left["failed_total"]
