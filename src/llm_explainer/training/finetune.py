@@ -192,7 +192,7 @@ class FinetuneSettings:
         questions = last_questions(held_out, tokenizer.roles.ends, N_EXAMINED)
         examiner = Examiner(tokenizer, questions) if questions else None
         longest = longest_row(learned, own["packing"])
-        more = "and the answers to questions at each evaluation" if questions else ""
+        more = "and the answers to questions on the way" if questions else ""
         return Material(batches, examiner, cls.saving(folder, own), longest, more)
 
     @staticmethod
