@@ -12,6 +12,7 @@ from tiny_base import base  # noqa: F401
 
 from llm_explainer import load_checkpoint
 from llm_explainer.checkpoint.export import proof as exports
+from llm_explainer.checkpoint.gguf import read_header
 from llm_explainer.commands import export as command_module
 from llm_explainer.commands.export import export
 
@@ -40,6 +41,8 @@ def test_what_is_exported_is_the_same_model(
     assert "equal for 20 texts" in out
     folder = tmp_path / "there"
     path = folder if "--to=hf" in arguments else next(folder.glob("*.gguf"))
+    if path != folder:
+        assert read_header(path).values["general.name"] == "there"
     model, tokenizer = load_checkpoint(tmp_path / "base", "numpy")
     found, read = load_checkpoint(path, "numpy")
     ids = np.array([tokenizer.encode("Once there was a fox")])

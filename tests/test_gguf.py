@@ -139,7 +139,8 @@ def test_rows_of_heads_go_there_and_back() -> None:
 def test_a_template_and_the_file_s_own_name_are_kept(tmp_path: Path) -> None:
     tokenizer = BPETokenizer.train(["once upon a time " * 4], 262)
     tokenizer.chat_template = ChatTemplate()
-    path = write_gguf(tmp_path / "model.gguf", make({}), tokenizer)
+    path = write_gguf(tmp_path / "mod\udcffel.gguf", make({}), tokenizer)  # no text, but a name
+    assert read_header(path).values["general.name"] == "mod?el"
     found = load_checkpoint(path, "numpy")[1].chat_template
     assert found is not None
     turns = [{"role": "user", "content": "Hi"}]
