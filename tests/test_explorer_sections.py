@@ -81,6 +81,7 @@ def test_history(tmp_path: Path) -> None:
     assert len(np.unique(put["history/attention"][1, 0, 0, 7])) <= 12
     np.testing.assert_array_equal(put["history/tokens"][2, -1], found[2].lens.tokens[-1, :, 0])
     assert facts["samples"][2] == found[2].sample
+    assert facts["continued"][2] == found[2].continued
 
 
 def test_two_models_on_one_text() -> None:

@@ -111,7 +111,7 @@ def trace(
         show_step(console, tokenizer, traced, take_step(traced, top=rows), rows)
     if history:
         with working(console, "going through the run's checkpoints"):
-            kept = moments(checkpoint or newest_run(RUNS), traced.ids.tolist(), targets=token)
+            kept = moments(checkpoint or newest_run(RUNS), prompt, targets=token)
         show_history(console, tokenizer, traced, kept, at)
     if out is not None:
         save_trace(traced, out)

@@ -106,7 +106,7 @@ def explore(
         found = trace(model, tokenizer, text, target=target)
         content = gather(found, tokenizer, text, name)
         if run is not None:
-            put_history(content, moments(Path(run), found.ids.tolist()))
+            put_history(content, moments(Path(run), text))
         if beside is not None:
             put_pair(content, found, trace(*beside, text), (name, beside_name))
     return Page(page_of(content.packed()), f"{name}, {found.n_tokens} tokens")

@@ -76,10 +76,22 @@ function stepSlider(app) {
 }
 
 function sampleOf(app) {
-  const quote = el("blockquote", { dir: "auto" });
+  const { samples, continued } = app.data.facts.history;
+  const sample = el("blockquote", { class: "sample", dir: "auto" });
+  const rest = el("blockquote", { class: "continued", dir: "auto" });
   return {
-    element: el("section", {}, el("h3", {}, "what it wrote then"), quote),
-    update: (moment) => refill(quote, app.data.facts.history.samples[moment]),
+    element: el(
+      "section",
+      {},
+      el("h3", {}, "what it wrote then"),
+      sample,
+      el("h3", {}, "how it went on with the text, by its likeliest tokens"),
+      rest,
+    ),
+    update(moment) {
+      refill(sample, samples[moment]);
+      refill(rest, "… ", continued[moment]);
+    },
   };
 }
 
