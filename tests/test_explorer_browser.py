@@ -191,6 +191,45 @@ def test_views_follow_the_keyboard_and_the_address(opened: Opened) -> None:
     assert opened.page.locator(".large h3").first.inner_text() == "layer 1, head 2"
 
 
+def test_columns_of_the_lens_are_chosen_by_keyboard(opened: Opened) -> None:
+    opened.select(view="lens", position=3)
+    head = opened.page.locator(".lens th button[tabindex='0']")
+    head.focus()
+    for key, place in (("ArrowRight", 4), ("ArrowLeft", 3), ("End", opened.trace.n_tokens - 1)):
+        opened.page.keyboard.press(key)
+        assert opened.page.evaluate("window.explorer.app.state.get('position')") == place
+        focused = "document.activeElement.parentElement.cellIndex - 1"
+        assert opened.page.evaluate(focused) == place
+        assert head.get_attribute("aria-pressed") == "true"
+        assert head.count() == 1
+    opened.page.keyboard.press("ArrowRight")
+    opened.page.locator(".lens th button").nth(2).click()
+    assert "position=2" in opened.page.url
+    assert opened.page.locator(".lens thead .near").count() == 7  # what paper has room for
+
+
+def test_a_dark_page_is_printed_light(opened: Opened) -> None:
+    opened.select(view="attention")
+    pixel = """() => {
+      const canvas = document.querySelector(".heat");
+      const [r] = canvas.getContext("2d").getImageData(0, 0, 1, 1).data;
+      return [r, getComputedStyle(document.documentElement).backgroundColor];
+    }"""
+    light = opened.page.evaluate(pixel)
+    opened.page.emulate_media(color_scheme="dark")
+    opened.page.wait_for_function(f"({pixel})()[0] !== {light[0]}")
+    dark = opened.page.evaluate(pixel)
+    opened.page.emulate_media(color_scheme="dark", media="print")
+    opened.page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert opened.page.evaluate(pixel) == [light[0], "rgb(255, 255, 255)"]
+    assert not opened.page.locator("[role=tablist]").is_visible()
+    opened.page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert opened.page.evaluate("document.documentElement.dataset.theme ?? null") is None
+    assert opened.page.evaluate(pixel)[0] == dark[0]
+    opened.page.emulate_media(color_scheme="light", media="screen")
+    opened.page.wait_for_function(f"({pixel})()[0] === {light[0]}")
+
+
 def test_the_tour_goes_through_the_views_and_ends(opened: Opened) -> None:
     opened.page.get_by_role("button", name="tour").click()
     for _ in range(20):

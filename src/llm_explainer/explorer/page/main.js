@@ -27,7 +27,7 @@ async function open() {
     window.explorer = { app, explain }; // for whoever opens the console
     window
       .matchMedia("(prefers-color-scheme: dark)")
-      .addEventListener("change", () => window.location.reload());
+      .addEventListener("change", () => app.repaint());
   } catch (error) {
     root.textContent = `This page could not be opened: ${error.message}. It needs a browser of 2023 or newer.`;
     throw error;

@@ -4,6 +4,8 @@ import { el, refill, scrolling } from "./dom.js";
 import { percent } from "./numbers.js";
 import { defineView } from "./views.js";
 
+const ASIDE = 3; // columns on either side of the chosen one that have room on paper
+
 const HINT =
   "Each cell: the likeliest next token, had the model ended there. The last row is what it says. " +
   "That an early layer “thinks” of a token is a way of speaking: nothing trained it to be read.";
@@ -15,9 +17,14 @@ defineView("lens", "Lens", HINT, (root, app) => {
   return () => {
     refill(story, ...followed(app));
     // The table is large and always the same; only its chosen column moves.
-    for (const cell of grid.querySelectorAll(".chosen")) cell.classList.remove("chosen");
+    for (const cell of grid.querySelectorAll(".near")) cell.classList.remove("chosen", "near");
     const place = app.state.get("position");
-    for (const row of grid.querySelectorAll("tr")) row.cells[place + 1].classList.add("chosen");
+    for (const row of grid.querySelectorAll("tr")) {
+      const last = Math.min(row.cells.length - 1, Math.max(place + 1 + ASIDE, 1 + 2 * ASIDE));
+      const first = Math.max(1, last - 2 * ASIDE);
+      for (let i = first; i <= last; i++) row.cells[i].classList.add("near");
+      row.cells[place + 1].classList.add("chosen");
+    }
     for (const head of grid.querySelectorAll("th button")) choosable(head, false);
     const head = grid.querySelector("th.chosen");
     choosable(head.firstChild, true);
@@ -106,7 +113,7 @@ function lensTable(app) {
         "caption",
         {},
         "what each layer would say next, at each token; the deeper the colour, the surer; ",
-        "arrow keys on a token above choose another",
+        el("span", { class: "keys" }, "arrow keys on a token above choose another"),
       ),
       el(
         "thead",
