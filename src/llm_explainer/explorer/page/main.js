@@ -25,9 +25,8 @@ async function open() {
     openShell(app, root);
     printLight(app);
     window.explorer = { app, explain }; // for whoever opens the console
-    window
-      .matchMedia("(prefers-color-scheme: dark)")
-      .addEventListener("change", () => app.repaint());
+    for (const media of ["(prefers-color-scheme: dark)", "print"])
+      window.matchMedia(media).addEventListener("change", () => app.repaint());
   } catch (error) {
     root.textContent = `This page could not be opened: ${error.message}. It needs a browser of 2023 or newer.`;
     throw error;

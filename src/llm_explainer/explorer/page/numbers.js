@@ -29,8 +29,9 @@ export function largest(values) {
   return most;
 }
 
-// "light" or "dark": as somebody chose here, else as the system has it.
+// "light" or "dark": as somebody chose here, else as the system has it; paper is light.
 export function themeNow() {
+  if (window.matchMedia("print").matches) return "light";
   const isDark = window.matchMedia("(prefers-color-scheme: dark)").matches;
   return document.documentElement.dataset.theme ?? (isDark ? "dark" : "light");
 }
