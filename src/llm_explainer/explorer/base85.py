@@ -22,5 +22,5 @@ def to_base85(data: bytes) -> str:
     missing = -len(data) % 4
     words = np.frombuffer(data + bytes(missing), ">u4").astype(np.uint32)  # (W,)
     digits = words[:, None] // 85 ** np.arange(4, -1, -1, dtype=np.uint32) % 85  # (W, 5)
-    text = np.frombuffer(ALPHABET.encode(), np.uint8)[digits].tobytes().decode()
+    text: str = np.frombuffer(ALPHABET.encode(), np.uint8)[digits].tobytes().decode()
     return text[: len(text) - missing]
