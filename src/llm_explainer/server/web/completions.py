@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from llm_explainer.server.requests import MOST_ALTERNATIVES, Completion, Piece
 from llm_explainer.server.served import Served
 from llm_explainer.server.web.asking import (
     Asked,
+    any_seed,
     check_labels,
     choose_model,
     read_max_tokens,
@@ -94,6 +96,8 @@ def read_completions(values: dict[str, Any], limits: Limits) -> Asked:
     echo = fields.flag("echo")
     choices: list[TextChoice] = []
     for prompt in prompts:
+        if fields.get("seed") is None:  # or a prompt that is there twice had the same text twice
+            sampling = replace(sampling, seed=any_seed())
         for index in range(n):
             completion = Completion(
                 prompt_ids=prompt.ids, sampling=sampling, index=index, logprobs=logprobs, echo=echo

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from llm_explainer.errors import TokenizerError
@@ -25,14 +26,21 @@ def tokenize(values: dict[str, Any], limits: Limits) -> dict[str, Any]:
     """
     refuse_unknown(values, ("model", "prompt", "messages", "add_special_tokens"))
     fields = Fields(values)
+    with_special = fields.get("add_special_tokens") is None or fields.flag("add_special_tokens")
     served = choose_model(fields, limits.models, required=False)
     text = fields.text("prompt")
     if (text is None) == (fields.get("messages") is None):
         raise Problem(400, "it takes a prompt or messages, one of them", param="prompt")
     if text is None:
+        if not with_special:
+            raise Problem(
+                400,
+                "add_special_tokens goes with prompt: a conversation's are those of its template",
+                param="add_special_tokens",
+            )
         ids = list(render(served, read_messages(fields.get("messages")))[0].ids)
     else:
-        ids = _encode(text, served, with_special=fields.get("add_special_tokens") is not False)
+        ids = _encode(text, served, with_special=with_special)
     return {
         "count": len(ids),
         "max_model_len": served.context_length,
@@ -66,8 +74,17 @@ def detokenize(values: dict[str, Any], limits: Limits) -> dict[str, Any]:
     return {"prompt": served.tokenizer.decode(ids)}
 
 
-def tokenizer_info(served: Served) -> dict[str, Any]:
-    """Return what clients ask of a tokenizer: its special tokens by their roles, its template."""
+def tokenizer_info(query: Sequence[tuple[str, str]], limits: Limits) -> dict[str, Any]:
+    """Return what clients ask of a tokenizer: its special tokens by their roles, its template.
+
+    Raises:
+        Problem: a parameter that is unknown, or there twice.
+    """
+    values = dict(query)
+    refuse_unknown(values, ("model",))
+    if len(values) < len(query):
+        raise Problem(400, "model is there twice; give one", param="model")
+    served = choose_model(Fields(values), limits.models, required=False)
     tokenizer = served.tokenizer
     named = tokenizer.roles.to_tokenizer_config(tokenizer.special_tokens)
     template = tokenizer.chat_template
