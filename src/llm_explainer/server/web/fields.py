@@ -55,9 +55,7 @@ class Fields:
         if value is None:
             return None
         ok = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if (
-            not ok or not low <= value <= high
-        ):
+        if not ok or not low <= value <= high:
             raise refused(name, value, f"a number from {low:g} to {high:g}")
         return float(value)
 
