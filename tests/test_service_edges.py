@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import pytest
 from served_model import make_model, serving
@@ -15,6 +16,7 @@ from llm_explainer.server.web import explaining
 from llm_explainer.server.web import tokens as tokens_module
 from llm_explainer.server.web.explaining import MOST_WAITING
 from llm_explainer.server.web.safety import Rules
+from llm_explainer.tracing import threads
 
 LEAST = {"model": "tiny", "prompt": "Once", "max_tokens": 2}
 EXPLAIN = {"model": "tiny", "prompt": "Once there"}
@@ -78,6 +80,12 @@ def test_as_many_texts_as_there_may_be_are_taken(service):
         assert len(found.post("/v1/completions", **LEAST, n=2)["choices"]) == 2
 
 
+def test_the_best_of_as_many_as_there_are_are_all_of_them(service):
+    assert len(service.post("/v1/completions", **LEAST, n=2, best_of=2)["choices"]) == 2
+    for asked in ({"n": 2, "best_of": 3}, {"best_of": True, "n": 1}):
+        assert service.refused("/v1/completions", **LEAST, **asked)["param"] == "best_of"
+
+
 def test_a_prompt_that_is_there_twice_has_two_texts_unless_a_seed_says_otherwise(service):
     asked = {**LEAST, "prompt": ["Once"] * 3, "max_tokens": 12}
     for seed, n_texts in ((None, 3), (1, 1)):
@@ -96,10 +104,17 @@ def test_an_allowed_page_may_send_the_headers_of_its_client(service):
 
 
 def test_a_long_text_is_read_while_others_are_answered(service, monkeypatch):
-    goes_on = threading.Event()
-    monkeypatch.setattr(tokens_module, "_encode", lambda *_, **__: goes_on.wait(20) and [])
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def encode(*_: object, **__: object) -> list[int]:
+        begun.set()
+        goes_on.wait(20)
+        return []
+
+    monkeypatch.setattr(tokens_module, "_encode", encode)
     with ThreadPoolExecutor(1) as pool:
         reading = pool.submit(service.post, "/tokenize", prompt="a")
+        assert begun.wait(20)
         assert service.ask("GET", "/health")[0] == 200
         assert not reading.done()
         goes_on.set()
@@ -153,6 +168,24 @@ def test_nothing_is_explained_to_who_has_left(service, held):
         assert first.result()["object"] == "explanation"
     until(lambda: explainer._n_asked == 0)
     assert len(begun) == 1
+
+
+def test_beside_texts_of_others_the_number_of_threads_is_left_alone(monkeypatch):
+    limits = []
+    monkeypatch.setattr(
+        threads, "threadpool_limits", lambda n, **_: limits.append(n) or nullcontext()
+    )
+    config = make_model()[0].config
+
+    def traced() -> None:
+        with threads.threads_for(config):
+            pass
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(traced).result()
+    assert not limits
+    traced()
+    assert limits == [1]
 
 
 def test_an_explanation_stops_between_its_parts(service, held, monkeypatch):

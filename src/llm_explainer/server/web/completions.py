@@ -82,6 +82,8 @@ def read_completions(values: dict[str, Any], limits: Limits) -> Asked:
     Raises:
         Problem, GenerationError: a parameter that is unknown, not supported, or cannot be so.
     """
+    if type(values.get("best_of")) is int and values["best_of"] == values.get("n"):
+        values = {name: value for name, value in values.items() if name != "best_of"}
     check_names(values, "completions")
     fields = Fields(values)
     check_labels(fields)
