@@ -155,6 +155,8 @@ def test_a_model_is_served_in_few_bits_where_the_backend_can(tmp_path: Path):
     models = load_models(tmp_path / "base", None, [], backend="mlx", **chosen)
     with serving(models) as service:
         answer = service.post("/v1/completions", model="base", prompt="Once", max_tokens=4)
+        error = service.refused("/v1/explain", model="base", prompt="Once")
+    assert (error["status"], "are kept in bfloat16" in error["message"]) == (400, True)
     assert answer["usage"]["completion_tokens"] >= 1
 
 

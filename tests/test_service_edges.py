@@ -111,7 +111,7 @@ def test_a_long_text_is_read_while_others_are_answered(service, monkeypatch):
         goes_on.wait(20)
         return []
 
-    monkeypatch.setattr(tokens_module, "_encode", encode)
+    monkeypatch.setattr(tokens_module, "encode", encode)
     with ThreadPoolExecutor(1) as pool:
         reading = pool.submit(service.post, "/tokenize", prompt="a")
         assert begun.wait(20)

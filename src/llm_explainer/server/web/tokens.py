@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from llm_explainer.errors import TokenizerError
 from llm_explainer.generation.prompts import with_prefix
-from llm_explainer.server.served import Served
 from llm_explainer.server.web.asking import choose_model
 from llm_explainer.server.web.chats import read_messages, render
 from llm_explainer.server.web.fields import Fields, refused
@@ -15,7 +13,7 @@ from llm_explainer.server.web.limits import Limits
 from llm_explainer.server.web.logprobs import token_text
 from llm_explainer.server.web.parameters import refuse_unknown
 from llm_explainer.server.web.problems import Problem
-from llm_explainer.server.web.prompts import check_ids
+from llm_explainer.server.web.prompts import check_ids, encode
 
 
 def tokenize(values: dict[str, Any], limits: Limits) -> dict[str, Any]:
@@ -40,21 +38,14 @@ def tokenize(values: dict[str, Any], limits: Limits) -> dict[str, Any]:
             )
         ids = list(render(served, read_messages(fields.get("messages")))[0].ids)
     else:
-        ids = _encode(text, served, with_special=with_special)
+        ids = encode(text, served, "prompt")
+        ids = with_prefix(served.tokenizer, ids) if with_special else ids
     return {
         "count": len(ids),
         "max_model_len": served.context_length,
         "tokens": ids,
         "token_strs": [token_text(served.tokenizer, token) for token in ids],
     }
-
-
-def _encode(text: str, served: Served, *, with_special: bool) -> list[int]:
-    try:
-        ids = served.tokenizer.encode(text)
-    except TokenizerError as error:
-        raise Problem(400, str(error), param="prompt", code="invalid_value") from None
-    return with_prefix(served.tokenizer, ids) if with_special else ids
 
 
 def detokenize(values: dict[str, Any], limits: Limits) -> dict[str, Any]:
