@@ -154,8 +154,12 @@ def test_a_model_is_served_in_few_bits_where_the_backend_can(tmp_path: Path):
         load_models(tmp_path / "base", None, ["a=b"], backend="mlx", **chosen)
     models = load_models(tmp_path / "base", None, [], backend="mlx", **chosen)
     with serving(models) as service:
-        answer = service.post("/v1/completions", model="base", prompt="Once", max_tokens=4)
+        asked = {"model": "base", "prompt": "Once é " * 40, "temperature": 0, "max_tokens": 4}
+        answer = service.post("/v1/completions", **asked)
+        again = service.post("/v1/completions", **asked)
+        assert service.engine.stats().cached_tokens  # the beginning of the first's prompt
         error = service.refused("/v1/explain", model="base", prompt="Once")
+    assert again["choices"] == answer["choices"]
     assert (error["status"], "are kept in bfloat16" in error["message"]) == (400, True)
     assert answer["usage"]["completion_tokens"] >= 1
 
