@@ -84,7 +84,7 @@ def test_a_streamed_chat_is_an_unstreamed_one(seed, service):
     *events, last = service.events("/v1/chat/completions", **asked)
     assert last == "[DONE]"
     parts = [event["choices"][0] for event in events]
-    assert parts[0]["delta"] == {"role": "assistant", "content": ""}
+    assert parts[0]["delta"] == {"role": "assistant", "content": "", "refusal": None}
     assert parts[-1]["delta"] == {}
     assert [part["finish_reason"] for part in parts] == [None] * (len(parts) - 1) + [
         whole["finish_reason"]

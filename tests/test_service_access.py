@@ -17,7 +17,7 @@ from llm_explainer.commands.serve import KEY_VARIABLE, load_models, read_key, re
 from llm_explainer.errors import CheckpointError, ConfigError
 from llm_explainer.lora_config import LoRAConfig
 from llm_explainer.server.client import Client, ServiceError
-from llm_explainer.server.web.running import Server
+from llm_explainer.server.web.running import Server, listen
 from llm_explainer.server.web.safety import LOOPBACK, Rules
 from llm_explainer.tree import flatten
 
@@ -101,6 +101,11 @@ def test_rules_come_from_the_options():
     assert rules.hosts == LOOPBACK | {"box.home"}
     assert read_rules("::1", [], [], None).hosts == LOOPBACK
     assert read_rules("192.168.1.5", [], [], None).hosts == LOOPBACK | {"192.168.1.5"}
+    assert read_rules("::1", ["[FE80::1]"], ["http://Box"], None).hosts == LOOPBACK | {"[fe80::1]"}
+    assert read_rules("::1", [], ["http://Box"], None).origins == {"http://box"}
+    for host in ("box.home:8000", "http://box.home", "fe80::1", "a b", ""):
+        with pytest.raises(ConfigError, match="allowed_host is"):
+            read_rules("127.0.0.1", [host], [], None)
     for origin in ("*", "localhost:3000", "http://a/b", "ftp://a", "http://*"):
         with pytest.raises(ConfigError, match="cors_origin is"):
             read_rules("127.0.0.1", [], [origin], None)
@@ -128,7 +133,13 @@ def test_models_are_named_by_their_folders(tmp_path: Path, monkeypatch):
     chosen = {"best": False, "backend": "numpy"}
     assert list(load_models(Path("some.model"), None, [], **chosen)) == ["some.model"]
     assert list(load_models(Path("some.model"), "x", [], **chosen)) == ["x"]
-    for adapter in ("nothing", "=path", "name=", "some.model=path"):
+    for name in ("", " ", "a\nb", "\udcff"):
+        with pytest.raises(ConfigError, match="name is"):
+            load_models(Path("some.model"), name, [], **chosen)
+    (tmp_path / "some.model").rename(tmp_path / "a\nb")
+    assert list(load_models(Path("a\nb"), None, [], **chosen)) == ["model"]
+    (tmp_path / "a\nb").rename(tmp_path / "some.model")
+    for adapter in ("nothing", "=path", "a\nb=path", "name=", "some.model=path"):
         with pytest.raises(ConfigError, match="adapter is"):
             load_models(Path("some.model"), None, [adapter], **chosen)
 
@@ -143,7 +154,13 @@ def test_a_model_is_served_in_few_bits_where_the_backend_can(tmp_path: Path):
         load_models(tmp_path / "base", None, ["a=b"], backend="mlx", **chosen)
     models = load_models(tmp_path / "base", None, [], backend="mlx", **chosen)
     with serving(models) as service:
-        answer = service.post("/v1/completions", model="base", prompt="Once", max_tokens=4)
+        asked = {"model": "base", "prompt": "Once é " * 40, "temperature": 0, "max_tokens": 4}
+        answer = service.post("/v1/completions", **asked)
+        again = service.post("/v1/completions", **asked)
+        assert service.engine.stats().cached_tokens  # the beginning of the first's prompt
+        error = service.refused("/v1/explain", model="base", prompt="Once")
+    assert again["choices"] == answer["choices"]
+    assert (error["status"], "are kept in bfloat16" in error["message"]) == (400, True)
     assert answer["usage"]["completion_tokens"] >= 1
 
 
@@ -227,7 +244,11 @@ def test_serving_says_in_one_line_what_does_not_work(call, service, tmp_path):
     assert_one_line(call(serve, "nothing"), "nothing")
     save_checkpoint(tmp_path / "tiny", *make_model())
     here = ("tiny", "--backend=numpy")
-    assert_one_line(call(serve, *here, f"--port={service.port}"), f"127.0.0.1:{service.port}")
+    taken = f"127.0.0.1:{service.port}"
+    assert_one_line(call(serve, *here, f"--port={service.port}"), taken)
+    assert_one_line(call(serve, "nothing", f"--port={service.port}"), taken)  # before it is loaded
+    with listen("127.0.0.1", 0) as held:  # by one that loads a model
+        assert_one_line(call(serve, *here, f"--port={held.getsockname()[1]}"), "in use")
     assert_one_line(call(serve, *here, "--host=no.such.host.invalid"), "cannot listen at")
     assert_one_line(call(serve, *here, "--cors-origin=*"), "--cors-origin is '*'")
 

@@ -69,10 +69,12 @@ def counts(service: Address) -> tuple[int, ...]:
 
 
 @contextmanager
-def request(service: Address, **values: object) -> Iterator[socket.socket]:
+def request(
+    service: Address, path: str = "/v1/completions", *, values: object = None, **changes: object
+) -> Iterator[socket.socket]:
     """Send a request, and hold its connection."""
-    body = json.dumps({**LONG, "prompt": PROMPT, **values}).encode()
-    head = f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+    body = json.dumps(values or {**LONG, "prompt": PROMPT, **changes}).encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
     with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
         connection.sendall(f"{head}Content-Type: application/json\r\n\r\n".encode() + body)
         yield connection

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -72,39 +72,79 @@ def client(
 
 def _show_tokens(service: Client, name: str, text: str) -> None:
     """Print a line for each token: its id, and its text as Python would write it."""
+    from llm_explainer.server.client import ServiceError
+
     answer = service.ask("POST", "/tokenize", {"model": name, "prompt": text})
-    for token, piece in zip(answer["tokens"], answer["token_strs"], strict=True):
-        write(f"{token:>8}  {piece!r}\n")
-    note(f"{answer['count']} tokens")
+    tokens, pieces = answer.get("tokens"), answer.get("token_strs")
+    if not isinstance(tokens, list) or not isinstance(pieces, list) or len(tokens) != len(pieces):
+        raise ServiceError("the service does not say what the tokens of a text are")
+    for token, piece in zip(tokens, pieces, strict=True):
+        write(f"{token!s:>8}  {piece!r}\n")
+    note(f"{len(tokens)} tokens")
 
 
 def _converse(service: Client, asked: dict[str, Any], system: str | None) -> None:
-    """Let a person and a model speak in turns; the conversation so far goes before each."""
+    """Let a person and a model speak in turns; the conversation so far goes before each.
+
+    What a person types that is refused is no turn, and the conversation goes on.
+    """
+    from llm_explainer.server.client import ServiceError
+
     note(f"you speak with {asked['model']}. Ctrl-D leaves.")
-    turns = [] if system is None else [{"role": "system", "content": system}]
+    told = [] if system is None else [{"role": "system", "content": system}]
+    turns: list[dict[str, str]] = []
     for line in typed_lines():
-        turns.append({"role": "user", "content": line})
-        said = _show(_answers(service, {**asked, "messages": turns}))
-        turns.append({"role": "assistant", "content": said})
+        try:
+            turns = _take_turn(service, asked, told, [*turns, {"role": "user", "content": line}])
+        except ServiceError as error:
+            if not sys.stdin.isatty():
+                raise
+            note(f"error: {error}")
+
+
+def _take_turn(
+    service: Client,
+    asked: dict[str, Any],
+    told: list[dict[str, str]],
+    turns: list[dict[str, str]],
+) -> list[dict[str, str]]:
+    """Show the model's answer; return the turns with it, without the oldest if there is no room.
+
+    Raises:
+        ServiceError: there is none.
+    """
+    from llm_explainer.server.client import ServiceError
+
+    try:
+        said = _show(_answers(service, {**asked, "messages": [*told, *turns]}))
+    except ServiceError as error:
+        if error.code != "context_length_exceeded" or len(turns) < 3:
+            raise
+        note("the conversation is longer than the model's context: its oldest turn is left out")
+        return _take_turn(service, asked, told, turns[2:])
+    return [*turns, {"role": "assistant", "content": said}]
 
 
 def _show(pieces: Iterator[str]) -> str:
-    """Write pieces as they come; return all of them."""
+    """Write pieces as they come, and a line break if there are any; return all of them."""
     text = ""
-    for piece in pieces:
-        write(piece)
-        text += piece
-    write(os.linesep)
+    try:
+        for piece in pieces:
+            write(piece)
+            text += piece
+    except BaseException:
+        write("\n" if text else "")
+        raise
+    write("\n")
     return text
 
 
 def _texts(service: Client, body: dict[str, Any]) -> Iterator[str]:
-    for event in service.stream("/v1/completions", body):
-        for choice in event["choices"]:
-            yield choice.get("text") or ""
+    for choice in service.stream("/v1/completions", body):
+        yield str(choice.get("text") or "")
 
 
 def _answers(service: Client, body: dict[str, Any]) -> Iterator[str]:
-    for event in service.stream("/v1/chat/completions", body):
-        for choice in event["choices"]:
-            yield choice["delta"].get("content") or ""
+    for choice in service.stream("/v1/chat/completions", body):
+        delta = choice.get("delta")
+        yield str(delta.get("content") or "") if isinstance(delta, dict) else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -89,10 +90,11 @@ def serve(
     from llm_explainer.server.engine import Engine
     from llm_explainer.server.web.app import Service
 
+    host = host.removeprefix("[").removesuffix("]")  # as an address of IPv6 stands in a URL
     rules = read_rules(host, allowed_host or [], cors_origin or [], read_key(api_key_file))
     kept: dict[str, Any] = {"best": best, "backend": backend, "dtype": dtype, "quantize": quantize}
-    models = load_models(checkpoint, name, adapter or [], **kept)
-    with listen(host, port) as listening:
+    with listen(host, port) as listening:  # a port that is taken is known before a model is loaded
+        models = load_models(checkpoint, name, adapter or [], **kept)
         engine = Engine(models, max_batch=max_batch, queue=queue)
         server = Server(
             Service(engine, rules, most_texts=max_batch + queue, created=int(time.time()))
@@ -153,10 +155,15 @@ def load_models(
         checkpoint, None, best=best, backend=backend, dtype=dtype, quantize=quantize
     )
     whole = checkpoint.resolve()
-    models = {name or (whole.stem if whole.is_file() else whole.name): (model, tokenizer)}
+    if name is None:
+        name = whole.stem if whole.is_file() else whole.name
+        name = name if is_name(name) else "model"
+    elif not is_name(name):
+        raise ConfigError(f"name is {name!r}; it takes a name of printable characters")
+    models = {name: (model, tokenizer)}
     for each in adapters:
-        given, equals, path = each.partition("=")
-        if not (given and equals and path):
+        given, _, path = each.partition("=")
+        if not (is_name(given) and path):
             raise ConfigError(f"adapter is {each!r}; it takes NAME=PATH")
         if given in models:
             raise ConfigError(f"adapter is {each!r}, and there is a model {given} already")
@@ -164,6 +171,11 @@ def load_models(
         adapted = load_adapter(path, model)
         models[given] = (adapted, load_tokenizer_of(path, model.config) or tokenizer)
     return models
+
+
+def is_name(text: str) -> bool:
+    """Return whether requests can have a text as a model's name."""
+    return bool(text.strip()) and text.isprintable()
 
 
 def read_key(file: Path | None) -> str | None:
@@ -189,7 +201,7 @@ def read_rules(host: str, hosts: list[str], origins: list[str], key: str | None)
     """Return who may ask.
 
     Raises:
-        ConfigError: an origin that is none.
+        ConfigError: an origin that is none, or a host that is no name or address alone.
     """
     from llm_explainer.server.web.safety import LOOPBACK, Rules
 
@@ -199,9 +211,14 @@ def read_rules(host: str, hosts: list[str], origins: list[str], key: str | None)
             raise ConfigError(
                 f"cors_origin is {origin!r}; it takes one like http://localhost:3000, and no *"
             )
+    for each in hosts:
+        if not re.fullmatch(r"[\w.-]+|\[[0-9a-fA-F:.]+\]", each, re.ASCII):
+            raise ConfigError(
+                f"allowed_host is {each!r}; it takes one like box.home or [fe80::1], and no port"
+            )
     own = f"[{host}]" if ":" in host else host
     named = {each.lower() for each in (*hosts, own) if each not in ("0.0.0.0", "[::]")}
-    return Rules(LOOPBACK | named, frozenset(origins), key)
+    return Rules(LOOPBACK | named, frozenset(each.lower() for each in origins), key)
 
 
 def is_loopback(host: str) -> bool:

@@ -114,11 +114,7 @@ class KVCache:
     def copy_of(self, start: int, stop: int) -> list[tuple[Array, Array]]:
         """Return copies of the only text's keys and values from ``start`` to ``stop``, by layer."""
         pairs = [layer.of_one() for layer in self.layers]
-        # A part of MLX's arrays would hold on to all of them.
-        return [
-            (mx.array(np.array(k[:, start:stop])), mx.array(np.array(v[:, start:stop])))
-            for k, v in pairs
-        ]
+        return [(_copied(k[:, start:stop]), _copied(v[:, start:stop])) for k, v in pairs]
 
     def extend(self, copied: list[tuple[Array, Array]]) -> None:
         """Add what ``copy_of`` returned, (K, T, H) each, behind the only text's last token."""
@@ -131,6 +127,12 @@ class KVCache:
         for layer in self.layers:
             layer.keep(rows)
         self.texts.move_to(self.lengths[rows])
+
+
+def _copied(part: Array) -> Array:
+    """Return a copy of a part of an array: MLX's own part would hold on to all of it."""
+    in_bytes = np.array(part.view(mx.uint8))  # NumPy has no bfloat16
+    return mx.array(in_bytes).view(part.dtype)
 
 
 class TextRows:

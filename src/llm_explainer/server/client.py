@@ -17,14 +17,22 @@ _MOST_LINE = 1 << 24
 
 
 class ServiceError(LLMExplainerError):
-    """A service that is not there, or does not do what it was asked."""
+    """A service that is not there, or does not do what it was asked.
+
+    Attributes:
+        code: the word for programs that a refusal has, if any.
+    """
+
+    def __init__(self, message: str, code: object = None) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class Client:
     """Asks a service.
 
     Args:
-        url: its address, with or without ``/v1``.
+        url: its address, with or without ``/v1``; nothing behind that.
         key: that it wants to see; None for none.
 
     Raises:
@@ -32,13 +40,18 @@ class Client:
     """
 
     def __init__(self, url: str, key: str | None = None) -> None:
-        parts = urlsplit(url if "://" in url else f"http://{url}")
+        takes = "it takes one like http://127.0.0.1:8000"
         try:
+            parts = urlsplit(url if "://" in url else f"http://{url}")
             host, port = parts.hostname, parts.port
+            host.encode("idna") if host else None
         except ValueError:
-            host, port = None, None
-        if parts.scheme not in ("http", "https") or not host:
-            raise ServiceError(f"the address is {url!r}; it takes one like http://127.0.0.1:8000")
+            raise ServiceError(f"the address is {url!r}; {takes}") from None
+        if "@" in parts.netloc:  # what it may hold is not repeated
+            raise ServiceError("the address has a name or a password in it; a key goes in a file")
+        has_more = parts.query or parts.fragment or not parts.path.isascii() or " " in url
+        if parts.scheme not in ("http", "https") or not host or has_more:
+            raise ServiceError(f"the address is {url!r}; {takes}")
         self._kind = (
             http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         )
@@ -47,8 +60,12 @@ class Client:
         self._base = parts.path.rstrip("/").removesuffix("/v1")
 
     def models(self) -> list[dict[str, Any]]:
-        """Return what the service has."""
-        return list(self.ask("GET", "/v1/models").get("data", []))
+        """Return what the service has, each with its ``id``."""
+        return [
+            each
+            for each in _objects(self.ask("GET", "/v1/models"), "data")
+            if isinstance(each.get("id"), str)
+        ]
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return a service's answer.
@@ -65,7 +82,7 @@ class Client:
             connection.close()
 
     def stream(self, path: str, body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """Yield the events of an answer as they come.
+        """Yield the choices of an answer as they come.
 
         Raises:
             ServiceError: it is not there, refuses, or breaks off.
@@ -79,13 +96,14 @@ class Client:
                 if data.strip() == "[DONE]":
                     return
                 event = _object(data.encode())
-                if "error" in event:
-                    raise ServiceError(_message(event, 500))
-                yield event
+                if event.get("error"):
+                    raise _refusal(event, 500)
+                yield from _objects(event, "choices")
             raise ServiceError(f"{self._url} broke its answer off")
         except (OSError, http.client.HTTPException) as error:
             raise self._lost(error) from None
         finally:
+            response.close()  # it may hold the socket by itself
             connection.close()
 
     def _send(
@@ -110,9 +128,10 @@ class Client:
             raise self._lost(error) from None
         connection.close()
         try:
-            raise ServiceError(_message(_object(refusal), response.status))
-        except ValueError:
+            answer = _object(refusal)
+        except ServiceError:
             raise ServiceError(f"{self._url} answers {response.status}") from None
+        raise _refusal(answer, response.status)
 
     def _lost(self, error: Exception) -> ServiceError:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
@@ -129,8 +148,15 @@ def _object(data: bytes) -> dict[str, Any]:
     return value
 
 
-def _message(answer: Mapping[str, Any], status: int) -> str:
+def _objects(answer: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """Return the objects that an answer lists under a name; whatever else stands there is none."""
+    found = answer.get(name)
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+
+
+def _refusal(answer: Mapping[str, Any], status: int) -> ServiceError:
     """Return what a refusal says."""
-    error = answer.get("error")
-    said = error.get("message") if isinstance(error, dict) else error
-    return f"the service answers {status}: {said}"
+    error = answer.get("error", answer.get("detail"))  # FastAPI's services have the latter
+    error = error if isinstance(error, dict) else {"message": error}
+    said = error.get("message") or "it does not say why"
+    return ServiceError(f"the service answers {status}: {said}", error.get("code"))

@@ -75,7 +75,9 @@ class Engine:
         ticket = Ticket(completion, model_name, self._forget)
         with self._changed:
             self._require_open()
-            if len(self._waiting) >= self._most_waiting:
+            n_running = sum(map(len, self._batches.values()))
+            n_free = max(0, self._max_batch - n_running)  # who takes these does not wait
+            if len(self._waiting) >= self._most_waiting + n_free:
                 self._stats.refused += 1
                 raise QueueFull(f"{self._most_waiting} requests wait already; try again later")
             self._waiting.append(ticket)

@@ -106,7 +106,7 @@ class ChatTemplate:
         program = _compiled(self.source)
         from llm_explainer.tokenizer.chat_sandbox import (  # there is jinja2, then
             MARK,
-            bounded_range,
+            bounded,
         )
 
         written: list[str] = []
@@ -122,15 +122,15 @@ class ChatTemplate:
             "documents": None,
             "add_generation_prompt": add_generation_prompt,
             MARK: mark,
-            "range": bounded_range(),
         }
         room = MOST_CHARACTERS
         try:
-            for part in program.generate(values):
-                written.append(part)
-                room -= len(part)
-                if room < 0:
-                    raise TokenizerError(f"a text of more than {MOST_CHARACTERS:,} characters")
+            with bounded():
+                for part in program.generate(values):
+                    written.append(part)
+                    room -= len(part)
+                    if room < 0:
+                        raise TokenizerError(f"a text of more than {MOST_CHARACTERS:,} characters")
         except Exception as error:  # the template is a program: it can fail in any way
             reason = " ".join(str(error).split()) or type(error).__name__
             raise TokenizerError(f"the chat template refuses or fails: {reason}") from None
@@ -148,13 +148,13 @@ def _compiled(source: str) -> jinja2.Template:
         TokenizerError: it is no Jinja; no jinja2.
     """
     try:
-        from llm_explainer.tokenizer.chat_sandbox import make_sandbox
+        from llm_explainer.tokenizer.chat_sandbox import Sandbox
     except ImportError:
         raise TokenizerError(
             f"a conversation takes jinja2, which is not installed; {extra('chat')} brings it"
         ) from None
     try:
-        return make_sandbox().from_string(source)
+        return Sandbox().from_string(source)
     except Exception as error:  # beside syntax errors, recursion and whatever a parser trips over
         reason = " ".join(str(error).split())
         raise TokenizerError(f"the chat template cannot be read as Jinja: {reason}") from None

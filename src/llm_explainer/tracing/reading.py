@@ -22,9 +22,18 @@ def read_parameters(model: Any, dtype: DTypeLike) -> tuple[Tree, ModelConfig]:
     """Return a model's parameters as NumPy arrays of one type, and what they are arranged by.
 
     Adapters are merged into the weights, which computes the same.
+
+    Raises:
+        GenerationError: weights that are kept in fewer bits, on MLX.
     """
     if model.lora is not None:
         model = merge_lora(model)
+    kinds = {str(each.dtype).rpartition(".")[2] for each in flatten(model.parameters()).values()}
+    if other := kinds - {"float32", "float64"}:
+        raise GenerationError(
+            f"the model's weights are kept in {' and '.join(sorted(other))}; a trace takes a model "
+            "that was loaded in float32"
+        )
     parameters = as_numpy(model.parameters())
     flat = {name: array.astype(dtype, copy=False) for name, array in flatten(parameters).items()}
     return unflatten(flat, like=parameters), model.config

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
@@ -20,7 +21,11 @@ def threads_for(config: ModelConfig) -> Iterator[None]:
     A trace is thousands of small products one after the other. BLAS splits each among its threads,
     which wait for the slowest in a busy loop: where another program holds a core, that takes many
     times as long as one thread alone.
+
+    The limit is the whole process's, and another number of threads rounds some products otherwise.
+    So the main thread alone sets it: one beside others, as a service has it, leaves theirs alone.
     """
     is_small = config.count_parameters() <= SMALL
-    with threadpool_limits(1, user_api="blas") if is_small else nullcontext():
+    is_main = threading.current_thread() is threading.main_thread()
+    with threadpool_limits(1, user_api="blas") if is_small and is_main else nullcontext():
         yield

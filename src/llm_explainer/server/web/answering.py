@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from starlette.responses import JSONResponse
@@ -42,18 +42,23 @@ class Answer:
                 ticket.waits_for_all = not asked.stream
                 self._tickets.append(ticket)
         except BaseException:
-            for ticket in self._tickets:
-                ticket.cancel()
+            self._cancel()
             raise
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or stop when the client leaves."""
-        with _cancelled_in_the_end(self._tickets):
-            async with _hearing_who_leaves(receive, self._tickets):
+        try:
+            async with hearing_who_leaves(receive, self._cancel):
                 if self._asked.stream:
                     await self._stream(send)
                 else:
                     await self._whole(scope, receive, send)
+        finally:  # whatever ended it: no text goes on that nobody will read
+            self._cancel()
+
+    def _cancel(self) -> None:
+        for ticket in self._tickets:
+            ticket.cancel()
 
     async def _whole(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -115,25 +120,14 @@ def _event(value: dict[str, Any]) -> str:
     return f"data: {json.dumps(value, ensure_ascii=False, separators=(',', ':'))}\n\n"
 
 
-@contextmanager
-def _cancelled_in_the_end(tickets: Sequence[Ticket]) -> Iterator[None]:
-    """Let no text go on that nobody will read, whatever ends the block."""
-    try:
-        yield
-    finally:
-        for ticket in tickets:
-            ticket.cancel()
-
-
 @asynccontextmanager
-async def _hearing_who_leaves(receive: Receive, tickets: Sequence[Ticket]) -> AsyncIterator[None]:
-    """Cancel the tickets as soon as the client leaves: waiting, read or going on."""
+async def hearing_who_leaves(receive: Receive, cancel: Callable[[], None]) -> AsyncIterator[None]:
+    """Call ``cancel`` as soon as the client leaves, within the block."""
 
     async def listen() -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        for ticket in tickets:
-            ticket.cancel()
+        cancel()
 
     listener = asyncio.create_task(listen())
     try:

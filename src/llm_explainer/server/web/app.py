@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -15,12 +16,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llm_explainer.server.engine import Engine
+from llm_explainer.server.served import Served
 from llm_explainer.server.web.answering import Answer
-from llm_explainer.server.web.asking import Asked, choose_model
+from llm_explainer.server.web.asking import choose_model
 from llm_explainer.server.web.bodies import read_object
 from llm_explainer.server.web.chats import read_chat
 from llm_explainer.server.web.completions import read_completions
-from llm_explainer.server.web.explaining import read_explanation
+from llm_explainer.server.web.explaining import Explainer, read_explanation
 from llm_explainer.server.web.fields import Fields
 from llm_explainer.server.web.limits import Limits
 from llm_explainer.server.web.metrics import MEDIA_TYPE, write_metrics
@@ -30,7 +32,9 @@ from llm_explainer.server.web.safety import Guard, Rules
 from llm_explainer.server.web.tokens import detokenize, tokenize, tokenizer_info
 
 Handler = Callable[[Request], Awaitable[ASGIApp]]
+T = TypeVar("T")
 _LEFT = Response(status_code=499)  # nobody gets it
+_ONE_MODEL = "/v1/models/{model}"
 
 
 class Service:
@@ -55,12 +59,15 @@ class Service:
     ) -> None:
         self._engine, self._created = engine, created
         self._limits = Limits(engine.served, most_texts)
+        self._explainer = Explainer(engine)
+        self._reader = ThreadPoolExecutor(1, "reader")
         self._answers: Counter[tuple[str, int]] = Counter()
         self._page = page_response()
         routes = {
             ("GET", "/"): self._show_page,
             ("GET", "/health"): self._health,
             ("GET", "/v1/models"): self._list_models,
+            ("GET", _ONE_MODEL): self._show_model,
             ("POST", "/v1/completions"): self._completions,
             ("POST", "/v1/chat/completions"): self._chat,
             ("POST", "/v1/explain"): self._explain,
@@ -73,7 +80,7 @@ class Service:
         self._paths = {path for _, path in routes}
         app = Starlette(
             routes=[
-                Route(path, _guarded(handler), methods=[method])
+                Route(path.replace("}", ":path}"), _guarded(handler), methods=[method])
                 for (method, path), handler in routes.items()
             ],
             exception_handlers={HTTPException: _not_found},
@@ -86,11 +93,16 @@ class Service:
 
         async def counting(message: Message) -> None:
             if message["type"] == "http.response.start":
-                address = scope["path"] if scope["path"] in self._paths else "other"
-                self._answers[address, message["status"]] += 1
+                self._answers[self._address(scope["path"]), message["status"]] += 1
             await send(message)
 
         await self._app(scope, receive, counting)
+
+    def _address(self, path: str) -> str:
+        """Return what a path is counted as."""
+        if path.startswith("/v1/models/"):
+            return _ONE_MODEL
+        return path if path in self._paths else "other"
 
     async def _show_page(self, request: Request) -> ASGIApp:
         return self._page
@@ -99,43 +111,50 @@ class Service:
         return JSONResponse({"status": "ok"})
 
     async def _list_models(self, request: Request) -> ASGIApp:
-        data = [
-            {
-                "id": name,
-                "object": "model",
-                "created": self._created,
-                "owned_by": "llm-explainer",
-                "max_model_len": served.context_length,
-                "chat": served.tokenizer.chat_template is not None,
-            }
-            for name, served in self._limits.models.items()
-        ]
+        data = [self._about(served) for served in self._limits.models.values()]
         return JSONResponse({"object": "list", "data": data})
 
+    async def _show_model(self, request: Request) -> ASGIApp:
+        models = self._limits.models
+        return JSONResponse(self._about(choose_model(Fields(request.path_params), models)))
+
+    def _about(self, served: Served) -> dict[str, Any]:
+        return {
+            "id": served.name,
+            "object": "model",
+            "created": self._created,
+            "owned_by": "llm-explainer",
+            "max_model_len": served.context_length,
+            "chat": served.tokenizer.chat_template is not None,
+        }
+
     async def _completions(self, request: Request) -> ASGIApp:
-        return self._answer(read_completions(await read_object(request), self._limits))
+        return Answer(await self._read(request, read_completions), self._engine)
 
     async def _chat(self, request: Request) -> ASGIApp:
-        return self._answer(read_chat(await read_object(request), self._limits))
-
-    def _answer(self, asked: Asked) -> ASGIApp:
-        return Answer(asked, self._engine)
+        return Answer(await self._read(request, read_chat), self._engine)
 
     async def _explain(self, request: Request) -> ASGIApp:
-        explanation = read_explanation(await read_object(request), self._limits)
-        return JSONResponse(await asyncio.wrap_future(self._engine.call(explanation)))
+        asked = await self._read(request, read_explanation)
+        return JSONResponse(await self._explainer.make(asked, request.receive))
 
     async def _tokenize(self, request: Request) -> ASGIApp:
-        return JSONResponse(tokenize(await read_object(request), self._limits))
+        return JSONResponse(await self._read(request, tokenize))
 
     async def _detokenize(self, request: Request) -> ASGIApp:
-        return JSONResponse(detokenize(await read_object(request), self._limits))
+        return JSONResponse(await self._read(request, detokenize))
+
+    async def _read(self, request: Request, read: Callable[[dict[str, Any], Limits], T]) -> T:
+        """Return what a function makes of a request's body.
+
+        In a thread: a long text takes a tokenizer half a second, in which streams go on.
+        """
+        values = await read_object(request)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._reader, read, values, self._limits)
 
     async def _tokenizer_info(self, request: Request) -> ASGIApp:
-        fields = Fields(dict(request.query_params))
-        return JSONResponse(
-            tokenizer_info(choose_model(fields, self._limits.models, required=False))
-        )
+        return JSONResponse(tokenizer_info(request.query_params.multi_items(), self._limits))
 
     async def _metrics(self, request: Request) -> ASGIApp:
         text = write_metrics(self._engine.stats(), self._answers)

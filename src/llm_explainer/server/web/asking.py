@@ -115,10 +115,15 @@ def read_sampling(fields: Fields, max_tokens: int, stops: Sequence[str] = ()) ->
         top_k=fields.whole("top_k", 1, _MOST),
         min_p=fields.number("min_p", 0, 1),
         repetition_penalty=1.0 if penalty is None else penalty,
-        seed=secrets.randbits(53) if seed is None else seed,
+        seed=any_seed() if seed is None else seed,
         max_tokens=max_tokens,
         stop=(*fields.texts("stop", MOST_STOPS), *stops),
     )
+
+
+def any_seed() -> int:
+    """Return the seed of a request that has none."""
+    return secrets.randbits(53)
 
 
 def check_labels(fields: Fields) -> None:

@@ -15,6 +15,9 @@ MOST_BYTES = 1 << 20
 MOST_DEPTH = 16
 """Lists and objects inside of each other; a request has use for five."""
 
+MOST_DIGITS = 400
+"""Of a whole number: Python takes its time over a long one."""
+
 BODY_S = 30.0
 """Seconds in which a body has to be there."""
 
@@ -32,6 +35,11 @@ async def read_object(request: Request) -> dict[str, Any]:
     if kind != "application/json":
         raise Problem(
             415, f"the content type is {kind[:80]!r}; it takes application/json", headers=_CLOSE
+        )
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding != "identity":
+        raise Problem(
+            415, f"the body is encoded as {encoding[:80]!r}; it is taken as it is", headers=_CLOSE
         )
     try:
         async with asyncio.timeout(BODY_S):
@@ -68,13 +76,17 @@ def parse_object(body: bytes) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise Problem(400, f"the body is no UTF-8 at byte {error.start}") from None
     try:
-        value = json.loads(text, object_pairs_hook=_once, parse_constant=_refuse_constant)
+        if text.startswith("\ufeff"):
+            raise ValueError("it begins with a mark of the byte order")
+        value = json.loads(
+            text, object_pairs_hook=_once, parse_constant=_refuse_constant, parse_int=_whole
+        )
     except RecursionError:
         raise Problem(400, _too_deep()) from None
     except ValueError as error:
         raise Problem(400, f"the body is no JSON: {error}") from None
     if not isinstance(value, dict):
-        raise Problem(400, f"the body is a JSON {type(value).__name__}; it takes an object")
+        raise Problem(400, "the body is JSON, but no object")
     for depth, text in _texts(value):
         if depth > MOST_DEPTH:
             raise Problem(400, _too_deep())
@@ -90,6 +102,12 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(values) < len(pairs):
         raise ValueError("a key is there twice")
     return values
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > MOST_DIGITS:
+        raise ValueError(f"a number has more than {MOST_DIGITS} digits")
+    return int(digits)
 
 
 def _refuse_constant(word: str) -> NoReturn:

@@ -44,7 +44,7 @@ class ChatChoice:
 
     def opening(self) -> list[dict[str, Any]]:
         """Return who speaks."""
-        return [self._chunk({"role": "assistant", "content": ""}, None, None)]
+        return [self._chunk({"role": "assistant", "content": "", "refusal": None}, None, None)]
 
     def add(self, piece: Piece) -> list[dict[str, Any]]:
         """Take the next piece; how it ended goes in a chunk of its own."""
@@ -54,8 +54,9 @@ class ChatChoice:
         self._reason = piece.finish_reason
         logprobs = None
         if self.completion.logprobs is not None:
-            logprobs = {"content": chat_logprobs(self._served.tokenizer, piece.logprobs)}
-            self._logprobs += logprobs["content"]
+            entries = chat_logprobs(self._served.tokenizer, piece.logprobs)
+            logprobs = {"content": entries, "refusal": None}
+            self._logprobs += entries
         chunks = []
         if text or (logprobs and logprobs["content"]):
             chunks.append(self._chunk({"content": text}, logprobs, None))

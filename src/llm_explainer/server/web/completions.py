@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from llm_explainer.server.requests import MOST_ALTERNATIVES, Completion, Piece
 from llm_explainer.server.served import Served
 from llm_explainer.server.web.asking import (
     Asked,
+    any_seed,
     check_labels,
     choose_model,
     read_max_tokens,
@@ -80,6 +82,8 @@ def read_completions(values: dict[str, Any], limits: Limits) -> Asked:
     Raises:
         Problem, GenerationError: a parameter that is unknown, not supported, or cannot be so.
     """
+    if type(values.get("best_of")) is int and values["best_of"] == values.get("n"):
+        values = {name: value for name, value in values.items() if name != "best_of"}
     check_names(values, "completions")
     fields = Fields(values)
     check_labels(fields)
@@ -94,6 +98,8 @@ def read_completions(values: dict[str, Any], limits: Limits) -> Asked:
     echo = fields.flag("echo")
     choices: list[TextChoice] = []
     for prompt in prompts:
+        if fields.get("seed") is None:  # or a prompt that is there twice had the same text twice
+            sampling = replace(sampling, seed=any_seed())
         for index in range(n):
             completion = Completion(
                 prompt_ids=prompt.ids, sampling=sampling, index=index, logprobs=logprobs, echo=echo

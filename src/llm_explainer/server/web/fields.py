@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -56,7 +55,7 @@ class Fields:
         if value is None:
             return None
         ok = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not ok or not math.isfinite(value) or not low <= value <= high:
+        if not ok or not low <= value <= high:
             raise refused(name, value, f"a number from {low:g} to {high:g}")
         return float(value)
 
@@ -72,6 +71,6 @@ class Fields:
 
 def refused(name: str, value: object, takes: str) -> Problem:
     """Return the problem of a value that a parameter cannot have."""
-    whole = repr(value)
+    whole = "missing" if value is None else repr(value)
     shown = whole if len(whole) <= _SHOWN else f"{whole[:_SHOWN]}..."
     return Problem(400, f"{name} is {shown}; it takes {takes}", param=name, code="invalid_value")

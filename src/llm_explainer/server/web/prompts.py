@@ -58,12 +58,21 @@ def text_prompt(text: str, served: Served, param: str = "prompt") -> Prompt:
     Raises:
         Problem: a text that the tokenizer lacks, or that is longer than the model's context.
     """
-    try:
-        own = served.tokenizer.encode(text)
-    except TokenizerError as error:
-        raise Problem(400, str(error), param=param, code="invalid_value") from None
+    own = encode(text, served, param)
     ids = with_prefix(served.tokenizer, own) or [starting_id(served.tokenizer)]
     return _fitting(Prompt(tuple(ids), text, len(ids) - len(own)), served, param)
+
+
+def encode(text: str, served: Served, param: str) -> list[int]:
+    """Return the ids of a text.
+
+    Raises:
+        Problem: one that the tokenizer lacks.
+    """
+    try:
+        return served.tokenizer.encode(text)
+    except TokenizerError as error:
+        raise Problem(400, str(error), param=param, code="invalid_value") from None
 
 
 def check_ids(ids: Sequence[int], served: Served, param: str) -> None:

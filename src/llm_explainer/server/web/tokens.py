@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from llm_explainer.errors import TokenizerError
 from llm_explainer.generation.prompts import with_prefix
-from llm_explainer.server.served import Served
 from llm_explainer.server.web.asking import choose_model
 from llm_explainer.server.web.chats import read_messages, render
 from llm_explainer.server.web.fields import Fields, refused
@@ -14,7 +13,7 @@ from llm_explainer.server.web.limits import Limits
 from llm_explainer.server.web.logprobs import token_text
 from llm_explainer.server.web.parameters import refuse_unknown
 from llm_explainer.server.web.problems import Problem
-from llm_explainer.server.web.prompts import check_ids
+from llm_explainer.server.web.prompts import check_ids, encode
 
 
 def tokenize(values: dict[str, Any], limits: Limits) -> dict[str, Any]:
@@ -25,28 +24,28 @@ def tokenize(values: dict[str, Any], limits: Limits) -> dict[str, Any]:
     """
     refuse_unknown(values, ("model", "prompt", "messages", "add_special_tokens"))
     fields = Fields(values)
+    with_special = fields.get("add_special_tokens") is None or fields.flag("add_special_tokens")
     served = choose_model(fields, limits.models, required=False)
     text = fields.text("prompt")
     if (text is None) == (fields.get("messages") is None):
         raise Problem(400, "it takes a prompt or messages, one of them", param="prompt")
     if text is None:
+        if not with_special:
+            raise Problem(
+                400,
+                "add_special_tokens goes with prompt: a conversation's are those of its template",
+                param="add_special_tokens",
+            )
         ids = list(render(served, read_messages(fields.get("messages")))[0].ids)
     else:
-        ids = _encode(text, served, with_special=fields.get("add_special_tokens") is not False)
+        ids = encode(text, served, "prompt")
+        ids = with_prefix(served.tokenizer, ids) if with_special else ids
     return {
         "count": len(ids),
         "max_model_len": served.context_length,
         "tokens": ids,
         "token_strs": [token_text(served.tokenizer, token) for token in ids],
     }
-
-
-def _encode(text: str, served: Served, *, with_special: bool) -> list[int]:
-    try:
-        ids = served.tokenizer.encode(text)
-    except TokenizerError as error:
-        raise Problem(400, str(error), param="prompt", code="invalid_value") from None
-    return with_prefix(served.tokenizer, ids) if with_special else ids
 
 
 def detokenize(values: dict[str, Any], limits: Limits) -> dict[str, Any]:
@@ -66,8 +65,17 @@ def detokenize(values: dict[str, Any], limits: Limits) -> dict[str, Any]:
     return {"prompt": served.tokenizer.decode(ids)}
 
 
-def tokenizer_info(served: Served) -> dict[str, Any]:
-    """Return what clients ask of a tokenizer: its special tokens by their roles, its template."""
+def tokenizer_info(query: Sequence[tuple[str, str]], limits: Limits) -> dict[str, Any]:
+    """Return what clients ask of a tokenizer: its special tokens by their roles, its template.
+
+    Raises:
+        Problem: a parameter that is unknown, or there twice.
+    """
+    values = dict(query)
+    refuse_unknown(values, ("model",))
+    if len(values) < len(query):
+        raise Problem(400, "model is there twice; give one", param="model")
+    served = choose_model(Fields(values), limits.models, required=False)
     tokenizer = served.tokenizer
     named = tokenizer.roles.to_tokenizer_config(tokenizer.special_tokens)
     template = tokenizer.chat_template
