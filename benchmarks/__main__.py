@@ -37,6 +37,8 @@ BENCHMARKS = {
     "contention": Benchmark("training beside a busy program", ("--seconds", "20")),
     "generate": Benchmark("generation beside transformers", ("--seconds", "20")),
     "serve": Benchmark("texts side by side, and a text alone", ("--rounds", "3")),
+    "serve_leavers": Benchmark("what leaving clients cost the others", ("--seconds", "30")),
+    "soak": Benchmark("a service's memory under mixed load", ("--minutes", "1")),
     "train_mlx": Benchmark("MLX steps beside plain mlx.nn", needs=("mlx",), json=False),
     "tokenizer": Benchmark("the tokenizer beside the Rust ones", ("--seconds", "5"), corpus=True),
     "ladder": Benchmark("a layer: from loops to threads", ("--seconds", "10")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import random
 import re
 import sys
 from pathlib import Path
@@ -11,9 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from served_model import make_model, serving
 
 from benchmarks import __main__ as all_benchmarks
-from benchmarks import ladder, scaling, speedrun, speedrun_ours, speedrun_task, train
+from benchmarks import ladder, scaling, soak, speedrun, speedrun_ours, speedrun_task, train
+from benchmarks.service_client import ask
+from benchmarks.soak_requests import KINDS, WRONG, some_request
 
 TEXT = "First Citizen:\nBefore we proceed any further, hear me speak.\n\nAll:\nSpeak, speak.\n" * 60
 
@@ -210,3 +214,25 @@ def test_ours_takes_part_in_another_python_too(tmp_path: Path, monkeypatch: Any)
     assert noted.read_text() == "1\n"
     rows = {row["contestant"]: row for row in json.loads(figures.read_text())}
     assert rows[train.OTHER]["steps"] > 0
+
+
+def test_a_soak_asks_what_it_says() -> None:
+    """Each kind is answered as the soak expects it, and a stream's events are timed."""
+    rng, seen = random.Random(0), set()
+    with serving({"tiny": make_model(), "other": make_model(seed=1)}) as service:
+        while seen != KINDS.keys():
+            wanted = some_request(rng, ["tiny", "other"])
+            heard = ask(service.url, wanted.path, wanted.body)
+            assert (heard.status == 200) == (wanted.kind != WRONG), wanted
+            assert heard.status < 500
+            is_stream = "data: [DONE]" in heard.text
+            assert bool(heard.seconds) <= is_stream
+            assert heard.seconds == sorted(heard.seconds)
+            seen.add(wanted.kind)
+        assert ask(service.url, "/v1/completions", {}, leave_after=0.0).status == 0
+
+
+def test_a_soak_compares_quarters() -> None:
+    assert soak.quarters([1.0, 2, 3, 3, 5, 5, 4, 4]) == [1.5, 3, 5, 4]
+    assert soak.drift([50.0] * 10 + [90.0] * 10 + [100.0] * 20) == 0
+    assert soak.drift([float(i) for i in range(1, 41)]) == pytest.approx(35.5 / 25.5 - 1)

@@ -41,7 +41,14 @@ def test_the_page_is_written_and_opened(
 
 def test_what_cannot_be_is_one_line_before_the_work(call: Any, tmp_path: Path) -> None:
     (tmp_path / "mine.html").write_text("mine")
-    for out, said in (("mine.html", "no page of this program"), ("nowhere/p.html", "no folder")):
+    (tmp_path / "ring.html").symlink_to("ring.html")
+    for out, said in (
+        ("mine.html", "no page of this program"),
+        ("nowhere/p.html", "no folder"),
+        ("ring.html", "cannot write ring.html"),
+        ("/dev/null", "no page of this program"),
+        ("x" * 300, "File name too long"),
+    ):
         assert_one_line(call(explore, "base", "--prompt=a", "--no-open", f"--out={out}"), said)
     assert (tmp_path / "mine.html").read_text() == "mine"
     assert_one_line(call(explore, "base", "--prompt=a", "--why=the fox"), "tokens to this model")

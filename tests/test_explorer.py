@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import zlib
@@ -12,12 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 from small_models import SWITCHES
-from small_pages import HOSTILE, content_of, tokenizer
+from small_pages import HOSTILE, content_of, from_base85, tokenizer
 from small_traces import traced
 
 import llm_explainer
 from llm_explainer.errors import ConfigError
 from llm_explainer.explorer import Page, explore, gathering
+from llm_explainer.explorer.base85 import ALPHABET, to_base85
 from llm_explainer.explorer.bundle import bundle
 from llm_explainer.explorer.formulas import makings, rules, source_line
 from llm_explainer.explorer.gathering import gather
@@ -48,6 +48,14 @@ def test_floats_come_back_to_their_digits(kind: Kind, bound: float) -> None:
     assert (np.abs(back - numbers) <= bound * np.abs(numbers)).all()
 
 
+def test_bytes_come_back_from_text() -> None:
+    rng = np.random.default_rng(0)
+    for size in (*range(9), 1000):
+        for data in (rng.bytes(size), bytes(size), b"\xff" * size):
+            assert from_base85(to_base85(data)) == data
+            assert len(to_base85(data)) == -(-size * 5 // 4)
+
+
 @pytest.mark.parametrize("size", [1e-12, 1.0, 1e9])
 def test_halves_use_their_range_whatever_the_size(size: float) -> None:
     numbers = size * np.random.default_rng(0).normal(size=50)
@@ -73,8 +81,9 @@ def test_equal_arrays_are_stored_once_and_the_text_is_safe() -> None:
         {"text": HOSTILE},
         {"a": (array, "float32"), "b": (array.T, "float32"), "c": (array, "float32")},
     )
-    assert re.fullmatch(r"[A-Za-z0-9+/]+=*", packed)
-    data = zlib.decompress(base64.b64decode(packed))
+    assert not set(packed) - set(ALPHABET)
+    assert not set(ALPHABET) & set("<>&\"'\\ `\n")  # what markup and frames give a meaning
+    data = zlib.decompress(from_base85(packed))
     length = int.from_bytes(data[:4], "little")
     facts = json.loads(data[4 : 4 + length])
     assert facts["text"] == HOSTILE
@@ -197,7 +206,7 @@ def test_the_page_is_one_file_whose_policy_knows_its_script() -> None:
     model, _, _ = content_of("the fox")
     page = explore(model, tokenizer(), HOSTILE, name="<script>alert(1)</script>")
     assert page.html.count("<script") == page.html.count("</script>") == 2
-    assert "alert(1)" not in page.html  # a name is content, and content is base64
+    assert "alert(1)" not in page.html  # a name is content, and content is base85
     assert "<!--" not in page.html
     assert not re.search(
         r"(?:src|href)\s*=|https?://(?!www\.w3\.org/2000/svg)|@import|url\(", page.html

@@ -191,6 +191,58 @@ def test_views_follow_the_keyboard_and_the_address(opened: Opened) -> None:
     assert opened.page.locator(".large h3").first.inner_text() == "layer 1, head 2"
 
 
+def test_columns_of_the_lens_are_chosen_by_keyboard(opened: Opened) -> None:
+    opened.select(view="lens", position=3)
+    head = opened.page.locator(".lens th button[tabindex='0']")
+    head.focus()
+    for key, place in (("ArrowRight", 4), ("ArrowLeft", 3), ("End", opened.trace.n_tokens - 1)):
+        opened.page.keyboard.press(key)
+        assert opened.page.evaluate("window.explorer.app.state.get('position')") == place
+        focused = "document.activeElement.parentElement.cellIndex - 1"
+        assert opened.page.evaluate(focused) == place
+        assert head.get_attribute("aria-pressed") == "true"
+        assert head.count() == 1
+    opened.page.keyboard.press("ArrowRight")
+    opened.page.locator(".lens th button").nth(2).click()
+    assert "position=2" in opened.page.url
+    assert opened.page.locator(".lens thead .near").count() == 7  # what paper has room for
+
+
+RED = """(wanted) => {
+  const red = () => {
+    const copy = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+    copy.drawImage(document.querySelector(".heat"), 0, 0);
+    return copy.getImageData(0, 0, 1, 1).data[0];
+  };
+  return new Promise((done) => {
+    const look = (left) =>
+      red() === wanted || !left ? done(red()) : requestAnimationFrame(() => look(left - 1));
+    look(60);
+  });
+}"""
+"""What the first cell of a map has of red: as wanted, within a second."""
+
+
+def test_a_dark_page_is_printed_light(opened: Opened) -> None:
+    page, light, dark = opened.page, 0xB5, 0xFF  # of --heat-up
+    opened.select(view="attention")
+    assert page.evaluate(RED, light) == light
+    page.emulate_media(color_scheme="dark")
+    assert page.evaluate(RED, dark) == dark
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(color_scheme="dark", media="print")
+    assert page.evaluate(RED, light) == light
+    background = "getComputedStyle(document.documentElement).backgroundColor"
+    assert page.evaluate(background) == "rgb(255, 255, 255)"
+    assert not page.locator("[role=tablist]").is_visible()
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate("document.documentElement.dataset.theme ?? null") is None
+    page.emulate_media(color_scheme="dark", media="screen")
+    assert page.evaluate(RED, dark) == dark
+    page.emulate_media(color_scheme="light")
+    assert page.evaluate(RED, light) == light
+
+
 def test_the_tour_goes_through_the_views_and_ends(opened: Opened) -> None:
     opened.page.get_by_role("button", name="tour").click()
     for _ in range(20):

@@ -40,7 +40,7 @@ def add_learning(content: Content, found: Trace) -> None:
         for each in traces
     ]
     moments = [
-        Moment(step, each.losses, maps, lens(each), f"{HOSTILE} {step}")
+        Moment(step, each.losses, maps, lens(each), f"{HOSTILE} {step}", f"<em>{step}</em>")
         for step, each, maps in zip(STEPS, traces, attention, strict=True)
     ]
     put_history(content, moments)
@@ -150,7 +150,8 @@ def test_the_slider_goes_through_what_was_learned(opened: Opened) -> None:
     assert "moment=0" in opened.page.url
     assert slider.get_attribute("aria-valuetext") == "step 0"
     first = other_models(opened.trace)[0]
-    assert opened.page.locator("blockquote").inner_text().endswith(" 0")
+    assert opened.page.locator("blockquote.sample").inner_text().endswith(" 0")
+    assert opened.page.locator("blockquote.continued").inner_text() == "… <em>0</em>"
     assert opened.page.locator("blockquote *").count() == 0
     assert f"{first.losses.mean():.4f} nats" in opened.page.locator("figcaption").inner_text()
     read = lens(first)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import zlib
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from small_models import LLAMA, random_model, small_config
+from small_pages import from_base85
 from small_traces import TOKENIZER, traced
 from test_trainer import change, make_trainer
 
@@ -81,6 +81,7 @@ def test_history(tmp_path: Path) -> None:
     assert len(np.unique(put["history/attention"][1, 0, 0, 7])) <= 12
     np.testing.assert_array_equal(put["history/tokens"][2, -1], found[2].lens.tokens[-1, :, 0])
     assert facts["samples"][2] == found[2].sample
+    assert facts["continued"][2] == found[2].continued
 
 
 def test_two_models_on_one_text() -> None:
@@ -143,7 +144,7 @@ def test_a_page_with_all_of_them(tmp_path: Path) -> None:
 def facts_of(html: str) -> dict[str, Any]:
     """Return the facts that a page holds."""
     (packed,) = re.findall(r'id="content">([^<]*)<', html)
-    data = zlib.decompress(base64.b64decode(packed))
+    data = zlib.decompress(from_base85(packed))
     length = int.from_bytes(data[:4], "little")
     facts: dict[str, Any] = json.loads(data[4 : 4 + length])
     return facts

@@ -11,9 +11,12 @@ from command_line import assert_one_line, command_runner
 from tiny_base import base  # noqa: F401
 
 from llm_explainer import load_checkpoint
+from llm_explainer.checkpoint.export import folders
 from llm_explainer.checkpoint.export import proof as exports
+from llm_explainer.checkpoint.gguf import read_header
 from llm_explainer.commands import export as command_module
 from llm_explainer.commands.export import export
+from llm_explainer.errors import CheckpointError
 
 pytest.importorskip("gguf")
 pytestmark = pytest.mark.filterwarnings("ignore:the weights in")
@@ -40,6 +43,8 @@ def test_what_is_exported_is_the_same_model(
     assert "equal for 20 texts" in out
     folder = tmp_path / "there"
     path = folder if "--to=hf" in arguments else next(folder.glob("*.gguf"))
+    if path != folder:
+        assert read_header(path).values["general.name"] == "there"
     model, tokenizer = load_checkpoint(tmp_path / "base", "numpy")
     found, read = load_checkpoint(path, "numpy")
     ids = np.array([tokenizer.encode("Once there was a fox")])
@@ -57,6 +62,49 @@ def test_what_differs_is_not_left_behind(
     monkeypatch.setitem(exports.BOUNDS, "Q8_0", 1e-9)
     assert_one_line(command(export, "base", "--out=there", "--kind=Q8_0"), "logits", "not written")
     assert not (tmp_path / "there").exists()
+
+
+@pytest.mark.parametrize("at", [0, 1])
+def test_logits_that_are_no_numbers_are_no_proof(base: Path, at: int) -> None:  # noqa: F811
+    model, tokenizer = load_checkpoint(base, "numpy")
+    texts, calls = ["", "a", "a fox", "the"], []
+
+    def found(ids: Any) -> Any:
+        calls.append(ids)
+        return model(ids) * (np.nan if len(calls) == at + 1 else 1)
+
+    with pytest.raises(CheckpointError, match="nan off"):
+        exports.compare_logits(model, found, tokenizer, texts, 1.0)
+    assert len(calls) == 3  # an empty text has none
+    with pytest.raises(CheckpointError, match="no text of a token or more"):
+        exports.compare_logits(model, model, tokenizer, [""], 1.0)
+
+
+def test_a_model_does_not_take_its_own_place(command: Any, tmp_path: Path) -> None:
+    code, _, _ = command(export, "base", "--to=hf", "--out=mine")
+    assert code == 0
+    (tmp_path / "link").symlink_to("mine")
+    for out in ("mine", "link"):
+        result = command(export, "mine", "--to=hf", f"--out={out}", "--overwrite")
+        assert_one_line(result, "is the model itself; take another --out")
+
+
+def test_a_refusal_names_the_folder_that_was_asked_for(
+    command: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, *_: Any) -> None:
+        raise CheckpointError(f"{path}/config.json is not as it should be")
+
+    monkeypatch.setattr(folders, "prove", lambda model, tokenizer, path, *_: refuse(path))
+    assert_one_line(command(export, "base", "--to=hf", "--out=new"), "error: new/config.json is")
+
+    def fail(path: Path, *_: Any, **__: Any) -> None:
+        raise OSError("16384 requested and 464 written")  # as NumPy says it of a full disk
+
+    monkeypatch.setattr(folders, "write_gguf", fail)
+    result = command(export, "base", "--out=new")
+    assert_one_line(result, "cannot write new: not all of it could be written (16384")
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_kind_of_numbers_is_of_a_gguf(command: Any) -> None:

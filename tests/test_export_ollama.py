@@ -28,6 +28,23 @@ HOSTILE = (
     r"""{{ m['content'] ~ '`\"' }}{% endfor %}"""
     r"""{% if add_generation_prompt %}{{ 'go\t' }}{% endif %}"""
 )
+RAISES = "{{ raise_exception('no') }}"
+MISTRAL = (
+    "{{ bos_token }}{% for m in messages %}{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+    + RAISES
+    + "{% endif %}{% if m['role'] == 'user' %}{{ '[INST] ' + m['content'] + ' [/INST]' }}"
+    "{% elif m['role'] == 'assistant' %}{{ m['content'] + eos_token }}{% else %}"
+    + RAISES
+    + "{% endif %}{% endfor %}"
+)
+GEMMA = (
+    "{{ bos_token }}{% if messages[0]['role'] == 'system' %}" + RAISES + "{% endif %}"
+    "{% for m in messages %}{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+    + RAISES
+    + "{% endif %}{% set role = 'model' if m['role'] == 'assistant' else m['role'] %}"
+    "{{ '<start_of_turn>' + role + '\n' + m['content'] | trim + '<end_of_turn>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}"
+)
 ROLES = {"s": "system", "u": "user", "a": "assistant"}
 
 
@@ -91,6 +108,20 @@ def test_a_template_writes_the_same_in_go(source: str) -> None:
             assert in_go(written, turns) == template.render(turns, add_generation_prompt=True)
 
 
+@pytest.mark.parametrize("source", [TEMPLATES["strict"], MISTRAL, GEMMA])
+def test_a_strict_template_writes_what_it_takes(source: str) -> None:
+    template = ChatTemplate(source, TOKENS)
+    turns = turns_of(template)
+    assert not turns.takes_system
+    assert turns.trimmed == (("user", "assistant") if source == GEMMA else ())
+    written = go_template(turns)
+    for roles in ("u", "uau", "uauau"):
+        said = talk(roles, 'a\n "b"')
+        assert in_go(written, said) == template.render(said, add_generation_prompt=True)
+    with pytest.raises(AssertionError, match='slice "no system" 99'):  # out of Go's range
+        in_go(written, talk("su", "Hi"))
+
+
 def test_a_space_that_the_model_wrote_is_not_written_twice() -> None:
     turns = talk("uau", " Pip")
     assert "Assistant: Pip<|endoftext|>" in in_go(go_template(turns_of(ChatTemplate())), turns)
@@ -101,7 +132,11 @@ def test_a_space_that_the_model_wrote_is_not_written_twice() -> None:
     [
         (TEMPLATES["marked"], "it changes ' two  words"),
         (TEMPLATES["instructions"], "depend on the turns beside it"),
-        (TEMPLATES["strict"], "refuses or fails"),
+        ("{{ raise_exception('never') }}", "refuses or fails"),
+        (
+            "{% for m in messages %}{{ m.role + m.content.rstrip() }}{% endfor %}",
+            "it changes ' two  words",
+        ),
         ("{{ messages[0]['content'] }}", "leaves out a turn"),
         ("{% for m in messages %}{{ m.role + m.content | upper }}{% endfor %}", "leaves out"),
         (
@@ -208,7 +243,12 @@ def test_the_model_s_own_settings_go_first(command: Any, tmp_path: Path) -> None
 
 def test_a_template_that_cannot_be_said_leaves_nothing(command: Any, tmp_path: Path) -> None:
     file = tmp_path / "model" / "chat_template.jinja"
-    file.write_text(TEMPLATES["strict"])
+    file.write_text(GEMMA)
+    code, out, _ = command(export, "model", "--to=ollama", "--out=strict")
+    assert code == 0
+    assert "a system message is refused" in out
+    assert "keep spaces around a turn" in " ".join(out.split())
+    file.write_text(TEMPLATES["instructions"])
     result = command(export, "model", "--to=ollama", "--out=there")
     assert_one_line(result, "more than put words around turns", "--to gguf")
     assert not (tmp_path / "there").exists()

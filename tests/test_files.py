@@ -58,3 +58,16 @@ def test_a_missing_folder_and_a_folder_in_the_way_are_refused(tmp_path: Path) ->
     with pytest.raises(OSError, match="folder"):
         write_atomically(tmp_path / "folder", b"")
     assert names_in(tmp_path) == ["folder"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes among the files here")
+def test_what_is_no_ordinary_file_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name, said in (("pipe", "no ordinary file"), ("folder", "Is a directory")):
+        with pytest.raises(OSError, match=said):
+            write_atomically(tmp_path / name, b"new")
+    with pytest.raises(IsADirectoryError):
+        write_atomically("", b"new")
+    assert sorted(names_in(tmp_path)) == ["folder", "pipe"]
+    assert (tmp_path / "pipe").is_fifo()

@@ -84,6 +84,7 @@ def test_answers_are_learned(
         batch_size=2,
         packing=packing,
     )
+    assert run.preflight.summary().endswith(", and the answers to questions on the way")
     run.train([events.append])
     losses = [event.loss for event in events if isinstance(event, StepDone)]
     less = 1.0 if lora is None else 0.05  # beside a base of two steps, little can be adapted

@@ -118,6 +118,19 @@ def test_kinds_that_the_gguf_package_reads_and_does_not_write(kind: str, tmp_pat
     np.testing.assert_array_equal(found, gguf.quants.dequantize(data, label))
 
 
+def test_a_folder_means_the_one_file_in_it(file: Path) -> None:
+    (file.parent / "README.md").write_text("a card")
+    assert load_config(file.parent) == load_config(file)
+    tokens = random_tokens(load_config(file), 1, 4)
+    found = load_model(file.parent, "numpy")(tokens)
+    np.testing.assert_array_equal(found, load_model(file, "numpy")(tokens))
+    (file.parent / "b.gguf").touch()
+    with pytest.raises(
+        CheckpointError, match=r"holds 2 GGUF files, b\.gguf, model\.gguf; name one"
+    ):
+        load_config(file.parent)
+
+
 def test_adapters_stand_on_a_gguf_file(file: Path, tmp_path: Path) -> None:
     model = apply_lora(load_model(file, "numpy"), LoRAConfig(rank=2))
     for name, array in flatten(model.trainable()).items():
@@ -139,7 +152,8 @@ def test_rows_of_heads_go_there_and_back() -> None:
 def test_a_template_and_the_file_s_own_name_are_kept(tmp_path: Path) -> None:
     tokenizer = BPETokenizer.train(["once upon a time " * 4], 262)
     tokenizer.chat_template = ChatTemplate()
-    path = write_gguf(tmp_path / "model.gguf", make({}), tokenizer)
+    path = write_gguf(tmp_path / "mod\udcffel.gguf", make({}), tokenizer)  # no text, but a name
+    assert read_header(path).values["general.name"] == "mod?el"
     found = load_checkpoint(path, "numpy")[1].chat_template
     assert found is not None
     turns = [{"role": "user", "content": "Hi"}]

@@ -111,7 +111,9 @@ def test_a_tokenizer_of_its_own_or_the_base_s(tmp_path: Path) -> None:
     tokenizers = [BPETokenizer.train([text * 9], 264) for text in ("once upon a time ", "no no ")]
     save_checkpoint(tmp_path / "base", base, tokenizers[0], overwrite=True)
     save_adapter(tmp_path / "one", adapted, base=tmp_path / "base")
-    save_adapter(tmp_path / "two", adapted, base=tmp_path / "base", tokenizer=tokenizers[1])
+    for _ in range(2):  # the second replaces the first
+        two = {"base": tmp_path / "base", "tokenizer": tokenizers[1], "overwrite": True}
+        save_adapter(tmp_path / "two", adapted, **two)
     for name, tokenizer in zip(("one", "two"), tokenizers, strict=True):
         _, found = load_checkpoint(tmp_path / name)
         assert found.encode("once no") == tokenizer.encode("once no")

@@ -12,8 +12,10 @@ from test_trainer import change, make_trainer
 from llm_explainer import load_checkpoint
 from llm_explainer.commands.quick import quick_settings
 from llm_explainer.errors import CheckpointError, ConfigError
+from llm_explainer.generation import generate
 from llm_explainer.run_folders import MILESTONES, history_of, meant_checkpoint, milestones_of
 from llm_explainer.tracing import lens, moments, trace
+from llm_explainer.tracing.moments import SAMPLE_TOKENS
 from llm_explainer.training.milestones import milestone_steps
 
 CONFIG = change(keep_milestones=3, steps=12, checkpoint_every=4, eval_every=0, sample_every=0)
@@ -93,6 +95,8 @@ def test_moments_are_what_each_kept_state_makes_of_a_text(tmp_path: Path) -> Non
     assert len(moment.sample) == 17  # characters: one to begin with, then as many as see it
     assert moment.sample[0] == "t"
     assert len({moment.sample for moment in found}) > 1
+    greedy = generate(model, tokenizer, text, temperature=0, max_tokens=SAMPLE_TOKENS)
+    assert moment.continued == "".join(greedy) != ""
     followed = moments(tmp_path / "run", text, targets=3)
     assert followed[2].lens.targets.tolist() == [3] * 12
     with pytest.raises(CheckpointError, match="keeps no checkpoints to go through; it takes the f"):

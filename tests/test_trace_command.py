@@ -159,8 +159,12 @@ def test_hostile_text_is_shown_as_text(command: Any) -> None:
         (["--prompt", TEXT, "--against", " hen"], "--against has no effect: it goes with --why"),
         (
             ["--prompt", TEXT, "--out", "no/such/folder.npz"],
-            "cannot write no/such/folder.npz: No such file",
+            "there is no folder no/such to write folder.npz into",
         ),
+        (["--prompt", TEXT, "--out", "runs"], "runs is there and is no trace; name another file"),
+        (["--prompt", TEXT, "--out", ""], ". is there and is no trace"),
+        (["--prompt", TEXT, "--out", "/dev/null"], "/dev/null is there and is no trace"),
+        (["--prompt", TEXT, "--out", "x" * 300], "File name too long"),
         (["--prompt", TEXT, "--history"], "runs/story keeps no checkpoints to go through"),
         (["nowhere", "--prompt", TEXT], "nowhere"),
         (["--prompt", "o", "--step"], "so no loss"),
@@ -169,6 +173,21 @@ def test_hostile_text_is_shown_as_text(command: Any) -> None:
 def test_what_is_refused(command: Any, arguments: list[str], said: str) -> None:
     named = [] if arguments[0] == "nowhere" else ["runs/story"]
     assert_one_line(command(*named, *arguments), said)
+
+
+def test_only_a_trace_is_replaced_and_links_are_followed(command: Any, folder: Path) -> None:
+    (folder / "mine.npz").write_text("mine")
+    (folder / "link.npz").symlink_to("far.npz")
+    (folder / "ring.npz").symlink_to("ring.npz")
+    for out in ("mine.npz", "ring.npz"):
+        result = command("runs/story", "-p", TEXT, "--out", out)
+        assert_one_line(result, out)
+        assert not result[1]  # it is said before anything is computed
+    assert (folder / "mine.npz").read_text() == "mine"
+    for _ in range(2):
+        assert command("runs/story", "-p", TEXT, "--out", "link.npz")[0] == 0
+    assert (folder / "link.npz").is_symlink()
+    assert (folder / "far.npz").is_file()
 
 
 def test_without_a_text_on_a_terminal(command: Any) -> None:

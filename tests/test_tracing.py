@@ -173,3 +173,11 @@ def test_a_saved_trace(tmp_path: Path) -> None:
 def test_it_is_a_public_name() -> None:
     assert llm_explainer.trace is trace
     assert Trace.__doc__
+
+
+@pytest.mark.parametrize(("size", "said"), [(np.nan, "results"), (1e30, "gradients")])
+def test_what_is_no_number_is_refused(size: float, said: str) -> None:
+    model = random_model(small_config(), np.float32)
+    model.blocks[0].feed_forward.up_proj.weight[0, 0] = size
+    with pytest.raises(GenerationError, match=f"the model's {said} for this text are not finite"):
+        trace(model, TOKENIZER, "abc")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -43,12 +44,17 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
 def open_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Give a file to write to; at the end of the ``with`` block it replaces the one at ``path``.
 
-    If the block raises, nothing is left of the new file.
+    If the block raises, nothing is left of the new file. What is no ordinary file is not replaced:
+    a device, such as ``/dev/null``, would be gone for everybody.
 
     Raises:
-        OSError: as ``write_atomically``.
+        OSError: as ``write_atomically``; a folder or a device has the name.
     """
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if path.exists() and not path.is_file():
+        raise FileExistsError(errno.EEXIST, "it is no ordinary file", str(path))
     # A sibling, because a rename is atomic only within one file system; a random name, because
     # two processes may write the same file.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")

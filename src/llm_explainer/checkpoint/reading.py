@@ -16,7 +16,7 @@ from llm_explainer.run_folders import RECORD, meant_checkpoint
 
 @contextmanager
 def reading(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield the directory that ``path`` means, or the GGUF file that it is.
+    """Yield the directory that ``path`` means, or the GGUF file that it is or alone holds.
 
     What the system refuses becomes one line.
     """
@@ -29,6 +29,8 @@ def reading(path: str | os.PathLike[str]) -> Iterator[Path]:
             directory = meant
         elif (directory / "last").is_dir() and not (directory / RECORD).exists():
             directory = (directory / "last").resolve()  # checkpoints that no run keeps
+        elif directory.is_dir() and not (directory / CONFIG).exists():
+            directory = _gguf_in(directory)
         if not directory.is_dir() and not is_gguf(directory):
             reason = "is a file" if directory.exists() else "does not exist"
             raise CheckpointError(
@@ -44,3 +46,16 @@ def reading(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise CheckpointError(f"{where} cannot be read: {error.strerror or error}") from None
     except MemoryError:
         raise CheckpointError(f"{directory} does not fit in this machine's memory") from None
+
+
+def _gguf_in(directory: Path) -> Path:
+    """Return the GGUF file that a directory has for a model, else the directory.
+
+    Raises:
+        CheckpointError: several.
+    """
+    found = sorted(path for path in directory.glob("*.gguf") if path.is_file())
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found)
+        raise CheckpointError(f"{directory} holds {len(found)} GGUF files, {names}; name one")
+    return found[0] if found else directory

@@ -74,6 +74,8 @@ def export(
     folder = out if out is not None else Path("models") / model.resolve().name.removesuffix(".gguf")
     if folder.exists() and not overwrite:
         raise CheckpointError(f"{folder} exists already; take another --out, or --overwrite")
+    if folder.exists() and model.exists() and folder.samefile(model):
+        raise CheckpointError(f"{folder} is the model itself; take another --out")
     console = make_console()
     texts = [story.text for story in islice(iter_stories(seed=1), N_TEXTS)]
     proof = _write(model, to, kind, folder, texts=texts, overwrite=overwrite)

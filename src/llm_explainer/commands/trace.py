@@ -72,6 +72,7 @@ def trace(
     from llm_explainer.tracing import (
         Target,
         attribute,
+        check_trace_file,
         moments,
         one_token,
         place_of,
@@ -89,6 +90,8 @@ def trace(
         raise GenerationError("no text to trace; give one with --prompt, --prompt-file or a pipe")
     if prompt is None:
         prompt = read_file(prompt_file) if prompt_file else read_pipe()
+    if out is not None:
+        check_trace_file(out)
     model, tokenizer = load_named(checkpoint, adapter, best=best, backend="numpy")
     token = None if why is None else one_token(tokenizer, why)
     other = None if against is None else one_token(tokenizer, against)
@@ -111,7 +114,7 @@ def trace(
         show_step(console, tokenizer, traced, take_step(traced, top=rows), rows)
     if history:
         with working(console, "going through the run's checkpoints"):
-            kept = moments(checkpoint or newest_run(RUNS), traced.ids.tolist(), targets=token)
+            kept = moments(checkpoint or newest_run(RUNS), prompt, targets=token)
         show_history(console, tokenizer, traced, kept, at)
     if out is not None:
         save_trace(traced, out)

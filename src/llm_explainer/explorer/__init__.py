@@ -5,6 +5,7 @@
 
 Read the files in this order:
 
+    base85       bytes as text
     packing      arrays and facts as a few bytes
     content      what a page holds, by name
     words        tokens as a person can see them, and how their merges went

@@ -34,5 +34,5 @@ class Content:
         return list(self._arrays)
 
     def packed(self) -> str:
-        """Return it all as base64."""
+        """Return it all as base85."""
         return pack(self.facts, self._arrays)

@@ -32,6 +32,7 @@ def put_history(content: Content, moments: Sequence[Moment]) -> None:
     content.facts["history"] = {
         "steps": [moment.step for moment in moments],
         "samples": [moment.sample for moment in moments],
+        "continued": [moment.continued for moment in moments],
         "rows": lenses[0].rows,
         "targets": lenses[-1].targets.tolist(),
     }

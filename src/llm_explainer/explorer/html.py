@@ -64,12 +64,15 @@ class Page:
         """Write the page, whole or not at all, and return where it is. Another page is replaced.
 
         Raises:
-            ConfigError: something there is no page of ours, or there is no such folder.
-            OSError: no space, no permission.
+            ConfigError: something there is no page of ours, or there is no such folder; no space,
+                no permission.
         """
         path = Path(path)
         check_place(path)
-        write_atomically(path, self.html.encode())
+        try:
+            write_atomically(path.resolve(), self.html.encode())  # a link stays one
+        except OSError as error:  # which names a file that was to be renamed
+            raise ConfigError(f"cannot write {path}: {error.strerror or error}") from None
         return path
 
 
@@ -106,7 +109,7 @@ def explore(
         found = trace(model, tokenizer, text, target=target)
         content = gather(found, tokenizer, text, name)
         if run is not None:
-            put_history(content, moments(Path(run), found.ids.tolist()))
+            put_history(content, moments(Path(run), text))
         if beside is not None:
             put_pair(content, found, trace(*beside, text), (name, beside_name))
     return Page(page_of(content.packed()), f"{name}, {found.n_tokens} tokens")
@@ -126,10 +129,17 @@ def check_place(path: Path) -> None:
     Raises:
         ConfigError: something there is no page of ours, or there is no such folder.
     """
-    if not path.parent.is_dir():
-        raise ConfigError(f"there is no folder {path.parent} to write {path.name} into; make it")
-    if path.exists() and not is_page(path):
-        raise ConfigError(f"{path} is there and is no page of this program; name another file")
+    try:
+        place = path.resolve()
+        if not place.parent.is_dir():
+            raise ConfigError(
+                f"there is no folder {path.parent} to write {path.name} into; make it"
+            )
+        if place.exists() and not is_page(place):
+            raise ConfigError(f"{path} is there and is no page of this program; name another file")
+    except (OSError, RuntimeError) as error:  # a link in a circle is the latter
+        reason = getattr(error, "strerror", None) or "it leads nowhere"
+        raise ConfigError(f"cannot write {path}: {reason}") from None
 
 
 def page_of(packed: str) -> str:

@@ -2,18 +2,18 @@
 
 The layout, all little-endian: the length of the facts (uint32), the facts as JSON, then the arrays.
 An array's numbers are cut into bytes, all first bytes before all second ones, because bytes of like
-meaning compress better side by side. All is deflated, and then base64 for HTML.
+meaning compress better side by side. All is deflated, and then base85 for HTML.
 """
 
 from __future__ import annotations
 
-import base64
 import json
 import zlib
 from typing import Any, Literal
 
 import numpy as np
 
+from llm_explainer.explorer.base85 import to_base85
 from llm_explainer.plain.contract import Array
 
 Kind = Literal["float32", "float24", "float16", "int8", "uint32"]
@@ -25,7 +25,7 @@ power of two that uses its range. int8 has two: steps of 1/127 of the largest nu
 
 
 def pack(facts: dict[str, Any], arrays: dict[str, tuple[Array, Kind]]) -> str:
-    """Return facts and arrays as base64; equal arrays are stored once."""
+    """Return facts and arrays as base85; equal arrays are stored once."""
     index: dict[str, dict[str, Any]] = {}
     seen: dict[tuple[str, bytes], dict[str, Any]] = {}
     parts: list[bytes] = []
@@ -40,7 +40,7 @@ def pack(facts: dict[str, Any], arrays: dict[str, tuple[Array, Kind]]) -> str:
         index[name] = {**known, "scale": scale, "shape": array.shape}
     head = json.dumps({**facts, "arrays": index}, separators=(",", ":")).encode()
     whole = b"".join([len(head).to_bytes(4, "little"), head, *parts])
-    return base64.b64encode(zlib.compress(whole, 9)).decode()
+    return to_base85(zlib.compress(whole, 9))
 
 
 def encode(array: Array, kind: Kind) -> tuple[bytes, float]:

@@ -26,7 +26,7 @@ from llm_explainer.tracing.reading import one_token, piece_of
 from llm_explainer.tracing.recording import Trace, trace
 from llm_explainer.tracing.rules import EXPLANATIONS, Explanation, Rule, Term, terms_of
 from llm_explainer.tracing.saliency import saliency
-from llm_explainer.tracing.saving import save_trace
+from llm_explainer.tracing.saving import check_trace_file, save_trace
 from llm_explainer.tracing.step import Step, take_step
 from llm_explainer.tracing.target import Target, place_of
 from llm_explainer.tracing.threads import threads_for
@@ -46,6 +46,7 @@ __all__ = [
     "Trace",
     "ablate",
     "attribute",
+    "check_trace_file",
     "lens",
     "lens_logits",
     "moments",

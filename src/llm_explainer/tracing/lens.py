@@ -15,6 +15,7 @@ from llm_explainer.plain.contract import Array
 from llm_explainer.plain.model import unembed
 from llm_explainer.tracing.recording import Trace
 from llm_explainer.tracing.target import log_softmax
+from llm_explainer.tracing.threads import threads_for
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ def lens(
     targets = np.broadcast_to(targets, trace.ids.shape)  # (T,)
     top = min(top, trace.config.vocab_size)
     rows = stream_names(trace, after_attention=after_attention)
-    read = [_read(lens_logits(trace, name), targets, top) for name in rows]
+    with threads_for(trace.config):
+        read = [_read(lens_logits(trace, name), targets, top) for name in rows]
     tokens, probabilities, of_targets, ranks = (np.stack(part) for part in zip(*read, strict=True))
     return Lens(rows, tokens, probabilities, targets, of_targets, ranks)
 

@@ -8,17 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from llm_explainer.checkpoint import load_checkpoint
 from llm_explainer.errors import CheckpointError
-from llm_explainer.generation import generate_ids
+from llm_explainer.generation import generate, generate_ids
 from llm_explainer.generation.prompts import Prompt
 from llm_explainer.plain.contract import Array
 from llm_explainer.run_folders import history_of
+from llm_explainer.tokenizer import Tokenizer
 from llm_explainer.tracing.lens import Lens, lens
 from llm_explainer.tracing.recording import trace
+from llm_explainer.tracing.threads import threads_for
 
 SAMPLE_TOKENS = 40
 TEMPERATURE, SEED = 0.7, 0
@@ -34,6 +37,7 @@ class Moment:
     attention: Array  # (n_layers, n_heads, T, T): every head's weights
     lens: Lens
     sample: str  # what it wrote by itself, from the text's first token on
+    continued: str  # how it went on with the whole text, by its likeliest tokens
 
 
 def moments(
@@ -68,6 +72,13 @@ def moments(
 
 def _moment(step: int, checkpoint: Path, text: Prompt, targets: int | Array | None) -> Moment:
     model, tokenizer = load_checkpoint(checkpoint, "numpy")
+    with threads_for(model.config):
+        return _moment_of(model, tokenizer, step, text, targets)
+
+
+def _moment_of(
+    model: Any, tokenizer: Tokenizer, step: int, text: Prompt, targets: int | Array | None
+) -> Moment:
     traced = trace(model, tokenizer, text)
     n_layers, seen = traced.config.n_layers, traced.activations
     attention = np.stack([seen[f"blocks.{i}.attention.weights"] for i in range(n_layers)])
@@ -80,6 +91,12 @@ def _moment(step: int, checkpoint: Path, text: Prompt, targets: int | Array | No
         temperature=TEMPERATURE,
         seed=SEED,
     )
+    greedy = generate(model, tokenizer, text, temperature=0, max_tokens=SAMPLE_TOKENS)
     return Moment(
-        step, traced.losses, attention, lens(traced, targets=targets), tokenizer.decode(written)
+        step=step,
+        losses=traced.losses,
+        attention=attention,
+        lens=lens(traced, targets=targets),
+        sample=tokenizer.decode(written),
+        continued="".join(greedy),
     )

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from llm_explainer.config import ModelConfig
+from llm_explainer.errors import GenerationError
 from llm_explainer.generation.prompts import Prompt
 from llm_explainer.plain.contract import Array, Record
 from llm_explainer.plain.model import gpt
@@ -100,7 +101,7 @@ def trace(
 
     Raises:
         GenerationError: an empty text, a longer one than the context or the memory holds, a target
-            that it lacks.
+            that it lacks; results or gradients that are not finite.
         TokenizerError: text that the tokenizer cannot encode.
     """
     parameters, config = read_parameters(model, dtype)
@@ -109,16 +110,18 @@ def trace(
     if target is not None:
         target = target.checked(len(ids), config.vocab_size)
     activations: dict[str, Array] = {}
-    with threads_for(config):
+    with threads_for(config), np.errstate(over="ignore", invalid="ignore"):  # which is checked
         logits, backward = gpt(ids[None], parameters, config, _into(activations))  # (1, T, V)
+    _check("results", activations)
     if target is None:
         likeliest = int(logits[0, -1].argmax())
         chosen = Target.loss() if len(ids) > 1 else Target.log_probability(0, likeliest)
         target = chosen
     gradients: dict[str, Array] = {}
     dlogits = target.gradient(logits[0], ids)  # (T, V)
-    with threads_for(config):
+    with threads_for(config), np.errstate(over="ignore", invalid="ignore"):
         parameter_gradients = backward(dlogits[None], _into(gradients))
+    _check("gradients", gradients | flatten(parameter_gradients))
     return Trace(
         config=config,
         parameters=parameters,
@@ -130,6 +133,20 @@ def trace(
         gradients={name: gradients[name] for name in activations},
         parameter_gradients=parameter_gradients,
     )
+
+
+def _check(what: str, arrays: dict[str, Array]) -> None:
+    """Refuse arrays in which anything is no finite number.
+
+    Raises:
+        GenerationError: says which.
+    """
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise GenerationError(
+                f"the model's {what} for this text are not finite, first {name}: its weights are "
+                "damaged, or too large"
+            )
 
 
 def _into(kept: dict[str, Array]) -> Record:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,35 @@ from llm_explainer.errors import GenerationError
 from llm_explainer.files import open_atomically
 from llm_explainer.tracing.recording import Trace
 from llm_explainer.tree import flatten
+
+
+def check_trace_file(path: str | os.PathLike[str]) -> None:
+    """Refuse a place where no trace can be written, before anything is computed for it.
+
+    Raises:
+        GenerationError: something there is no trace, or there is no such folder.
+    """
+    path = Path(path)
+    try:
+        place = path.resolve()
+        if not place.parent.is_dir():
+            raise GenerationError(f"there is no folder {path.parent} to write {path.name} into")
+        if place.exists() and not _is_trace(place):
+            raise GenerationError(f"{path} is there and is no trace; name another file")
+    except (OSError, RuntimeError) as error:  # a link in a circle is the latter
+        reason = getattr(error, "strerror", None) or "it leads nowhere"
+        raise GenerationError(f"cannot write {path}: {reason}") from None
+
+
+def _is_trace(path: Path) -> bool:
+    """Return whether a file is one that ``save_trace`` wrote."""
+    if not path.is_file():
+        return False
+    try:
+        with zipfile.ZipFile(path) as arrays:
+            return {"ids.npy", "pieces.npy", "target.npy"} <= set(arrays.namelist())
+    except zipfile.BadZipFile:
+        return False
 
 
 def save_trace(trace: Trace, path: str | os.PathLike[str]) -> None:
@@ -25,8 +56,9 @@ def save_trace(trace: Trace, path: str | os.PathLike[str]) -> None:
         config, target                          as JSON
 
     Raises:
-        GenerationError: the folder is missing or not writable, or the disk is full.
+        GenerationError: as ``check_trace_file``; the folder is not writable, or the disk is full.
     """
+    check_trace_file(path)
     target = trace.target
     arrays: dict[str, Any] = {
         "ids": trace.ids,
@@ -45,7 +77,7 @@ def save_trace(trace: Trace, path: str | os.PathLike[str]) -> None:
     ):
         arrays |= {f"{kind}/{name}": array for name, array in named.items()}
     try:
-        with open_atomically(path) as file:
+        with open_atomically(Path(path).resolve()) as file:  # a link stays one
             np.savez(file, allow_pickle=False, **arrays)
     except OSError as error:  # which names the file that would have been renamed
         raise GenerationError(f"cannot write {path}: {error.strerror or error}") from None

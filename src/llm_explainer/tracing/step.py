@@ -14,6 +14,7 @@ from llm_explainer.plain.contract import Array
 from llm_explainer.plain.model import gpt
 from llm_explainer.tracing.recording import Trace
 from llm_explainer.tracing.target import Target, log_softmax
+from llm_explainer.tracing.threads import threads_for
 from llm_explainer.tree import Tree, flatten, unflatten
 
 RATE = 1e-3
@@ -53,11 +54,12 @@ def take_step(trace: Trace, rate: float = RATE, *, top: int = 10) -> Step:
         GenerationError: one token, which has no loss.
     """
     target = Target.loss().checked(trace.n_tokens, trace.config.vocab_size)
-    gradients = _gradients_of_loss(trace, target)
-    flat, slopes = flatten(trace.parameters), flatten(gradients)
-    moved = {name: p - p.dtype.type(rate) * slopes[name] for name, p in flat.items()}
-    parameters = unflatten(moved, like=trace.parameters)
-    logits, _ = gpt(trace.ids[None], parameters, trace.config)  # (1, T, V)
+    with threads_for(trace.config):
+        gradients = _gradients_of_loss(trace, target)
+        flat, slopes = flatten(trace.parameters), flatten(gradients)
+        moved = {name: p - p.dtype.type(rate) * slopes[name] for name, p in flat.items()}
+        parameters = unflatten(moved, like=trace.parameters)
+        logits, _ = gpt(trace.ids[None], parameters, trace.config)  # (1, T, V)
     return Step(
         rate=rate,
         loss_before=float(target.values(trace.logits[None, target.rows], trace.ids)[0]),

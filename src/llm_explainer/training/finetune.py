@@ -192,7 +192,8 @@ class FinetuneSettings:
         questions = last_questions(held_out, tokenizer.roles.ends, N_EXAMINED)
         examiner = Examiner(tokenizer, questions) if questions else None
         longest = longest_row(learned, own["packing"])
-        return Material(batches, examiner, cls.saving(folder, own), longest)
+        more = "and the answers to questions on the way" if questions else ""
+        return Material(batches, examiner, cls.saving(folder, own), longest, more)
 
     @staticmethod
     def saving(folder: RunFolder, own: dict[str, Any]) -> Save:

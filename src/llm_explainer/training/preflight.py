@@ -31,6 +31,7 @@ class Preflight:
     limit_bytes: int  # that training may take
     seconds: float  # expected for the steps and evaluations still to do
     tokens_per_s: float  # measured just now, of this process
+    more: str = ""  # what takes time that nobody measured, in words
 
     def summary(self) -> str:
         """Return it in one line, for people."""
@@ -38,6 +39,8 @@ class Preflight:
             f"memory: about {_gigabytes(self.memory_bytes)} of {_gigabytes(self.limit_bytes)}; "
             f"time: about {_duration(self.seconds)}"
         )
+        if self.more:
+            line += f", {self.more}"
         if self.micro_batch < self.batch_size:
             line += f"; batches of {self.batch_size} windows in parts of {self.micro_batch}, to fit"
         return line

@@ -22,6 +22,7 @@ from llm_explainer.checkpoint.adapters.fusing import by_layer
 from llm_explainer.checkpoint.adapters.mlx_lm import to_mlx_lm
 from llm_explainer.checkpoint.adapters.parts import arrays_of, split
 from llm_explainer.checkpoint.adapters.peft import to_peft
+from llm_explainer.checkpoint.chat_templates import TOKENIZER_CONFIG
 from llm_explainer.checkpoint.checksums import MANIFEST
 from llm_explainer.checkpoint.saving import (
     OPTIMIZER,
@@ -45,6 +46,7 @@ ADAPTER_FILES = (
     peft.TENSORS,
     mlx_lm.TENSORS,
     TOKENIZER,
+    TOKENIZER_CONFIG,
     TRAINER,
     OPTIMIZER,
     MANIFEST,

@@ -11,7 +11,6 @@ from llm_explainer.checkpoint.adapters import base_of, is_adapter, save_adapter
 from llm_explainer.checkpoint.adapters.base import ADAPTER_CONFIG, SECTION
 from llm_explainer.checkpoint.adapters.loading import load_foreign
 from llm_explainer.checkpoint.adapters.saving import ADAPTER_FILES
-from llm_explainer.checkpoint.chat_templates import TOKENIZER_CONFIG
 from llm_explainer.checkpoint.export.proof import (
     BOUNDS,
     Proof,
@@ -57,7 +56,7 @@ def export_adapter(
         )
     base, has_tokenizer = base_of_adapters(path)
     own = tokenizer if has_tokenizer else None
-    with new_folder(folder, (*ADAPTER_FILES, TOKENIZER_CONFIG), overwrite=overwrite) as new:
+    with new_folder(folder, ADAPTER_FILES, overwrite=overwrite) as new:
         save_adapter(new, model, base=base, tokenizer=own)
         found = _read_again(new, base)
         compared = [

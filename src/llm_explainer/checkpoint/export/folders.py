@@ -87,5 +87,5 @@ def prove_gguf(
     Raises:
         CheckpointError, OSError: as ``write_gguf`` and ``prove``.
     """
-    write_gguf(file, model, tokenizer, kind)
+    write_gguf(file, model, tokenizer, kind, name=file.stem.removesuffix(f"-{kind}"))
     return prove(model, tokenizer, file, texts, BOUNDS[kind])

@@ -15,6 +15,9 @@ from llm_explainer.errors import CheckpointError
 COMPLETES = "{{ .Prompt }}"
 """The template of a model that continues texts."""
 
+_NO_SYSTEM = '{{ slice "no system" 99 }}'
+"""What fails in Go, and says why: a template there has no other way to refuse a message."""
+
 _QUOTES = '"""'
 
 
@@ -54,6 +57,8 @@ def go_template(turns: Turns) -> str:
 
 
 def _turn(turns: Turns, role: str) -> str:
+    if role not in turns.before:
+        return _NO_SYSTEM
     before = _literal(turns.before[role])
     if role == "assistant" and turns.leaves_space:
         # What the model wrote begins with its space, and what others have it say may not.

@@ -38,8 +38,8 @@ def export_ollama(
         model, tokenizer, folder, texts, source, overwrite: as of ``export_hf``.
 
     Raises:
-        CheckpointError: a chat template that does more than put words around turns; what
-            ``export_gguf`` refuses.
+        CheckpointError: a chat template that does more than put words around turns and drop the
+            spaces around them; what ``export_gguf`` refuses.
     """
     chat = tokenizer.chat_template
     turns = None if chat is None else _after_prefix(turns_of(chat), tokenizer)
@@ -52,12 +52,21 @@ def export_ollama(
     )
     with new_folder(folder, [name, MODELFILE], overwrite=overwrite) as new:
         proof = prove_gguf(new / name, model, tokenizer, kind, texts)
-        says = "continues texts" if turns is None else "its chat template in Go's words"
-        more = (("Modelfile", f"{says}; {len(_stops(tokenizer, turns))} stop texts"),)
+        more = (("Modelfile", f"{_said(turns)}; {len(_stops(tokenizer, turns))} stop texts"),)
         proof = replace(proof, path=folder / name, more=more)
         (new / MODELFILE).write_text(text, encoding="utf-8")
         write_card(new, model, proof, source)
     return proof
+
+
+def _said(turns: Turns | None) -> str:
+    """Return what the Modelfile's template does, and what it does otherwise than the model's."""
+    if turns is None:
+        return "continues texts"
+    words = "its chat template in Go's words"
+    if turns.trimmed:
+        words += f", which keep spaces around a turn (it drops {' and '.join(turns.trimmed)}'s)"
+    return words if turns.takes_system else f"{words}; a system message is refused"
 
 
 def _stops(tokenizer: Tokenizer, turns: Turns | None) -> list[str]:
@@ -72,9 +81,7 @@ def _after_prefix(turns: Turns, tokenizer: Tokenizer) -> Turns:
     """Return the turns without the token that Ollama itself puts before a text."""
     names = {token: name for name, token in tokenizer.special_tokens.items()}
     begin = "".join(names.get(token, "") for token in tokenizer.prefix)
-    system = turns.before["system"].removeprefix(begin)
-    return replace(
-        turns,
-        unasked=turns.unasked.removeprefix(begin),
-        before={**turns.before, "system": system},
-    )
+    before = dict(turns.before)
+    if turns.takes_system:
+        before["system"] = before["system"].removeprefix(begin)
+    return replace(turns, unasked=turns.unasked.removeprefix(begin), before=before)

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -86,14 +87,19 @@ def compare_logits(
     """Return the largest difference in the logits of the first few texts, and the largest logit.
 
     Raises:
-        CheckpointError: the difference is over ``bound`` as a share of the largest.
+        CheckpointError: the difference is over ``bound`` as a share of the largest, or no number;
+            there is no text of a token or more.
     """
-    difference = largest = 0.0
-    for text in texts[:_N_PROMPTS]:
-        ids = np.array([tokenizer.encode(text)[: model.config.context_length]])
-        expected = model(ids)
-        difference = max(difference, float(np.abs(found(ids) - expected).max()))
-        largest = max(largest, float(np.abs(expected).max()))
+    encoded = (tokenizer.encode(text)[: model.config.context_length] for text in texts)
+    differences, sizes = [], []
+    for ids in islice(filter(None, encoded), _N_PROMPTS):
+        expected = model(np.array([ids]))
+        differences.append(np.abs(found(np.array([ids])) - expected).max())
+        sizes.append(np.abs(expected).max())
+    if not sizes:
+        raise CheckpointError("no text of a token or more to compare logits of; give one")
+    # Python's own max drops what is no number where it isn't the first.
+    difference, largest = float(np.max(differences)), float(np.max(sizes))
     if not difference <= bound * largest:
         raise CheckpointError(
             f"read again, it gives logits that are {difference:.2g} off, where rounding explains "
@@ -111,7 +117,7 @@ def compare_weights(model: Any, path: Path, packing: Packing) -> float:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LLMExplainerWarning)
         found = flatten(load_model(path, "numpy").parameters())
-    farthest = 0.0
+    farthest = [0.0]
     for name, array in flatten(model.parameters()).items():
         off = np.abs(found[name] - np.asarray(array))
         if not off.any():
@@ -121,13 +127,14 @@ def compare_weights(model: Any, path: Path, packing: Packing) -> float:
         groups = np.asarray(array).reshape(len(off), -1, packing.group_size)
         step = np.ptp(groups, axis=-1) / (2**packing.bits - 1)  # (O, groups)
         steps = off.reshape(groups.shape).max(-1) / np.maximum(step, 1e-7)
-        farthest = max(farthest, float(steps.max()))
-    if not farthest <= MOST_STEPS:
+        farthest.append(float(steps.max()))
+    most = float(np.max(farthest))  # which is no number where one of them is none
+    if not most <= MOST_STEPS:
         raise CheckpointError(
-            f"read again, a weight is {farthest:.2g} steps off, where rounding explains "
+            f"read again, a weight is {most:.2g} steps off, where rounding explains "
             f"{MOST_STEPS}; it is not written"
         )
-    return farthest
+    return most
 
 
 def bytes_of(path: Path) -> int:
@@ -141,13 +148,20 @@ def new_folder(folder: Path, known_files: Sequence[str], *, overwrite: bool) -> 
     """Yield a folder that takes the place of ``folder`` at the end, and nothing after an error.
 
     Raises:
-        CheckpointError: something is in the way; it cannot be written.
+        CheckpointError: something is in the way; it cannot be written; what the block raises, with
+            the folder's name for that of the new one, which nobody will find.
     """
+    new = None
     try:
         with write_directory(absolute(folder), (*known_files, CARD), overwrite=overwrite) as new:
             yield new
     except OSError as error:
-        raise CheckpointError(f"cannot write {folder}: {error.strerror or error}") from None
+        reason = error.strerror or f"not all of it could be written ({error})"
+        raise CheckpointError(f"cannot write {folder}: {reason}") from None
+    except CheckpointError as error:
+        if new is None or str(new) not in str(error):
+            raise
+        raise CheckpointError(str(error).replace(str(new), str(folder))) from None
 
 
 def write_card(folder: Path, model: Any, proof: Proof, source: str) -> None:

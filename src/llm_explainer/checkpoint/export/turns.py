@@ -2,7 +2,8 @@
 
 A template is a program, and no other software runs Jinja as transformers does. But many are as
 simple as that, ChatML and our own among them. What they write is found by letting them write, and
-a template that does anything more, in conversations of several shapes, is refused.
+a template that does anything more, in conversations of several shapes, is refused. Some take no
+system message, and some drop the spaces around a turn: both is said, because it isn't the same.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from llm_explainer.tokenizer.chat_template import ChatTemplate
 
 Talk = list[dict[str, str]]
 
-_MARKS = ("Wq1z", "Xj2v", "Yk3w")  # what no template writes of its own
+_MARKS = ("Wq1z", "Xj2v", "Yk3w", "Zh4u", "Vg5t")  # what no template writes of its own
 _TRIED = ("Hi", " two  words \n", "<b>& 'x' \"y\" {{ z }}</b>", "3 < 4\n\n\ttab", "")
 _ROLES = {"s": "system", "u": "user", "a": "assistant"}
+_NEEDED = ("u", "uau", "uauau")  # conversations that every template has to take
+_MORE = ("su", "suau", "uaua", "suaua")  # it may refuse these, as strict ones do
 
 
 @dataclass(frozen=True)
@@ -25,9 +28,15 @@ class Turns:
     """The words around the turns of a conversation."""
 
     unasked: str  # goes first where the first turn is no system's: perhaps one of the template's
-    before: dict[str, str]  # role: what its turn begins with
+    before: dict[str, str]  # role: what its turn begins with; no system, if none is taken
     after: dict[str, str]
     answer: str  # where the model is to go on
+    trimmed: tuple[str, ...]  # roles whose turns lose the spaces around them
+
+    @property
+    def takes_system(self) -> bool:
+        """Whether a conversation may begin with a system message."""
+        return "system" in self.before
 
     @property
     def leaves_space(self) -> bool:
@@ -38,7 +47,9 @@ class Turns:
         """Return the text of a conversation up to where the model is to go on."""
         text = "" if talk[0]["role"] == "system" else self.unasked
         for turn in talk:
-            text += self.before[turn["role"]] + turn["content"] + self.after[turn["role"]]
+            role, content = turn["role"], turn["content"]
+            content = content.strip() if role in self.trimmed else content
+            text += self.before[role] + content + self.after[role]
         return text + self.answer
 
 
@@ -50,7 +61,7 @@ def turns_of(template: ChatTemplate) -> Turns:
     """
     turns = _found(template)
     for content in _TRIED:
-        for roles in ("u", "su", "uau", "suaua", "uauau"):
+        for roles in (*_NEEDED, *(roles for roles in _MORE if _takes(template, roles))):
             talk = [{"role": _ROLES[role], "content": content} for role in roles]
             if _render(template, talk, True) != turns.render(talk):
                 raise _NotPlainError(f"it changes {content!r}, or the words around it")
@@ -58,27 +69,43 @@ def turns_of(template: ChatTemplate) -> Turns:
 
 
 def _found(template: ChatTemplate) -> Turns:
-    """Return the words around turns, as four small conversations show them."""
-    user, answered, again, told = (_render(template, _marked(r)) for r in ("u", "ua", "uau", "su"))
+    """Return the words around turns, as small conversations show them."""
+    user, answered, again = (_render(template, _marked(r)) for r in ("u", "ua", "uau"))
     [head, after_user] = _around(user, 1)
     [_, gap, after_assistant] = _around(answered, 2)
     [_, _, second_gap, _] = _around(again, 3)
-    [before_system, told_gap, _] = _around(told, 2)
     before_user = _rest(second_gap, after_assistant, "")
+    before = {"user": before_user, "assistant": _rest(gap, after_user, "")}
+    after = {"user": after_user, "assistant": after_assistant}
+    if _takes(template, "su"):
+        [before["system"], told_gap, _] = _around(_render(template, _marked("su")), 2)
+        after["system"] = _rest(told_gap, "", before_user)
     return Turns(
         unasked=_rest(head, "", before_user),
-        before={
-            "system": before_system,
-            "user": before_user,
-            "assistant": _rest(gap, after_user, ""),
-        },
-        after={
-            "system": _rest(told_gap, "", before_user),
-            "user": after_user,
-            "assistant": after_assistant,
-        },
+        before=before,
+        after=after,
         answer=_rest(_render(template, _marked("u"), True), user, ""),
+        trimmed=tuple(role for role in before if _trims(template, role)),
     )
+
+
+def _takes(template: ChatTemplate, roles: str) -> bool:
+    """Return whether a template takes a conversation in which these have their turns."""
+    try:
+        template.render(_marked(roles), add_generation_prompt=True)
+    except TokenizerError:
+        return False
+    return True
+
+
+def _trims(template: ChatTemplate, role: str) -> bool:
+    """Return whether the spaces around a turn's text are dropped."""
+    talk = _marked({"system": "su", "user": "u", "assistant": "ua"}[role])
+    spaced = [
+        {**turn, "content": f" \n{turn['content']}\n "} if turn["role"] == role else turn
+        for turn in talk
+    ]
+    return _render(template, spaced) == _render(template, talk)
 
 
 def _marked(roles: str) -> Talk:

@@ -58,12 +58,17 @@ def architecture_of(config: ModelConfig) -> Container:
 
 
 def write_gguf(
-    path: str | os.PathLike[str], model: Model, tokenizer: Tokenizer, kind: Kind = "F32"
+    path: str | os.PathLike[str],
+    model: Model,
+    tokenizer: Tokenizer,
+    kind: Kind = "F32",
+    *,
+    name: str | None = None,
 ) -> Path:
     """Write a model and its tokenizer as one file, all of it or nothing, and return its path.
 
     Norms and biases are float32 in every ``kind``, and so are matrices whose rows are no multiple
-    of 32 in Q8_0.
+    of 32 in Q8_0. ``name`` is what other software calls the model: as the file, by default.
 
     Raises:
         CheckpointError: llama.cpp cannot run it exactly; no package ``gguf``; adapters.
@@ -78,6 +83,8 @@ def write_gguf(
     target = Path(path)
     with open_atomically(target) as file:
         writer = gguf.GGUFWriter(None, str(architecture))
+        # A folder's name may hold bytes that are no text.
+        writer.add_name((name or target.stem).encode("utf-8", "replace").decode())
         _add_settings(writer, model.config, architecture)
         for key, value in metadata.items():
             _add(writer, key, value)

@@ -1,5 +1,7 @@
 // Unpacks what Python packed (packing.py): facts as JSON, and arrays by name.
 
+import { fromBase85 } from "./base85.js";
+
 // Significant digits that an array of each kind can show.
 const DIGITS = { float32: 5, float24: 4, float16: 3, int8: 2, uint32: 10 };
 
@@ -84,12 +86,9 @@ function inSteps(bytes, size, shape) {
   return Float32Array.from(counts, (count, i) => count * steps[Math.floor(i / width)]);
 }
 
-// The content of this page: base64 of deflated bytes.
+// The content of this page: base85 of deflated bytes.
 export async function unpack() {
   const text = document.getElementById("content").textContent;
-  const packed = Uint8Array.fromBase64
-    ? Uint8Array.fromBase64(text)
-    : Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const stream = new Blob([fromBase85(text)]).stream().pipeThrough(new DecompressionStream("deflate"));
   return new Data(new Uint8Array(await new Response(stream).arrayBuffer()));
 }

@@ -17,9 +17,14 @@ export function bend(rule, x) {
   return bends[rule](x);
 }
 
-// Whether the query at place i sees the key at place j in a layer with this window (0: none).
+// The first key that the query at place i sees in a layer with this window (0: none).
+export function firstSeen(i, window) {
+  return window ? Math.max(0, i - window + 1) : 0;
+}
+
+// Whether the query at place i sees the key at place j.
 export function sees(i, j, window) {
-  return j <= i && (!window || j > i - window);
+  return j <= i && j >= firstSeen(i, window);
 }
 
 // A recipe for Data: activations and gradients that are left out of the file.

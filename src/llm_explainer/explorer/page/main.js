@@ -23,14 +23,30 @@ async function open() {
     document.title = `Inside ${data.facts.name}`;
     const app = new App(data);
     openShell(app, root);
+    printLight(app);
     window.explorer = { app, explain }; // for whoever opens the console
-    window
-      .matchMedia("(prefers-color-scheme: dark)")
-      .addEventListener("change", () => window.location.reload());
+    for (const media of ["(prefers-color-scheme: dark)", "print"])
+      window.matchMedia(media).addEventListener("change", () => app.repaint());
   } catch (error) {
     root.textContent = `This page could not be opened: ${error.message}. It needs a browser of 2023 or newer.`;
     throw error;
   }
+}
+
+// Paper is light, so a dark page is printed light; its canvases have to be painted for it.
+function printLight(app) {
+  const { dataset } = document.documentElement;
+  let before;
+  window.addEventListener("beforeprint", () => {
+    before = dataset.theme;
+    dataset.theme = "light";
+    app.repaint();
+  });
+  window.addEventListener("afterprint", () => {
+    if (before === undefined) delete dataset.theme;
+    else dataset.theme = before;
+    app.repaint();
+  });
 }
 
 open();

@@ -29,6 +29,13 @@ export function largest(values) {
   return most;
 }
 
+// "light" or "dark": as somebody chose here, else as the system has it; paper is light.
+export function themeNow() {
+  if (window.matchMedia("print").matches) return "light";
+  const isDark = window.matchMedia("(prefers-color-scheme: dark)").matches;
+  return document.documentElement.dataset.theme ?? (isDark ? "dark" : "light");
+}
+
 // Red, green, blue of the theme's colours, for canvases; read anew when the theme changes.
 export function palette() {
   const style = getComputedStyle(document.documentElement);
@@ -47,10 +54,4 @@ export function palette() {
 // A colour between paper and ink: share 0 to 1.
 export function between(paper, ink, share) {
   return paper.map((p, i) => Math.round(p + (ink[i] - p) * share));
-}
-
-// The colour of a signed number beside the largest of its kind.
-export function colour(colours, x, most) {
-  const share = most ? Math.min(1, Math.abs(x) / most) : 0;
-  return between(colours.paper, x < 0 ? colours.down : colours.up, share);
 }

@@ -3,7 +3,7 @@
 import { el, refill } from "./dom.js";
 import { flat } from "./explain.js";
 import { formulaPanel } from "./formula_panel.js";
-import { percent } from "./numbers.js";
+import { percent, themeNow } from "./numbers.js";
 import { tour } from "./tour.js";
 import { views } from "./views.js";
 
@@ -107,9 +107,7 @@ function head(app, startTour) {
 }
 
 function switchTheme(app) {
-  const isDark = window.matchMedia("(prefers-color-scheme: dark)").matches;
-  const now = document.documentElement.dataset.theme ?? (isDark ? "dark" : "light");
-  document.documentElement.dataset.theme = now === "dark" ? "light" : "dark";
+  document.documentElement.dataset.theme = themeNow() === "dark" ? "light" : "dark";
   app.repaint();
 }
 

@@ -41,7 +41,7 @@ function painted(app, layer, head, label) {
   const { size, values } = weightsOf(app, layer, head);
   const window = app.data.facts.windows[layer];
   const canvas = heat(size, size, label, { class: "square" });
-  app.paint(canvas, () => paintWeights(canvas, values, size, (i, j) => sees(i, j, window)));
+  app.paint(canvas, () => paintWeights(canvas, values, size, window));
   return canvas;
 }
 

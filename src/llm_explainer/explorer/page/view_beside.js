@@ -1,6 +1,5 @@
 // Side by side: the same text in two models, and where they differ.
 
-import { sees } from "./derive.js";
 import { el, refill, scrolling, table } from "./dom.js";
 import { heat, paintSigned, paintWeights } from "./heat.js";
 import { piece, pieceOf, streamName } from "./names.js";
@@ -157,6 +156,7 @@ function lensTable({ data }, which, place) {
 function attention(app) {
   const choices = ["layer", "head"].map((key) => choice(app, key));
   const maps = el("div", { class: "columns" });
+  let shown = "";
   return {
     element: el(
       "section",
@@ -170,6 +170,9 @@ function attention(app) {
       maps,
     ),
     update() {
+      const now = `${app.state.get("layer")} ${app.state.get("head")}`;
+      if (now === shown) return;
+      shown = now;
       for (const each of choices) each.update();
       refill(maps, bothMaps(app));
     },
@@ -190,9 +193,7 @@ function bothMaps(app) {
     });
     const weights = values.subarray(head * size * size, (head + 1) * size * size);
     const window = windows[layer];
-    app.paint(canvas, () =>
-      paintWeights(canvas, weights, size, (row, column) => sees(row, column, window)),
-    );
+    app.paint(canvas, () => paintWeights(canvas, weights, size, window));
     return el("figure", {}, canvas, el("figcaption", {}, el("bdi", {}, names[i])));
   });
 }

@@ -1,7 +1,6 @@
 // As it learned: the same text at every state that the run has kept of its model.
 
 import { el, refill, scrolling, table } from "./dom.js";
-import { sees } from "./derive.js";
 import { heat, paintSigned, paintWeights } from "./heat.js";
 import { lossChart } from "./loss_chart.js";
 import { piece, pieceOf, streamName } from "./names.js";
@@ -76,10 +75,25 @@ function stepSlider(app) {
 }
 
 function sampleOf(app) {
-  const quote = el("blockquote", { dir: "auto" });
+  const { samples, continued } = app.data.facts.history;
+  const sample = el("blockquote", { class: "sample", dir: "auto" });
+  const rest = el("blockquote", { class: "continued", dir: "auto" });
+  let shown = -1;
   return {
-    element: el("section", {}, el("h3", {}, "what it wrote then"), quote),
-    update: (moment) => refill(quote, app.data.facts.history.samples[moment]),
+    element: el(
+      "section",
+      {},
+      el("h3", {}, "what it wrote then"),
+      sample,
+      el("h3", {}, "how it went on with the text, by its likeliest tokens"),
+      rest,
+    ),
+    update(moment) {
+      if (moment === shown) return;
+      shown = moment;
+      refill(sample, samples[moment]);
+      refill(rest, "… ", continued[moment]);
+    },
   };
 }
 
@@ -89,10 +103,16 @@ function tokenStrip(app) {
   const pieces = app.data.facts.tokens.map((_, place) =>
     el(
       "button",
-      { type: "button", class: "shaded", onclick: () => app.state.set({ position: place }) },
+      {
+        type: "button",
+        class: "shaded",
+        "aria-pressed": "false",
+        onclick: () => app.state.set({ position: place }),
+      },
       el("bdi", {}, app.label(place)),
     ),
   );
+  let [shown, chosen] = [-1, 0];
   return {
     element: el(
       "section",
@@ -101,13 +121,17 @@ function tokenStrip(app) {
       el("div", { class: "then" }, pieces),
     ),
     update(moment) {
+      pieces[chosen].setAttribute("aria-pressed", "false");
+      chosen = app.state.get("position");
+      pieces[chosen].setAttribute("aria-pressed", "true");
+      if (moment === shown) return;
+      shown = moment;
       pieces.forEach((button, place) => {
         const loss = place ? values[moment * shape[1] + place - 1] : 0;
         button.title = place
           ? `${percent(Math.exp(-loss))} likely then`
           : "nothing comes before it";
         button.style.setProperty("--share", `${Math.round(60 * Math.min(1, loss / 6))}%`);
-        button.setAttribute("aria-pressed", String(place === app.state.get("position")));
       });
     },
   };
@@ -193,9 +217,7 @@ function allMaps(app) {
       const canvas = heat(size, size, `layer ${layer}, head ${head}`, { class: "square" });
       const painter = () => {
         const from = ((shown * layers + layer) * heads + head) * size * size;
-        paintWeights(canvas, values.subarray(from, from + size * size), size, (i, j) =>
-          sees(i, j, window),
-        );
+        paintWeights(canvas, values.subarray(from, from + size * size), size, window);
       };
       painters.push(painter);
       app.paint(canvas, painter);

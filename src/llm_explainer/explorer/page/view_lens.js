@@ -4,6 +4,8 @@ import { el, refill, scrolling } from "./dom.js";
 import { percent } from "./numbers.js";
 import { defineView } from "./views.js";
 
+const ASIDE = 3; // columns on either side of the chosen one that have room on paper
+
 const HINT =
   "Each cell: the likeliest next token, had the model ended there. The last row is what it says. " +
   "That an early layer “thinks” of a token is a way of speaking: nothing trained it to be read.";
@@ -15,10 +17,18 @@ defineView("lens", "Lens", HINT, (root, app) => {
   return () => {
     refill(story, ...followed(app));
     // The table is large and always the same; only its chosen column moves.
-    for (const cell of grid.querySelectorAll(".chosen")) cell.classList.remove("chosen");
+    for (const cell of grid.querySelectorAll(".near")) cell.classList.remove("chosen", "near");
     const place = app.state.get("position");
-    for (const row of grid.querySelectorAll("tr")) row.cells[place + 1].classList.add("chosen");
-    if (grid.isConnected) reveal(grid, grid.querySelector("th.chosen"));
+    for (const row of grid.querySelectorAll("tr")) {
+      const last = Math.min(row.cells.length - 1, Math.max(place + 1 + ASIDE, 1 + 2 * ASIDE));
+      const first = Math.max(1, last - 2 * ASIDE);
+      for (let i = first; i <= last; i++) row.cells[i].classList.add("near");
+      row.cells[place + 1].classList.add("chosen");
+    }
+    for (const head of grid.querySelectorAll("th button")) choosable(head, false);
+    const head = grid.querySelector("th.chosen");
+    choosable(head.firstChild, true);
+    if (grid.isConnected) reveal(grid, head);
   };
 });
 
@@ -48,10 +58,34 @@ function reveal(grid, head) {
   else if (right > grid.scrollLeft) grid.scrollLeft = right;
 }
 
+// The tab key reaches the head of the chosen column; arrow keys go on from there.
+function choosable(head, isChosen) {
+  head.setAttribute("tabindex", isChosen ? "0" : "-1");
+  head.setAttribute("aria-pressed", `${isChosen}`);
+}
+
+function moveBetween(app, heads, event) {
+  const step = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity }[event.key];
+  if (!step) return;
+  event.preventDefault();
+  const place = app.state.get("position") + step;
+  const position = Math.min(heads.length - 1, Math.max(0, place));
+  app.state.set({ position });
+  heads[position].firstChild.focus();
+}
+
 function lensTable(app) {
   const rows = app.data.facts.lens;
   const heads = app.data.facts.tokens.map((_, i) =>
-    el("th", { scope: "col" }, el("bdi", { class: "piece" }, app.label(i))),
+    el(
+      "th",
+      { scope: "col" },
+      el(
+        "button",
+        { type: "button", class: "piece", onclick: () => app.state.set({ position: i }) },
+        el("bdi", {}, app.label(i)),
+      ),
+    ),
   );
   const body = rows.map((name, row) =>
     el(
@@ -78,9 +112,14 @@ function lensTable(app) {
       el(
         "caption",
         {},
-        "what each layer would say next, at each token; the deeper the colour, the surer",
+        "what each layer would say next, at each token; the deeper the colour, the surer; ",
+        el("span", { class: "keys" }, "arrow keys on a token above choose another"),
       ),
-      el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "read at"), heads)),
+      el(
+        "thead",
+        { onkeydown: (event) => moveBetween(app, heads, event) },
+        el("tr", {}, el("th", { scope: "col" }, "read at"), heads),
+      ),
       el("tbody", {}, body),
     ),
   );

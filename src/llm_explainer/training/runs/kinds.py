@@ -45,6 +45,7 @@ class Material:
     demonstration: Demonstration | None = None  # what the model shows now and then
     save: Save = save_checkpoint  # how a checkpoint is written
     longest: int | None = None  # tokens of the longest row; None where rows are as the context
+    more: str = ""  # what the preflight does not time, in words
 
 
 class RunSettings(Protocol):

@@ -120,6 +120,7 @@ def _prepare(
     material = settings.open(folder, model.config, train, prepared.tokenizer, record.own)
     trainer = _trainer(nn, model, prepared.tokenizer, material, train, folder, processes)
     folder.write_record(record.to_dict(), settings.means)
+    forecast = dataclasses.replace(forecast, more=material.more)
     return Run(trainer, folder, record.describe(n_processes), forecast, nn)
 
 
@@ -201,6 +202,7 @@ def _resume(
     n_processes = 1 if processes is None else processes.size
     as_long = shortened(record.model, material.longest)
     forecast = preflight(nn, as_long, train, first_step=trainer.step, n_processes=n_processes)
+    forecast = dataclasses.replace(forecast, more=material.more)
     if steps is not None:
         _change_steps(folder, values, steps, trainer.step)
     return Run(trainer, folder, record.describe(n_processes), forecast, nn)
