@@ -49,10 +49,10 @@ def requests(ids: list[int]) -> list[Completion]:
     """Return texts of many lengths; every other one takes the likeliest."""
     rng = np.random.default_rng(0)
     asked = []
-    for seed in range(10):
+    for seed in range(8):
         start, n_prompt = int(rng.integers(40)), 1 + int(rng.integers(90))
         sampling = SamplingConfig(
-            temperature=0.0 if seed % 2 else 0.9, top_p=None, seed=seed, max_tokens=12
+            temperature=0.0 if seed % 2 else 0.9, top_p=None, seed=seed, max_tokens=10
         )
         asked.append(Completion(prompt_ids=tuple(ids[start : start + n_prompt]), sampling=sampling))
     return [dataclasses.replace(asked[0], logprobs=3, echo=True), *asked[1:]]
@@ -79,10 +79,10 @@ def test_texts_are_the_same_alone_in_company_and_by_generate(
     assert answers(engine, asked, together=True) == alone
     if adapted:
         of_base = [joined(engine.submit(one, "base")) for one in asked]
-        assert sum(one.ids != other.ids for one, other in zip(of_base, alone, strict=True)) > 5
+        assert sum(one.ids != other.ids for one, other in zip(of_base, alone, strict=True)) > 4
     engine.close()
     for one, found in zip(asked, alone, strict=True):
         if one.sampling.temperature == 0:
-            stream = generate(model, tokenizer, one.prompt_ids, temperature=0, max_tokens=12)
+            stream = generate(model, tokenizer, one.prompt_ids, temperature=0, max_tokens=10)
             assert "".join(stream) == found.text
             assert tuple(stream.ids) == found.ids

@@ -154,14 +154,17 @@ def test_draining_answers_what_was_asked(service):
     assert service.engine.stats().finished == 1
 
 
-def test_stopping_waits_for_nobody(service):
-    with request(service, stream=True, max_tokens=200) as connection:
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+def test_stopping_waits_for_nobody_and_is_no_error(stream, service, caplog):
+    with request(service, stream=stream, max_tokens=200) as connection:
         until(lambda: service.engine.stats().running == 1)
         service.server.stop()
         text = b""
         while data := connection.recv(1 << 16):
             text += data
         assert b"[DONE]" not in text
+        assert b'"usage"' not in text
+    assert not [record for record in caplog.records if record.exc_info]
     until(lambda: service.engine.stats().running == 0)
 
 

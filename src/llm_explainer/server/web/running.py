@@ -8,6 +8,7 @@ and the answer's are here.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -100,6 +101,11 @@ class PatientProtocol(H11Protocol):
             self._deadline = None
 
 
+def is_no_end(record: logging.LogRecord) -> bool:
+    """Return whether a record of uvicorn's says something else than that an answer was ended."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+
+
 class Server(uvicorn.Server):
     """A server that leaves signals to its caller.
 
@@ -108,6 +114,7 @@ class Server(uvicorn.Server):
     """
 
     def __init__(self, app: ASGIApp) -> None:
+        logging.getLogger("uvicorn.error").addFilter(is_no_end)
         super().__init__(
             uvicorn.Config(
                 app,
