@@ -86,3 +86,19 @@ def test_texts_are_the_same_alone_in_company_and_by_generate(
             stream = generate(model, tokenizer, one.prompt_ids, temperature=0, max_tokens=10)
             assert "".join(stream) == found.text
             assert tuple(stream.ids) == found.ids
+
+
+@pytest.mark.skipif("mlx" not in backends(), reason="mlx is not there")
+@pytest.mark.parametrize("storage", STORAGES)
+def test_eight_rows_as_a_gpu_has_them_keep_texts_apart(
+    storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from llm_explainer.mlx_backend.cache import TextRows
+
+    monkeypatch.setattr(TextRows, "n_rows", staticmethod(lambda: 8))
+    model, tokenizer = load_checkpoint(SMOLLM2, "mlx", STORAGES[storage])
+    engine = Engine({"m": (model, tokenizer)}, prefix_bytes=0)
+    asked = requests(tokenizer.encode(TEXT))[:4]
+    alone = answers(engine, asked, together=False)
+    assert answers(engine, asked, together=True) == alone
+    engine.close()
