@@ -25,12 +25,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.serve import sharpened
+from benchmarks.serve import make_tokenizer, sharpened
 from benchmarks.service_client import Heard, Service, ask, serving
 from llm_explainer import ModelConfig, load_backend
 from llm_explainer.checkpoint import save_checkpoint
 from llm_explainer.config import SIZES
-from llm_explainer.tokenizer import CharTokenizer
 
 STEADY = CROWD = 4
 PROMPT, TOKENS, SHORTEST, LONGEST = 20, 60, 4, 40  # in tokens
@@ -64,10 +63,8 @@ def main() -> None:
 def write_model(folder: Path, size: str) -> None:
     """Write a model of random weights that knows as many characters as it has ids."""
     config = ModelConfig.preset(size)
-    tokenizer = CharTokenizer.train(
-        ["".join(chr(0x4E00 + i) for i in range(config.vocab_size - 1))]
-    )
-    save_checkpoint(folder, sharpened(load_backend("numpy").GPT(config)), tokenizer)
+    model = sharpened(load_backend("numpy").GPT(config))
+    save_checkpoint(folder, model, make_tokenizer(config.vocab_size))
 
 
 def measure(service: Service, seconds: float) -> dict[str, dict[str, float]]:

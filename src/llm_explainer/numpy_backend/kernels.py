@@ -53,8 +53,11 @@ def times_transposed(rows: Array, weight: Array, out: Array | None = None) -> Ar
 ROWS_TOGETHER = 4
 """Rows of a product, where no row may depend on how many there are."""
 
-SMALL_PRODUCT = 1_000_000
-"""Multiplications of a product that BLAS does without copying the weight into another order."""
+SMALL_PRODUCT = 600_000
+"""Multiplications of a product of few rows that one core does as soon as two do one row's.
+
+Up to 1,000,000 BLAS does not copy the weight into another order first, but has one core do it all.
+"""
 
 WEIGHT_AT_ONCE = 1 << 21
 """Numbers of a weight, 8 MB, that stay in the processor's last cache for the next row."""
@@ -96,13 +99,15 @@ def _times_apart(rows: Array, weight: Array) -> Array:
     n_rows = len(rows)
     if ROWS_TOGETHER * weight.size > SMALL_PRODUCT:
         return _times_each(rows, weight)
+    y: Array
+    if n_rows == 1:  # any others do
+        y = np.matmul(rows.repeat(ROWS_TOGETHER, 0), weight.T)
+        return y[:1]
     n_missing = -n_rows % ROWS_TOGETHER
-    if n_rows == 1:  # the quickest way to have others: any do
-        rows = rows.repeat(ROWS_TOGETHER, 0)
-    elif n_missing:
+    if n_missing:
         rows = np.concatenate([rows, rows[:1].repeat(n_missing, 0)])
     few = rows.reshape(-1, ROWS_TOGETHER, rows.shape[1])  # (N / 4, 4, I)
-    y: Array = np.matmul(few, weight.T).reshape(len(rows), -1)
+    y = np.matmul(few, weight.T).reshape(len(rows), -1)
     return y[:n_rows]
 
 
