@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +11,6 @@ from small_pages import FAMILIES, HOSTILE, content_of
 
 from llm_explainer.explorer.html import page_of
 
-playwright = pytest.importorskip("playwright.sync_api", reason="uv sync --group browser brings it")
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
 VIEWS = ["tokens", "pass", "attention", "lens", "why", "backward", "step", "learned", "beside"]
 
 
@@ -43,14 +38,6 @@ class Opened:
     def texts(self, selector: str) -> list[str]:
         found: list[str] = self.page.locator(selector).all_text_contents()
         return found
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module", params=FAMILIES)

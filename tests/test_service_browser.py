@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from served_model import Address, make_model, serving
 
-playwright = pytest.importorskip("playwright.sync_api", reason="uv sync --group browser brings it")
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
 HOSTILE = "<b>é 🦊</b> <script>alert(1)</script>"
 
 
@@ -22,14 +18,6 @@ def service() -> Iterator[Address]:
     tokenizer.chat_template = None
     with serving({"tiny": make_model(), "silent": (silent, tokenizer)}) as found:
         yield found
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

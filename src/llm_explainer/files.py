@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+from llm_explainer.errors import ConfigError
 
 OF_SYSTEMS = frozenset(
     {".DS_Store", "._.DS_Store", ".localized", ".directory", "Thumbs.db", "desktop.ini"}
@@ -25,6 +27,30 @@ def names_in(folder: Path) -> list[str]:
         OSError: it cannot be read.
     """
     return sorted(entry.name for entry in folder.iterdir() if entry.name not in OF_SYSTEMS)
+
+
+def check_place(path: Path, is_ours: Callable[[Path], bool], kind: str) -> None:
+    """Refuse a place where a file of ours cannot be, or would take the place of somebody's.
+
+    Args:
+        path: where it is to be written; a link is followed.
+        is_ours: tells whether what is there is a file of the same kind, which may be replaced.
+        kind: what the file is, in words.
+
+    Raises:
+        ConfigError: something there is none of ours, or there is no such folder.
+    """
+    try:
+        place = path.resolve()
+        if not place.parent.is_dir():
+            raise ConfigError(
+                f"there is no folder {path.parent} to write {path.name} into; make it"
+            )
+        if place.exists() and not is_ours(place):
+            raise ConfigError(f"{path} is there and is no {kind}; name another file")
+    except (OSError, RuntimeError) as error:  # a link in a circle is the latter
+        reason = getattr(error, "strerror", None) or "it leads nowhere"
+        raise ConfigError(f"cannot write {path}: {reason}") from None
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:

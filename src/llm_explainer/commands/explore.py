@@ -61,7 +61,7 @@ def explore(
     from llm_explainer.console.terminal import make_console, show, working
     from llm_explainer.errors import GenerationError
     from llm_explainer.explorer import explore as make_page
-    from llm_explainer.explorer.html import check_place
+    from llm_explainer.explorer.html import check_page
     from llm_explainer.run_folders import history_of
     from llm_explainer.tracing import Target, one_token
     from llm_explainer.training.runs.names import RUNS, newest_run
@@ -72,7 +72,7 @@ def explore(
         raise GenerationError("no text to explore; give one with --prompt, --prompt-file or a pipe")
     if prompt is None:
         prompt = read_file(prompt_file) if prompt_file else read_pipe()
-    check_place(out)
+    check_page(out)
     model, tokenizer = load_named(checkpoint, adapter, best=best, backend="numpy")
     target = None if why is None else Target.logit(at, one_token(tokenizer, why))
     named = checkpoint or adapter

@@ -14,7 +14,7 @@ from llm_explainer.explorer.bundle import bundle, styles
 from llm_explainer.explorer.gathering import gather
 from llm_explainer.explorer.history import put_history
 from llm_explainer.explorer.pair import put_pair
-from llm_explainer.files import write_atomically
+from llm_explainer.files import check_place, write_atomically
 from llm_explainer.tokenizer import Tokenizer
 from llm_explainer.tracing import Target, moments, threads_for, trace
 
@@ -68,7 +68,7 @@ class Page:
                 no permission.
         """
         path = Path(path)
-        check_place(path)
+        check_page(path)
         try:
             write_atomically(path.resolve(), self.html.encode())  # a link stays one
         except OSError as error:  # which names a file that was to be renamed
@@ -123,23 +123,13 @@ def is_page(path: Path) -> bool:
         return _MARK.encode() in file.read(400)
 
 
-def check_place(path: Path) -> None:
+def check_page(path: Path) -> None:
     """Refuse a place where no page can be written.
 
     Raises:
-        ConfigError: something there is no page of ours, or there is no such folder.
+        ConfigError: as ``files.check_place``.
     """
-    try:
-        place = path.resolve()
-        if not place.parent.is_dir():
-            raise ConfigError(
-                f"there is no folder {path.parent} to write {path.name} into; make it"
-            )
-        if place.exists() and not is_page(place):
-            raise ConfigError(f"{path} is there and is no page of this program; name another file")
-    except (OSError, RuntimeError) as error:  # a link in a circle is the latter
-        reason = getattr(error, "strerror", None) or "it leads nowhere"
-        raise ConfigError(f"cannot write {path}: {reason}") from None
+    check_place(path, is_page, "page of this program")
 
 
 def page_of(packed: str) -> str:

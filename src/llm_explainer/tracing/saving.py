@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from llm_explainer.errors import GenerationError
-from llm_explainer.files import open_atomically
+from llm_explainer.errors import ConfigError
+from llm_explainer.files import check_place, open_atomically
 from llm_explainer.tracing.recording import Trace
 from llm_explainer.tree import flatten
 
@@ -20,18 +20,9 @@ def check_trace_file(path: str | os.PathLike[str]) -> None:
     """Refuse a place where no trace can be written, before anything is computed for it.
 
     Raises:
-        GenerationError: something there is no trace, or there is no such folder.
+        ConfigError: as ``files.check_place``.
     """
-    path = Path(path)
-    try:
-        place = path.resolve()
-        if not place.parent.is_dir():
-            raise GenerationError(f"there is no folder {path.parent} to write {path.name} into")
-        if place.exists() and not _is_trace(place):
-            raise GenerationError(f"{path} is there and is no trace; name another file")
-    except (OSError, RuntimeError) as error:  # a link in a circle is the latter
-        reason = getattr(error, "strerror", None) or "it leads nowhere"
-        raise GenerationError(f"cannot write {path}: {reason}") from None
+    check_place(Path(path), _is_trace, "trace")
 
 
 def _is_trace(path: Path) -> bool:
@@ -56,7 +47,7 @@ def save_trace(trace: Trace, path: str | os.PathLike[str]) -> None:
         config, target                          as JSON
 
     Raises:
-        GenerationError: as ``check_trace_file``; the folder is not writable, or the disk is full.
+        ConfigError: as ``check_trace_file``; the folder is not writable, or the disk is full.
     """
     check_trace_file(path)
     target = trace.target
@@ -80,4 +71,4 @@ def save_trace(trace: Trace, path: str | os.PathLike[str]) -> None:
         with open_atomically(Path(path).resolve()) as file:  # a link stays one
             np.savez(file, allow_pickle=False, **arrays)
     except OSError as error:  # which names the file that would have been renamed
-        raise GenerationError(f"cannot write {path}: {error.strerror or error}") from None
+        raise ConfigError(f"cannot write {path}: {error.strerror or error}") from None
