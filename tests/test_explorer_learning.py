@@ -9,13 +9,7 @@ import numpy as np
 import pytest
 from small_models import random_model
 from small_pages import FAMILIES, HOSTILE, tokenizer
-from test_explorer_browser import (  # noqa: F401 - a fixture
-    Opened,
-    browser,
-    number,
-    pytestmark,
-    unit,
-)
+from test_explorer_browser import Opened, number, unit
 
 from llm_explainer.explorer.content import Content
 from llm_explainer.explorer.history import put_history
