@@ -42,7 +42,7 @@ def add_learning(content: Content, found: Trace) -> None:
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
-def opened(request: Any, browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Opened:  # noqa: F811
+def opened(request: Any, browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Opened:
     file = tmp_path_factory.mktemp("page") / "page.html"
     return Opened(browser, file, FAMILIES[request.param], add_learning)
 
