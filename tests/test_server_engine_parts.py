@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import os
 import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from served_requests import CONTEXT, TEXT, make_engine, make_model, request, tok
 from test_server_engine import backends
 
 from llm_explainer.backend import backend_of
+from llm_explainer.checkpoint import load_checkpoint, save_checkpoint
+from llm_explainer.checkpoint.storage import Storage
 from llm_explainer.errors import GenerationError
 from llm_explainer.generation import SamplingConfig
 from llm_explainer.server.batch import Batch
@@ -121,6 +124,20 @@ def test_a_chat_takes_its_beginning_over_and_is_the_same_text(backend: str) -> N
         assert joined(engine.submit(one, "m")) == joined(fresh.submit(one, "m"))
     assert engine.stats().cached_tokens == 0 + 0 + 32 + 64 + 32 + 64
     assert fresh.stats().cached_tokens == fresh.stats().prefix_bytes == 0
+    engine.close()
+    fresh.close()
+
+
+@pytest.mark.skipif("mlx" not in backends(), reason="mlx is not there")
+def test_a_beginning_is_taken_over_in_bfloat16_too(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "model", make_model("mlx"), tokenizer())
+    model, _ = load_checkpoint(tmp_path / "model", "mlx", Storage("bfloat16"))
+    engine, fresh = make_engine(model), make_engine(model, prefix_bytes=0)
+    ids = tuple(tokenizer().encode(TEXT * 3))
+    for end in (40, 70):
+        one = Completion(prompt_ids=ids[:end], sampling=SamplingConfig(max_tokens=6), logprobs=0)
+        assert joined(engine.submit(one, "m")) == joined(fresh.submit(one, "m"))
+    assert engine.stats().cached_tokens == CHUNK
     engine.close()
     fresh.close()
 

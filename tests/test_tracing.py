@@ -181,3 +181,11 @@ def test_what_is_no_number_is_refused(size: float, said: str) -> None:
     model.blocks[0].feed_forward.up_proj.weight[0, 0] = size
     with pytest.raises(GenerationError, match=f"the model's {said} for this text are not finite"):
         trace(model, TOKENIZER, "abc")
+
+
+def test_weights_in_fewer_bits_are_refused() -> None:
+    mx = pytest.importorskip("mlx.core")
+    model = pytest.importorskip("llm_explainer.mlx_backend").GPT(small_config())
+    model.blocks[0].feed_forward.up_proj.weight = mx.zeros((32, 8), mx.bfloat16)
+    with pytest.raises(GenerationError, match="kept in bfloat16; a trace takes"):
+        trace(model, TOKENIZER, "abc")
