@@ -39,6 +39,13 @@ def test_the_page_is_written_and_opened(
     assert len(opened) == 1
 
 
+def test_a_link_stays_one(call: Any, tmp_path: Path) -> None:
+    (tmp_path / "link.html").symlink_to("far.html")
+    assert call(explore, "base", "--prompt=a", "--no-open", "--out=link.html")[0] == 0
+    assert (tmp_path / "link.html").is_symlink()
+    assert is_page(tmp_path / "far.html")
+
+
 def test_what_cannot_be_is_one_line_before_the_work(call: Any, tmp_path: Path) -> None:
     (tmp_path / "mine.html").write_text("mine")
     (tmp_path / "ring.html").symlink_to("ring.html")

@@ -14,6 +14,7 @@ from llm_explainer import load_checkpoint
 from llm_explainer.checkpoint.export import folders
 from llm_explainer.checkpoint.export import proof as exports
 from llm_explainer.checkpoint.gguf import read_header
+from llm_explainer.checkpoint.packed import Packing
 from llm_explainer.commands import export as command_module
 from llm_explainer.commands.export import export
 from llm_explainer.errors import CheckpointError
@@ -78,6 +79,19 @@ def test_logits_that_are_no_numbers_are_no_proof(base: Path, at: int) -> None:  
     assert len(calls) == 3  # an empty text has none
     with pytest.raises(CheckpointError, match="no text of a token or more"):
         exports.compare_logits(model, model, tokenizer, [""], 1.0)
+
+
+def test_weights_that_are_no_numbers_are_no_proof(
+    base: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, found = (load_checkpoint(base, "numpy")[0] for _ in range(2))
+    monkeypatch.setattr(exports, "load_model", lambda *_: found)
+    packing = Packing(bits=8, group_size=16)
+    assert exports.compare_weights(model, base, packing) == 0
+    found.blocks[0].feed_forward.up_proj.weight[0, 0] = np.nan
+    with pytest.raises(CheckpointError, match="a weight is nan steps off"):
+        exports.compare_weights(model, base, packing)
 
 
 def test_a_model_does_not_take_its_own_place(command: Any, tmp_path: Path) -> None:

@@ -70,6 +70,18 @@ def test_texts_are_the_same_alone_and_in_company(
     assert_nothing_is_left(engine, model)
 
 
+@pytest.mark.parametrize("shape", [(580, 256), (256, 512)])
+def test_no_bit_of_a_product_depends_on_how_many_rows_it_has(shape: tuple[int, int]) -> None:
+    """At these sizes BLAS adds up eight rows otherwise than four."""
+    rng = np.random.default_rng(0)
+    weight = kernels.long_lines(rng.standard_normal(shape, np.float32))
+    rows = rng.standard_normal((11, shape[1]), np.float32)
+    with kernels.rows_apart():
+        alone = [kernels.times_transposed(row[None], weight)[0] for row in rows]
+        for n in (2, 4, 8, 11):
+            np.testing.assert_array_equal(kernels.times_transposed(rows[:n], weight), alone[:n])
+
+
 @pytest.mark.parametrize("large", [False, True])
 @pytest.mark.parametrize("adapted", [False, True])
 def test_no_bit_of_a_row_depends_on_the_others(
